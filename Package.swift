@@ -1,0 +1,74 @@
+// swift-tools-version: 6.1
+import PackageDescription
+
+let swiftSettings: [SwiftSetting] = [
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
+  .enableUpcomingFeature("ExistentialAny"),
+  // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
+  .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+  name: "tidemark",
+  platforms: [.macOS(.v15)],
+  products: [
+    .library(name: "Tidemark", targets: ["Tidemark"]),
+    .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
+    .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
+    .library(name: "PostgresClient", targets: ["PostgresClient"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
+  ],
+  targets: [
+    .systemLibrary(
+      name: "CLibPQ",
+      pkgConfig: "libpq",
+      providers: [.apt(["libpq-dev"]), .brew(["libpq"])]
+    ),
+    .target(
+      name: "PostgresClient",
+      dependencies: ["CLibPQ", .product(name: "Logging", package: "swift-log")],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "Tidemark",
+      dependencies: [
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "TidemarkPostgres",
+      dependencies: ["Tidemark", "PostgresClient", .product(name: "Logging", package: "swift-log")],
+      resources: [.embedInCode("Migrations")],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "TidemarkTestKit",
+      dependencies: ["Tidemark"],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "LocalPostgres",
+      dependencies: [.product(name: "Subprocess", package: "swift-subprocess")],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "UnitTests",
+      dependencies: ["Tidemark", "TidemarkTestKit"],
+      resources: [.copy("Fixtures")],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "PostgresTests",
+      dependencies: ["PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres"],
+      swiftSettings: swiftSettings
+    ),
+  ],
+  swiftLanguageModes: [.v6]
+)

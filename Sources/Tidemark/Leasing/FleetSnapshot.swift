@@ -1,0 +1,33 @@
+/// Workers and leases as one planning transaction sees them.
+public struct FleetSnapshot: Sendable {
+  /// A worker that lives. Those found dead are listed apart.
+  public struct Worker: Sendable, Hashable {
+    public var incarnation: WorkerIncarnation
+    public var isDraining: Bool
+    public var maximumLeases: Int?
+
+    public init(incarnation: WorkerIncarnation, isDraining: Bool = false, maximumLeases: Int? = nil) {
+      self.incarnation = incarnation
+      self.isDraining = isDraining
+      self.maximumLeases = maximumLeases
+    }
+  }
+
+  public var workers: [Worker]
+  /// All leases of the scope, also the ended ones: they gate their children. Leases of dead workers appear as
+  /// unowned, handoffs that are overdue or go to a dead worker as not requested.
+  public var leases: [Lease]
+
+  public init(workers: [Worker], leases: [Lease]) {
+    self.workers = workers
+    self.leases = leases
+  }
+}
+
+/// One step of a plan.
+public enum Assignment: Sendable, Hashable {
+  /// Gives an unowned lease to a worker; it starts at once.
+  case assign(shardID: String, to: WorkerIncarnation)
+  /// Asks a lease's owner to hand it to another worker.
+  case handOff(shardID: String, to: WorkerIncarnation)
+}

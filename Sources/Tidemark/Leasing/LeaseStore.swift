@@ -1,0 +1,196 @@
+/// Where the leases stand: a small database that all workers of an application share.
+///
+/// Every write is conditional and atomic. A write that its condition refuses returns normally and says so; an
+/// error means that the store did not do it (``TidemarkError/Code/storeUnavailable``) or that nobody knows
+/// (``TidemarkError/Code/outcomeUnknown``). All times are the store's own clock's: hosts may disagree about the
+/// time of day.
+///
+/// `LeaseStoreConformance` in TidemarkTestKit holds the tests that every store must pass.
+public protocol LeaseStore: Sendable {
+  // MARK: The worker's own session
+
+  /// Registers a worker and opens its session. Losing the session is a sign of death, so the store notices a
+  /// killed process at once where it can.
+  func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation
+
+  /// Says that the worker lives, opening its session anew if that was lost.
+  ///
+  /// - Returns: `nil` if the incarnation was declared dead; then all its leases are lost and the worker has to
+  ///   register again.
+  func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply?
+
+  /// Looks, cheaply, whether anything calls for a plan: a worker whose session is gone or whose heartbeat is
+  /// old, a worker that drains, a lease that could start, a handoff that is overdue.
+  func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply
+
+  /// Ends the session and the registration. What the worker still owns becomes unowned, with a new epoch.
+  func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) async throws
+
+  /// Hints that something in the scope has changed. Any of them may be lost, late or doubled.
+  func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void>
+
+  // MARK: Planning
+
+  /// Runs one planning round if nobody else is in the middle of one: finds the dead, shows the fleet to
+  /// `decide` and applies what it answers, all in one transaction. Each step applies only to a lease that is
+  /// still as `decide` saw it.
+  ///
+  /// The old heartbeat of another worker counts as a sign of death only once `incarnation` itself has been
+  /// heartbeating without a gap for one failover interval.
+  ///
+  /// - Parameter handoffTimeout: how long an owner has to hand a lease off before the request lapses.
+  func plan(
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope,
+    handoffTimeout: Duration,
+    decide: @Sendable (FleetSnapshot) -> [Assignment]
+  ) async throws -> PlanOutcome
+
+  // MARK: Leases
+
+  /// Adds leases that do not exist yet; those that do are left alone.
+  /// - Returns: how many were added.
+  func createLeases(_ leases: [NewLease], in scope: LeaseScope) async throws -> Int
+
+  /// All leases of the scope.
+  func leases(in scope: LeaseScope) async throws -> [Lease]
+
+  /// The leases that `incarnation` owns.
+  func leases(ownedBy incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> [Lease]
+
+  /// One lease; `nil` if there is none.
+  func lease(_ shardID: String, in scope: LeaseScope) async throws -> Lease?
+
+  /// The workers of the scope, also the dead ones that are not forgotten yet.
+  func workers(in scope: LeaseScope) async throws -> [WorkerRecord]
+
+  // MARK: The owner's writes
+
+  /// Moves checkpoints forward, all in one statement, and clears what was pending on them. Repeating a write is
+  /// harmless.
+  /// - Returns: what became of each write, in the order given.
+  func checkpoint(_ writes: [CheckpointWrite]) async throws -> [WriteOutcome]
+
+  /// Stores a prepared checkpoint beside the committed one.
+  func prepareCheckpoint(
+    _ pending: Lease.PendingCheckpoint, for grant: LeaseGrant
+  ) async throws -> WriteOutcome
+
+  /// Ends a shard: adds its children at `TRIM_HORIZON`, sets `SHARD_END` and gives the lease up, in one
+  /// transaction.
+  func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome
+
+  /// Gives a lease up: to the worker that a handoff names if there is one and it is active, else to nobody.
+  /// The epoch rises.
+  func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome
+
+  /// Gives a lease up and marks it so that nobody takes it until an operator's reset.
+  func stop(_ grant: LeaseGrant, reason: String) async throws -> WriteOutcome
+
+  /// Puts records into the dead-letter queue and moves the checkpoint past them, in one transaction. Repeating
+  /// it is harmless.
+  func deadLetter(_ letters: [DeadLetter], passing write: CheckpointWrite) async throws -> WriteOutcome
+
+  // MARK: Operators
+
+  /// Sets a checkpoint, back as well as forward; the epoch rises, so the present owner loses the lease. With
+  /// `nil` the checkpoint stays and only a stopped lease is started again.
+  /// - Throws: ``TidemarkError/Code/leaseNotFound``.
+  func reset(_ shardID: String, in scope: LeaseScope, to checkpoint: Checkpoint?) async throws -> Lease
+
+  /// Deletes leases that have ended; others are left alone.
+  func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws
+}
+
+/// What a worker reports with its heartbeat.
+public struct Heartbeat: Sendable, Hashable {
+  public var incarnation: WorkerIncarnation
+  public var scope: LeaseScope
+  public var state: WorkerRecord.State
+  /// What was measured of the worker's leases since the last heartbeat, by shard. Advisory.
+  public var measurements: [String: Measurement]
+
+  public struct Measurement: Sendable, Hashable {
+    public var load: Lease.Load
+    public var millisBehindLatest: Int64
+
+    public init(load: Lease.Load, millisBehindLatest: Int64) {
+      self.load = load
+      self.millisBehindLatest = millisBehindLatest
+    }
+  }
+
+  public init(
+    incarnation: WorkerIncarnation, scope: LeaseScope, state: WorkerRecord.State,
+    measurements: [String: Measurement] = [:]
+  ) {
+    self.incarnation = incarnation
+    self.scope = scope
+    self.state = state
+    self.measurements = measurements
+  }
+}
+
+public struct HeartbeatReply: Sendable, Hashable {
+  /// Rises whenever the owner of a lease of this scope changes or a handoff is requested. A worker that sees a
+  /// new one reads its leases again: this, not the hints, is what it relies on.
+  public var assignmentVersion: Int64
+  /// How many workers of the scope are not dead; the period of looks grows with it.
+  public var liveWorkers: Int
+
+  public init(assignmentVersion: Int64, liveWorkers: Int) {
+    self.assignmentVersion = assignmentVersion
+    self.liveWorkers = liveWorkers
+  }
+}
+
+public struct LookReply: Sendable, Hashable {
+  public var needsPlan: Bool
+  public var assignmentVersion: Int64
+
+  public init(needsPlan: Bool, assignmentVersion: Int64) {
+    self.needsPlan = needsPlan
+    self.assignmentVersion = assignmentVersion
+  }
+}
+
+public enum PlanOutcome: Sendable, Hashable {
+  /// Somebody else is planning; look again soon.
+  case busy
+  /// The caller is dead itself and must not plan.
+  case dead
+  /// These steps were applied, and these workers were found dead.
+  case applied([Assignment], dead: [WorkerIncarnation])
+}
+
+public struct CheckpointWrite: Sendable, Hashable {
+  public var grant: LeaseGrant
+  public var checkpoint: Checkpoint
+
+  public init(grant: LeaseGrant, checkpoint: Checkpoint) {
+    self.grant = grant
+    self.checkpoint = checkpoint
+  }
+}
+
+public enum WriteOutcome: Sendable, Hashable {
+  case accepted
+  /// The lease is somebody else's by now, its epoch has risen, or it is gone.
+  case leaseLost
+  /// The grant is good, but the checkpoint would go back.
+  case wouldGoBack
+}
+
+/// A record that the failure policy has given up on.
+public struct DeadLetter: Sendable {
+  public var record: Record
+  public var attempts: Int
+  /// The last error, as text.
+  public var reason: String
+
+  public init(record: Record, attempts: Int, reason: String) {
+    self.record = record
+    self.attempts = attempts
+    self.reason = reason
+  }
+}

@@ -1,0 +1,18 @@
+/// Where an application starts to read a shard that it has no lease for and that no leased shard leads to.
+public enum InitialPosition: Sendable, Hashable {
+  /// With the oldest record that the stream still has. The default.
+  case trimHorizon
+  /// With what arrives from now on.
+  case latest
+  /// With the first record that is not older than this.
+  case atTimestamp(Timestamp)
+
+  /// The checkpoint that a lease starts with.
+  public var checkpoint: Checkpoint {
+    switch self {
+    case .trimHorizon: .trimHorizon
+    case .latest: .latest
+    case .atTimestamp(let time): .atTimestamp(time)
+    }
+  }
+}
