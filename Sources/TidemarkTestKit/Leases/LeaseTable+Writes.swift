@@ -77,7 +77,7 @@ extension LeaseTable {
     let target = row.lease.handoffTo.flatMap { isActive($0, in: grant.scope) ? $0 : nil }
     row.give(to: target)
     save(row, grant.scope)
-    note(grant.scope, assignments: true, callsForPlan: target == nil)
+    note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
   }
 
