@@ -2,9 +2,9 @@ import Foundation
 
 /// A PostgreSQL server of this program's own: for demos, drills and tests.
 ///
-/// It stops when the program stops it, and within a second or so of the program's end, whatever ended it: a
-/// small supervising shell script holds a pipe from this process and acts when the pipe closes. A temporary
-/// directory goes with it.
+/// It stops when the program stops it or refers to it no more, and within a second or so of the program's
+/// end, whatever ended it: a small supervising shell script holds a pipe from this process and acts when the
+/// pipe closes. A temporary directory goes with it.
 ///
 /// The binaries are those of the machine: from `TIDEMARK_POSTGRES_BIN`, else where `pg_config` says, else
 /// from the usual directories. PostgreSQL refuses to run as root; a program that is root gets a server that
@@ -93,6 +93,10 @@ public actor LocalPostgres {
     startTimeout = configuration.startTimeout
     self.installation = installation
     self.directory = directory
+  }
+
+  deinit {
+    try? lifeline.close()
   }
 
   /// The libpq URL of a database, for the superuser `postgres`: over TCP with the password if the server
