@@ -61,6 +61,7 @@ final class ChildProcess: Sendable {
     let output = Pipe()
     let status = try await ChildProcess(command, output: output).status
     let bytes = try output.fileHandleForReading.readToEnd() ?? Data()
+    try output.fileHandleForReading.close()
     return (status, String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
   }
 

@@ -51,6 +51,22 @@ obey() {
   [ "$order" = restart ]
 }
 
+# A backend that is busy outlives a postmaster that was killed, and keeps the data from the next one.
+# (Where there is no /proc it has to notice by itself.)
+end_orphans() {
+  found=yes
+  while [ -n "$found" ]; do
+    found=
+    for process in /proc/[0-9]*; do
+      if [ "$process/cwd" -ef "$base/data" ] && [ "$process/exe" -ef "$bin/postgres" ]; then
+        kill -s KILL "${process#/proc/}"
+        found=yes
+      fi
+    done
+    if [ -n "$found" ]; then sleep 0.05; fi
+  done
+}
+
 run=0
 while :; do
   run=$((run + 1))
@@ -60,7 +76,9 @@ while :; do
   obey &
   obeying=$!
   wait "$server"
-  state exited "$run" "$?"
+  status=$?
+  end_orphans
+  state exited "$run" "$status"
   wait "$obeying" || break
 done
 

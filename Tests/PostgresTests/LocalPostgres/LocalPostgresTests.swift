@@ -1,6 +1,7 @@
 import Foundation
-import LocalPostgres
 import Testing
+
+@testable import LocalPostgres
 
 @Suite("A private PostgreSQL server")
 struct LocalPostgresTests {
@@ -73,16 +74,23 @@ struct LocalPostgresTests {
     }
   }
 
-  @Test("A server that crashed says so and can be started again")
+  @Test("A server that crashed under a busy client says so and can be started again")
   func crash() async throws {
     try await withLocalPostgres(.quick) { server in
       try await server.createDatabase("kept")
+      let psql = [server.installation.binaryDirectory + "/psql", "-Atc"]
+      let busy = try ChildProcess(psql + ["do $$ begin loop end loop; end $$", server.url()])
+      try await eventually(within: .seconds(30), "the client is busy") {
+        let count = "select count(*) from pg_stat_activity where query like 'do %' and state = 'active'"
+        return try await ChildProcess.run(psql + [count, server.url()]).output == "1"
+      }
       kill(try ServerTraces(dataDirectory: server.dataDirectory).process, SIGKILL)
       try await eventually(within: .seconds(30), "the server is known to be down") {
         await !server.isRunning
       }
       try await server.restart()
       #expect(await server.isRunning)
+      #expect(await busy.status != 0)
       try await server.createDatabase("copy", template: "kept")
     }
   }
