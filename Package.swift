@@ -21,7 +21,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
     .systemLibrary(
@@ -55,7 +54,7 @@ let package = Package(
     ),
     .target(
       name: "LocalPostgres",
-      dependencies: [.product(name: "Subprocess", package: "swift-subprocess")],
+      resources: [.embedInCode("supervise.sh")],
       swiftSettings: swiftSettings
     ),
     .testTarget(
