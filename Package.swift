@@ -22,7 +22,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
     .systemLibrary(
@@ -57,7 +56,7 @@ let package = Package(
     ),
     .target(
       name: "LocalPostgres",
-      dependencies: [.product(name: "Subprocess", package: "swift-subprocess")],
+      resources: [.embedInCode("supervise.sh")],
       swiftSettings: swiftSettings
     ),
     .testTarget(
