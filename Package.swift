@@ -61,7 +61,10 @@ let package = Package(
     ),
     .testTarget(
       name: "UnitTests",
-      dependencies: ["Tidemark", "TidemarkTestKit"],
+      dependencies: [
+        "Tidemark", "TidemarkTestKit",
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
