@@ -31,8 +31,8 @@ extension PostgresConnection {
     return stream
   }
 
-  func deliverNotifications(_ connection: OpaquePointer) {
-    while let notify = PQnotifies(connection) {
+  func deliverNotifications() {
+    while let connection = try? handle.get(), let notify = PQnotifies(connection) {
       defer { PQfreemem(notify) }
       let notification = PostgresNotification(
         channel: String(cString: notify.pointee.relname),
