@@ -7,7 +7,7 @@ extension PostgresConnection {
   /// The stream finishes when the connection is lost or closed; the connection stays subscribed until then. A
   /// reader that falls behind by more than 16 384 notifications misses the oldest of them.
   public func listen(to channel: String) async throws -> AsyncStream<PostgresNotification> {
-    try await turns.acquire()
+    try await takeTurn()
     defer { turns.release() }
     let (stream, continuation) = AsyncStream.makeStream(
       of: PostgresNotification.self,

@@ -29,7 +29,7 @@ extension PostgresConnection {
       let isStale = forgetStale(answer)
       if !isStale || isLastAttempt || !wasIdle || answer.failedStatement != 0 || !isIdle { break }
     }
-    guard let error = answer.error else { return answer.rows }
+    guard let error = answer.error?.withoutValues(of: statements) else { return answer.rows }
     // The pipeline's own BEGIN must not be left open for the next user.
     if wasIdle, !isInTransaction, failure == nil, !isIdle { await rollBack() }
     throw wasCancelled ? error.ofCancellation : error
@@ -92,6 +92,8 @@ extension PostgresConnection {
       result = .failure(error)
     }
     exchangeNumber += 1
+    if let timer = exchangeTimer { loop.cancelTimer(timer) }
+    exchangeTimer = nil
     // Those that came with the last bytes: no socket event follows for them.
     deliverNotifications()
     let wasCancelled = await canceller.end()
@@ -108,7 +110,8 @@ extension PostgresConnection {
   }
 
   func limitExchange(_ number: UInt64) {
-    _ = loop.schedule(at: .now + Self.patience) { [weak self] in
+    if exchangeNumber != number || exchangeTimer != nil { return }
+    exchangeTimer = loop.schedule(at: .now + Self.patience) { [weak self] in
       self?.assumeIsolated { connection in
         if connection.exchangeNumber == number {
           connection.lose(PostgresError(.connectionLost, "The server did not answer within \(Self.patience)."))
