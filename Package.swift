@@ -1,12 +1,16 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-let swiftSettings: [SwiftSetting] = [
+var swiftSettings: [SwiftSetting] = [
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
   .enableUpcomingFeature("ExistentialAny"),
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+// Not for who depends on this package: SwiftPM refuses unsafe flags in a dependency.
+if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
+  swiftSettings.append(.unsafeFlags(["-warnings-as-errors"]))
+}
 
 let package = Package(
   name: "tidemark",

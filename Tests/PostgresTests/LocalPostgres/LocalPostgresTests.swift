@@ -159,7 +159,7 @@ struct LocalPostgresTests {
     let directory = try TemporaryDirectory()
     var configuration = LocalPostgresConfiguration.quick
     configuration.directory = directory.path
-    configuration.startTimeout = .milliseconds(1)
+    configuration.startTimeout = .zero
     let error = await #expect(throws: LocalPostgresError.self) {
       try await LocalPostgres.start(configuration)
     }
