@@ -1,0 +1,152 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+/// A worker's own connection: it holds the lock that says that the worker lives, and hears the hints.
+actor WorkerSession {
+  nonisolated let incarnation: WorkerIncarnation
+  nonisolated let scope: LeaseScope
+  /// Where changes of the scope are announced.
+  private let channel: String
+  private let configuration: PostgresConfiguration
+  private let logger: Logger
+
+  private var connection: PostgresConnection
+  /// Whether the server keeps this session for this connection alone.
+  private var isDirect = true
+  /// Whether this session holds the worker's lock. A session that was lost unnoticed may still hold it.
+  private var isLocked: Bool
+  private var isReopening = false
+  private var hasEnded = false
+  /// Who waits for a session to listen on.
+  private var waiting: [Int: AsyncStream<Void>.Continuation] = [:]
+  private var lastWaiting = 0
+
+  init(
+    _ incarnation: WorkerIncarnation,
+    in scope: LeaseScope,
+    channel: String,
+    connection: PostgresConnection,
+    isLocked: Bool,
+    configuration: PostgresConfiguration,
+    logger: Logger
+  ) {
+    self.incarnation = incarnation
+    self.scope = scope
+    self.channel = channel
+    self.connection = connection
+    self.isLocked = isLocked
+    self.configuration = configuration
+    self.logger = logger
+  }
+
+  /// How a worker's session is opened. A planner that is paused in a transaction must not hold it for long.
+  static func configuration(_ configuration: PostgresConfiguration) -> PostgresConfiguration {
+    var configuration = configuration
+    configuration.settings["idle_in_transaction_session_timeout"] = "5000"
+    return configuration
+  }
+
+  /// Runs a statement that needs this session, without opening it anew.
+  func query(_ statement: PostgresStatement) async throws -> PostgresRows {
+    try await connection.query(statement)
+  }
+
+  // MARK: Heartbeats
+
+  /// Beats, opening the session anew if it was lost.
+  ///
+  /// - Returns: `nil` if the worker is dead.
+  func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {
+    if hasEnded { return nil }
+    if connection.isClosed { try await reopen() }
+    if isDirect, !isLocked { isLocked = try await lock() }
+    let statements = [HeartbeatStatements.beat(beat, hasSession: isDirect && isLocked)]
+    let rows = try await connection.pipeline(statements + HeartbeatStatements.measurements(beat))[0]
+    guard let row = rows.first else { return nil }
+    let (version, workers) = try row.decode((Int64, Int64).self)
+    return HeartbeatReply(assignmentVersion: version, liveWorkers: Int(workers))
+  }
+
+  private func reopen() async throws {
+    guard !isReopening else {
+      throw TidemarkError(.storeUnavailable, "The worker's session is just being opened anew.")
+    }
+    isReopening = true
+    defer { isReopening = false }
+    logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
+    isLocked = false
+    connection = try await PostgresConnection.connect(Self.configuration(configuration), logger: logger)
+    wakeWaiting()
+  }
+
+  /// Takes the worker's lock. Somebody who looks may hold it for an instant, so this tries more than once; if
+  /// it still fails, the old session has not ended yet, and the next heartbeat tries again.
+  private func lock() async throws -> Bool {
+    for _ in 1...5 {
+      let rows = try await connection.query(
+        "SELECT pg_try_advisory_lock(tidemark.session_key(\(incarnation.number)))"
+      )
+      if try rows[0].decode(Bool.self) { return true }
+    }
+    return false
+  }
+
+  // MARK: Poolers
+
+  /// Finds out whether the server keeps this session for this connection alone.
+  ///
+  /// - Parameter other: a server process that serves another connection, which is open at the same time.
+  func checkIsDirect(backend: Int32, other: Int32) async throws {
+    let rows = try await connection.query("SELECT pg_backend_pid()")
+    let now = try rows[0].decode(Int32.self)
+    isDirect = isLocked && now == backend && now != other
+    if isDirect { return }
+    logger.warning(
+      """
+      The database is behind a pooler that shares sessions between connections: a worker's death is noticed \
+      only when its heartbeat is old, and changes only at the next heartbeat. Give workers a direct connection.
+      """
+    )
+    try await connection.execute(
+      "UPDATE tidemark.worker SET has_session = false WHERE incarnation = \(incarnation.number)"
+    )
+  }
+
+  // MARK: Hints
+
+  /// Subscribes to the scope's channel, once there is a session that can.
+  ///
+  /// - Returns: `nil` if the session has ended for good or the task is cancelled.
+  func listen() async -> AsyncStream<PostgresNotification>? {
+    while !hasEnded, !Task.isCancelled {
+      if isDirect, !connection.isClosed, let heard = try? await connection.listen(to: channel) {
+        return heard
+      }
+      await waitUntilReopened()
+    }
+    return nil
+  }
+
+  private func waitUntilReopened() async {
+    // A stream instead of a continuation, because its iteration ends with the task's cancellation.
+    let (opened, continuation) = AsyncStream<Void>.makeStream()
+    lastWaiting += 1
+    let id = lastWaiting
+    waiting[id] = continuation
+    for await _ in opened {}
+    waiting[id] = nil
+  }
+
+  private func wakeWaiting() {
+    for continuation in waiting.values { continuation.finish() }
+  }
+
+  // MARK: End
+
+  func end() async {
+    hasEnded = true
+    wakeWaiting()
+    await connection.close()
+  }
+}
