@@ -372,7 +372,7 @@ DECLARE
 BEGIN
   EXECUTE format($sql$
     SELECT max(i.id) FROM (
-      SELECT f.id, sum(f.size_in_bytes::bigint) OVER (ORDER BY f.id) - f.size_in_bytes AS preceding
+      SELECT f.id, sum(f.size_in_bytes) OVER (ORDER BY f.id) - f.size_in_bytes AS preceding
       FROM (SELECT b.id, b.size_in_bytes FROM tidemark.%I AS b ORDER BY b.id LIMIT $1) AS f) AS i
     WHERE i.preceding < $2$sql$, 'inbox_' || of_stream)
     INTO last_id USING maximum_rows, maximum_bytes;
