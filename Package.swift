@@ -1,12 +1,16 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
-let swiftSettings: [SwiftSetting] = [
+var swiftSettings: [SwiftSetting] = [
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0335-existential-any.md
   .enableUpcomingFeature("ExistentialAny"),
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
+// Not for who depends on this package: SwiftPM refuses unsafe flags in a dependency.
+if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
+  swiftSettings.append(.unsafeFlags(["-warnings-as-errors"]))
+}
 
 let package = Package(
   name: "tidemark",
@@ -21,7 +25,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.0"),
   ],
   targets: [
     .systemLibrary(
@@ -55,7 +58,7 @@ let package = Package(
     ),
     .target(
       name: "LocalPostgres",
-      dependencies: [.product(name: "Subprocess", package: "swift-subprocess")],
+      resources: [.embedInCode("supervise.sh")],
       swiftSettings: swiftSettings
     ),
     .testTarget(

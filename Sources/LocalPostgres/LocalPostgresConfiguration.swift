@@ -1,0 +1,30 @@
+/// How a ``LocalPostgres`` is set up. The defaults give a throw-away server that only this user can reach.
+public struct LocalPostgresConfiguration: Sendable {
+  /// The directory for data, log and socket. It is created if missing, kept when the server stops, and
+  /// continued with by the next server that is given it. It must be empty or have been used so before.
+  ///
+  /// `nil` (the default): a new temporary directory, removed when the server stops.
+  public var directory: String?
+
+  /// How many clients may be connected at once. Default: 200.
+  public var maxConnections = 200
+
+  /// Server settings by name, as in `postgresql.conf`. They win over everything but `maxConnections` and
+  /// what says where the server listens.
+  ///
+  /// The default changes none, so commits are durable (`fsync` is on). Tests may turn it off.
+  public var settings: [String: String] = [:]
+
+  /// Also listen on a free TCP port of 127.0.0.1, with a random password (SCRAM). Default: `false`, a unix
+  /// socket in a directory that only its user and root can enter.
+  public var listensOnTCP = false
+
+  /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): they are looked for, see
+  /// ``LocalPostgres``.
+  public var binaryDirectory: String?
+
+  /// How long the server may take to accept connections, initdb included. Default: 60 s.
+  public var startTimeout: Duration = .seconds(60)
+
+  public init() {}
+}

@@ -1,0 +1,126 @@
+import Foundation
+
+/// The files that the supervisor, the server and this process share.
+struct ServerDirectory {
+  /// What the supervisor says about the server. `run` counts the starts.
+  enum State: Equatable {
+    case running(run: Int, pid: Int32)
+    case exited(run: Int)
+  }
+
+  var base: String
+  /// The socket's directory: `base`, unless its path is too long for a socket address.
+  var sockets: String
+  var isTemporary: Bool
+  var password: String
+
+  /// The most bytes of a socket's path. `sun_path` has 108 on Linux and 104 on macOS, with a final zero.
+  private static let longestSocketPath = 100
+
+  var data: String { "\(base)/data" }
+  var log: String { "\(base)/log" }
+
+  /// Creates what is missing, for the given user.
+  ///
+  /// - Parameter path: `nil` for a temporary directory.
+  init(path: String?, user: ServerUser, port: Int) throws {
+    if let path {
+      base = URL(filePath: path).path(percentEncoded: false)
+      while base.count > 1, base.hasSuffix("/") { base.removeLast() }
+      try Self.create(base)
+    } else {
+      base = try Self.makeTemporaryDirectory(in: FileManager.default.temporaryDirectory.path())
+    }
+    isTemporary = path == nil
+    try user.own(base)
+    sockets = base
+    if "\(base)/.s.PGSQL.\(port).lock".utf8.count > Self.longestSocketPath {
+      sockets = try Self.makeTemporaryDirectory(in: "/tmp")
+      try user.own(sockets)
+    }
+    password = try Self.password(at: "\(base)/password", user: user)
+    try? FileManager.default.removeItem(atPath: "\(base)/state")
+  }
+
+  var state: State? {
+    let words = read("state").split(whereSeparator: \.isWhitespace)
+    guard words.count == 3, let run = Int(words[1]), let number = Int32(words[2]) else { return nil }
+    return words[0] == "running" ? .running(run: run, pid: number) : .exited(run: run)
+  }
+
+  /// Whether the postmaster with this process id accepts connections. Its lock file says so, to `pg_ctl`
+  /// too: the process id in line 1, the status in line 8 (`miscadmin.h`, since PostgreSQL 10).
+  func isReady(pid: Int32) -> Bool {
+    let lines = read("data/postmaster.pid").split(separator: "\n", omittingEmptySubsequences: false)
+    guard lines.count >= 8 else { return false }
+    return Int32(lines[0]) == pid && lines[7].trimmingCharacters(in: .whitespaces) == "ready"
+  }
+
+  func logTail(lines: Int) -> String {
+    read("log").split(separator: "\n").suffix(lines).joined(separator: "\n")
+  }
+
+  /// Removes what is temporary. The supervisor does it otherwise, which is after the server.
+  func discard() {
+    if isTemporary { try? FileManager.default.removeItem(atPath: base) }
+    if sockets != base { try? FileManager.default.removeItem(atPath: sockets) }
+  }
+
+  private func read(_ file: String) -> String {
+    let bytes = FileManager.default.contents(atPath: "\(base)/\(file)") ?? Data()
+    return String(decoding: bytes, as: UTF8.self)
+  }
+
+  private static func create(_ directory: String) throws {
+    do {
+      try FileManager.default.createDirectory(
+        atPath: directory,
+        withIntermediateDirectories: true,
+        attributes: [.posixPermissions: 0o700]
+      )
+      let entries = try FileManager.default.contentsOfDirectory(atPath: directory)
+      guard entries.isEmpty || entries.contains("password") else {
+        throw LocalPostgresError(
+          .directoryUnusable,
+          "\(directory) holds other files.",
+          advice: "Give an empty directory."
+        )
+      }
+    } catch let error as LocalPostgresError {
+      throw error
+    } catch {
+      throw LocalPostgresError(
+        .directoryUnusable,
+        "\(directory) cannot be used: \(error.localizedDescription)"
+      )
+    }
+  }
+
+  private static func makeTemporaryDirectory(in parent: String) throws -> String {
+    var template = Array("\(parent.hasSuffix("/") ? parent : parent + "/")tidemark-pg-XXXXXX".utf8CString)
+    guard mkdtemp(&template) != nil else {
+      throw LocalPostgresError(
+        .directoryUnusable,
+        "No directory can be created in \(parent): \(String(cString: strerror(errno)))."
+      )
+    }
+    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  /// The superuser's password, the same for as long as the directory lives.
+  private static func password(at path: String, user: ServerUser) throws -> String {
+    if let bytes = FileManager.default.contents(atPath: path), !bytes.isEmpty {
+      return String(decoding: bytes, as: UTF8.self)
+    }
+    var random = SystemRandomNumberGenerator()
+    let password = (0..<2).map { _ in String(random.next(), radix: 36) }.joined()
+    let created = FileManager.default.createFile(
+      atPath: path,
+      contents: Data(password.utf8),
+      attributes: [.posixPermissions: 0o600]
+    )
+    guard created else { throw LocalPostgresError(.directoryUnusable, "\(path) cannot be written.") }
+    try user.own(path)
+    return password
+  }
+}

@@ -1,0 +1,120 @@
+import CLibPQ
+import Foundation
+import Synchronization
+
+/// Makes one connection, on a thread of its own.
+///
+/// libpq looks host names up by blocking, inside `PQconnectStart` and, for further hosts, `PQconnectPoll`; TLS
+/// and SCRAM take milliseconds of computing. On the event loop this would hold up every other connection's
+/// statements, a worker's sign of life among them.
+struct Handshake: Sendable {
+  private let configuration: PostgresConfiguration
+  private let loop: EventLoop
+  private let outcome = Outcome()
+
+  static nonisolated(nonsending) func connect(
+    _ configuration: PostgresConfiguration,
+    loop: EventLoop
+  ) async throws -> ConnectionHandle {
+    try await Handshake(configuration: configuration, loop: loop).connect()
+  }
+
+  private init(configuration: PostgresConfiguration, loop: EventLoop) {
+    self.configuration = configuration
+    self.loop = loop
+  }
+
+  private nonisolated(nonsending) func connect() async throws -> ConnectionHandle {
+    if Task.isCancelled { throw PostgresError.cancelled }
+    let deadline = ContinuousClock.now + configuration.totalConnectTimeout
+    // The thread keeps the deadline, too, but cannot while a name lookup blocks it.
+    let timer = loop.schedule(at: deadline) { [outcome, configuration] in
+      outcome.set(.failure(configuration.connectTimeoutError(lastMessage: nil)))
+    }
+    defer { loop.cancelTimer(timer) }
+    return try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { waiter in
+        outcome.setWaiter(waiter)
+        Thread.detachNewThread { run(until: deadline) }
+      }
+    } onCancel: {
+      outcome.set(.failure(PostgresError.cancelled))
+    }
+  }
+
+  private func run(until deadline: ContinuousClock.Instant) {
+    do {
+      outcome.set(.success(try connectBlocking(until: deadline)))
+    } catch {
+      outcome.set(.failure(error))
+    }
+  }
+
+  private func connectBlocking(until deadline: ContinuousClock.Instant) throws -> ConnectionHandle {
+    guard let connection = configuration.startConnecting() else {
+      throw PostgresError(.connectionFailed, "libpq is out of memory.")
+    }
+    // Owns it from here on, whatever is thrown.
+    let handle = ConnectionHandle(connection, loop: loop)
+    guard PQstatus(connection) != CONNECTION_BAD else { throw failure(connection) }
+    var interest = Int16(POLLOUT)
+    while true {
+      if outcome.isSet { throw PostgresError.cancelled }
+      // The socket may be another one after each PQconnectPoll.
+      var descriptor = pollfd(fd: PQsocket(connection), events: interest, revents: 0)
+      let wait = min(ContinuousClock.now.duration(to: deadline), .milliseconds(100))
+      if wait <= .zero { throw configuration.connectTimeoutError(lastMessage: lastMessage(connection)) }
+      if poll(&descriptor, 1, Int32(wait.wholeMilliseconds + 1)) == 0 { continue }
+      switch PQconnectPoll(connection) {
+      case PGRES_POLLING_OK: return handle
+      case PGRES_POLLING_READING: interest = Int16(POLLIN)
+      case PGRES_POLLING_WRITING: interest = Int16(POLLOUT)
+      default: throw failure(connection)
+      }
+    }
+  }
+
+  private func lastMessage(_ connection: OpaquePointer) -> String {
+    configuration.redact(trimmed(String(cString: PQerrorMessage(connection))), connection)
+  }
+
+  private func failure(_ connection: OpaquePointer) -> PostgresError {
+    let message = lastMessage(connection)
+    return PostgresError(.connectionFailed, message.isEmpty ? "The server cannot be reached." : message)
+  }
+
+  /// Whoever comes first, the thread, the timer or the cancellation, decides. A connection that comes too late
+  /// is closed by being dropped.
+  private final class Outcome: Sendable {
+    private typealias Answer = Result<ConnectionHandle, any Error>
+
+    private struct State {
+      var isSet = false
+      var answer: Answer?
+      var waiter: CheckedContinuation<ConnectionHandle, any Error>?
+    }
+
+    private let state = Mutex(State())
+
+    var isSet: Bool { state.withLock(\.isSet) }
+
+    func setWaiter(_ waiter: CheckedContinuation<ConnectionHandle, any Error>) {
+      let answer = state.withLock { state in
+        if !state.isSet { state.waiter = waiter }
+        return state.answer
+      }
+      if let answer { waiter.resume(with: answer) }
+    }
+
+    func set(_ answer: Result<ConnectionHandle, any Error>) {
+      let waiter = state.withLock { state in
+        if state.isSet { return CheckedContinuation<ConnectionHandle, any Error>?.none }
+        state.isSet = true
+        if state.waiter == nil { state.answer = answer }
+        defer { state.waiter = nil }
+        return state.waiter
+      }
+      waiter?.resume(with: answer)
+    }
+  }
+}

@@ -1,0 +1,95 @@
+import CLibPQ
+import Foundation
+
+/// What a connection's statement is waiting for.
+struct SocketState {
+  enum Wait {
+    case result
+    /// Any bytes from the server, or the end of sending.
+    case progress
+  }
+
+  var watch: SocketWatch?
+  var usesTLS = false
+  var needsFlush = false
+  var wait = Wait.result
+  var waiter: CheckedContinuation<Void, Never>?
+
+  mutating func resumeWaiter() {
+    waiter?.resume()
+    waiter = nil
+  }
+}
+
+extension PostgresConnection {
+  /// Waits until `PQgetResult` would not block, or the connection is lost.
+  func waitForResult() async {
+    flush()
+    while failure == nil, let connection = try? handle.get(), PQisBusy(connection) == 1 {
+      await wait(.result)
+    }
+  }
+
+  /// Waits until everything is sent, or the connection is lost.
+  func waitForFlush() async {
+    flush()
+    while failure == nil, socket.needsFlush { await wait(.progress) }
+  }
+
+  func waitForInput() async {
+    flush()
+    if failure == nil { await wait(.progress) }
+  }
+
+  /// While nobody reads, the kernel's buffers fill up and the server stops sending.
+  func pauseReading() {
+    socket.watch?.events = 0
+  }
+
+  func resumeReading() {
+    updateInterest()
+  }
+
+  private func wait(_ wait: SocketState.Wait) async {
+    socket.wait = wait
+    await withCheckedContinuation { socket.waiter = $0 }
+  }
+
+  private func flush() {
+    guard let connection = try? handle.get() else { return }
+    // A failed write is no end yet: the server's last message may be there to be read.
+    socket.needsFlush = PQflush(connection) == 1
+    updateInterest()
+  }
+
+  private func updateInterest() {
+    socket.watch?.events = Int16(POLLIN) | (socket.needsFlush ? Int16(POLLOUT) : 0)
+  }
+
+  /// Called by the event loop.
+  func socketIsReady() {
+    guard failure == nil, let connection = try? handle.get() else { return }
+    let neededFlush = socket.needsFlush
+    var isAlive = PQconsumeInput(connection) == 1
+    // A TLS record can be larger than the room that libpq had left, and what TLS keeps back makes no socket
+    // readable: ask again, with the room that there is now.
+    if isAlive, socket.usesTLS { isAlive = PQconsumeInput(connection) == 1 }
+    if !isAlive {
+      lose(lossError(connection))
+      return
+    }
+    flush()
+    deliverNotifications(connection)
+    let isDone =
+      switch socket.wait {
+      case .result: PQisBusy(connection) == 0
+      case .progress: !neededFlush || !socket.needsFlush
+      }
+    if isDone { socket.resumeWaiter() }
+  }
+
+  private func lossError(_ connection: OpaquePointer) -> PostgresError {
+    let message = configuration.redact(trimmed(String(cString: PQerrorMessage(connection))), connection)
+    return PostgresError(.connectionLost, message.isEmpty ? "The connection was lost." : message)
+  }
+}

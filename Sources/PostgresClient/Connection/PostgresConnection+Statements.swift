@@ -1,0 +1,116 @@
+import CLibPQ
+
+extension PostgresConnection {
+  /// How long a server may take to answer to a cancellation or a rollback.
+  static let patience = Duration.seconds(5)
+
+  /// Runs a pipeline; the caller has the turn.
+  ///
+  /// - Parameters:
+  ///   - isInTransaction: Whether ``transaction(isolation:readOnly:_:)`` has opened one.
+  ///   - isShielded: Whether to run although the task is cancelled.
+  func run(
+    _ statements: [PostgresStatement],
+    prepares: Bool = true,
+    isInTransaction: Bool = false,
+    isShielded: Bool = false
+  ) async throws -> [PostgresRows] {
+    if statements.isEmpty { return [] }
+    for statement in statements { try statement.validate() }
+    let prepares = prepares && configuration.usesPreparedStatements
+    let wasIdle = isIdle
+    var answer = PipelineAnswer()
+    for isLastAttempt in [false, true] {
+      answer = try await perform(isInTransaction: isInTransaction, isShielded: isShielded) {
+        try await $0.exchange(statements, prepares: prepares, isInTransaction: isInTransaction)
+      }
+      // A prepared statement may have become stale. If the first statement was refused nothing has happened.
+      let isStale = forgetStale(answer)
+      if !isStale || isLastAttempt || !wasIdle || answer.failedStatement != 0 || !isIdle { break }
+    }
+    guard let error = answer.error else { return answer.rows }
+    // The pipeline's own BEGIN must not be left open for the next user.
+    if wasIdle, !isInTransaction, failure == nil, !isIdle { await rollBack() }
+    throw error
+  }
+
+  func rollBack() async {
+    do {
+      _ = try await run(["ROLLBACK"], isInTransaction: true, isShielded: true)
+    } catch {
+      // Without an answer the session's state is unknown, and the server ends the transaction with it.
+      lose(PostgresError(.connectionLost, "The connection was given up because a ROLLBACK failed."))
+    }
+  }
+
+  /// Text with several statements, by the simple protocol: the only one that takes them.
+  func runScript(_ sql: String, isInTransaction: Bool = false) async throws {
+    try PostgresStatement(sql).validate()
+    let wasIdle = isIdle
+    do {
+      try await perform(isInTransaction: isInTransaction) { connection in
+        try connection.send { PQsendQuery($0, sql) }
+        _ = try await connection.finishResults()
+      }
+    } catch {
+      if wasIdle, !isInTransaction, failure == nil, !isIdle { await rollBack() }
+      throw error
+    }
+    if wasIdle, !isInTransaction, !isIdle {
+      await rollBack()
+      throw PostgresError(.misuse, "The script left a transaction open. It was rolled back; add a COMMIT.")
+    }
+  }
+
+  /// Does one exchange with the server, with what is common to all of them: cancellation, loss.
+  func perform<R: Sendable>(
+    isInTransaction: Bool,
+    isShielded: Bool = false,
+    _ exchange: @Sendable (isolated PostgresConnection) async throws -> R
+  ) async throws -> R {
+    try checkUsable()
+    canceller.begin()
+    exchangeNumber += 1
+    if isShielded { limitExchange(exchangeNumber) }
+    let result: Result<R, any Error>
+    do {
+      result = .success(
+        try await withTaskCancellationHandler {
+          // After the handler is there, so that no cancellation is missed between.
+          if Task.isCancelled, !isShielded { throw PostgresError.cancelled }
+          return try await exchange(self)
+        } onCancel: { [exchangeNumber] in
+          if isShielded { return }
+          canceller.cancel()
+          loop.execute { [weak self] in self?.assumeIsolated { $0.limitExchange(exchangeNumber) } }
+        }
+      )
+    } catch {
+      result = .failure(error)
+    }
+    exchangeNumber += 1
+    let wasCancelled = await canceller.end()
+    do {
+      return try result.get()
+    } catch var error as PostgresError {
+      if let failure {
+        error = PostgresError(
+          failure.code, failure.message, sqlState: failure.sqlState ?? error.sqlState,
+          isOutcomeUnknown: !isInTransaction && error.code != .cancelled)
+      } else if wasCancelled, error.sqlState == "57014" {
+        error.code = .cancelled
+      }
+      throw error
+    }
+  }
+
+  func limitExchange(_ number: UInt64) {
+    _ = loop.schedule(at: .now + Self.patience) { [weak self] in
+      self?.assumeIsolated { connection in
+        if connection.exchangeNumber == number {
+          connection.lose(PostgresError(.connectionLost, "The server did not answer within \(Self.patience)."))
+        }
+      }
+    }
+  }
+}

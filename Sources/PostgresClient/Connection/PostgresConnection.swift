@@ -1,0 +1,144 @@
+import CLibPQ
+import Foundation
+import Logging
+import Synchronization
+
+/// One session on a PostgreSQL server.
+///
+/// Callers are served first come, first served. A connection that is not used any more closes its socket by
+/// itself; ``close()`` does so at once.
+///
+/// When a task that runs a statement is cancelled, the statement is cancelled on the server and its end waited
+/// for, so that the connection is usable afterwards. A server that does not answer within five seconds
+/// of that is given up, and the connection with it.
+public actor PostgresConnection: PostgresQueryable {
+  nonisolated let loop: EventLoop
+  nonisolated let turns = FairQueue(permits: 1)
+  nonisolated let canceller: StatementCanceller
+  private nonisolated let hasEnded = Atomic(false)
+
+  let configuration: PostgresConfiguration
+  let handle: ConnectionHandle
+  var cache: StatementCache
+  var socket = SocketState()
+  var listeners: [String: [UInt64: AsyncStream<PostgresNotification>.Continuation]] = [:]
+  var lastListenerID: UInt64 = 0
+  /// Changes when an exchange with the server begins or ends, so that a late deadline finds another number.
+  var exchangeNumber: UInt64 = 0
+  private let logger: Logger
+  /// Why the connection cannot be used any more.
+  private(set) var failure: PostgresError?
+
+  public nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  /// Connects to the first host that answers and fits `target_session_attrs`.
+  ///
+  /// - Throws: ``PostgresError``: ``PostgresError/Code/connectionFailed`` with the server's or libpq's reason.
+  public static func connect(
+    _ configuration: PostgresConfiguration,
+    logger: Logger
+  ) async throws -> PostgresConnection {
+    let loop = EventLoop.shared
+    let handle = try await Handshake.connect(configuration, loop: loop)
+    let connection = try PostgresConnection(handle, configuration, loop, logger)
+    try await connection.start()
+    return connection
+  }
+
+  private init(
+    _ handle: ConnectionHandle,
+    _ configuration: PostgresConfiguration,
+    _ loop: EventLoop,
+    _ logger: Logger
+  ) throws {
+    self.loop = loop
+    self.handle = handle
+    self.configuration = configuration
+    self.logger = logger
+    cache = StatementCache(limit: configuration.preparedStatementLimit)
+    canceller = StatementCanceller(try handle.get(), loop: loop)
+  }
+
+  deinit {
+    for listener in listeners.values.flatMap(\.values) { listener.finish() }
+  }
+
+  private func start() async throws {
+    let connection = try handle.get()
+    PQsetnonblocking(connection, 1)
+    let watch = SocketWatch(descriptor: PQsocket(connection)) { [weak self] in
+      self?.assumeIsolated { $0.socketIsReady() }
+    }
+    watch.events = Int16(POLLIN)
+    socket.watch = watch
+    socket.usesTLS = PQsslInUse(connection) == 1
+    handle.startWatching(watch)
+    do {
+      try await applySettings()
+    } catch {
+      await close()
+      throw error
+    }
+  }
+
+  private func applySettings() async throws {
+    if configuration.settings.isEmpty { return }
+    var statement = PostgresStatement("SELECT ")
+    for (number, (name, value)) in configuration.settings.sorted(by: { $0.key < $1.key }).enumerated() {
+      if number > 0 { statement.sql += ", " }
+      statement.sql += "set_config($\(2 * number + 1), $\(2 * number + 2), false)"
+      statement.bindings.bind(name)
+      statement.bindings.bind(value)
+    }
+    _ = try await run([statement], prepares: false)
+  }
+
+  public func query(_ statement: PostgresStatement) async throws -> PostgresRows {
+    try await pipeline([statement])[0]
+  }
+
+  public func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+    try await turns.acquire()
+    defer { turns.release() }
+    return try await run(statements)
+  }
+
+  /// Runs SQL text that may hold several statements, as a migration does; it returns no rows.
+  ///
+  /// The statements are one transaction, unless they say otherwise themselves.
+  public func executeScript(_ sql: String) async throws {
+    try await turns.acquire()
+    defer { turns.release() }
+    try await runScript(sql)
+  }
+
+  /// Closes the session at once. A statement that runs fails with ``PostgresError/Code/closed``.
+  public func close() async {
+    lose(.closed)
+    handle.finish()
+  }
+
+  /// Whether the connection was lost or closed; it stays so.
+  public nonisolated var isClosed: Bool { hasEnded.load(ordering: .acquiring) }
+
+  /// Whether the session stands outside a transaction, as it should between two users.
+  var isIdle: Bool { handle.transactionStatus == PQTRANS_IDLE }
+
+  func checkUsable() throws {
+    if let failure { throw failure }
+  }
+
+  /// Ends the connection for everybody: who waits for the server, for a turn, or for notifications.
+  func lose(_ error: PostgresError) {
+    if failure != nil { return }
+    failure = error
+    hasEnded.store(true, ordering: .releasing)
+    if error.code != .closed { logger.warning("PostgreSQL connection lost", metadata: ["error": "\(error)"]) }
+    handle.stopWatching()
+    canceller.abandon()
+    turns.close(error)
+    for listener in listeners.values.flatMap(\.values) { listener.finish() }
+    listeners.removeAll()
+    socket.resumeWaiter()
+  }
+}

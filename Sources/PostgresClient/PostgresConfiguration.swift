@@ -1,0 +1,134 @@
+import CLibPQ
+import Foundation
+
+/// Where the server is, and what a session on it looks like.
+///
+/// What the URL does not say libpq takes from where it always does: `PGHOST` and its like, `.pgpass`, service
+/// files. TLS is configured there as well: `sslmode`, `sslrootcert`, ….
+public struct PostgresConfiguration: Sendable, CustomStringConvertible {
+  /// libpq's connection parameters, by keyword.
+  private(set) var parameters: [String: String]
+
+  /// Shown in `pg_stat_activity`.
+  public var applicationName: String
+  /// How long to try, for each host of the URL.
+  public var connectTimeout: Duration = .seconds(5)
+  /// Server settings of each session. By default those that make the server notice within seconds that a client
+  /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
+  /// covers the other's case.
+  public var settings: [String: String] = [
+    "tcp_keepalives_idle": "1",
+    "tcp_keepalives_interval": "1",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "3000",
+  ]
+  /// Set to false behind a pooler that gives each transaction another session.
+  public var usesPreparedStatements = true
+  /// How many prepared statements a connection keeps; the one used least recently goes first.
+  public var preparedStatementLimit = 256
+
+  /// - Parameter url: A URL or `key=value` pairs:
+  ///   https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
+  /// - Throws: ``PostgresError`` with ``PostgresError/Code/invalidConfiguration``.
+  public init(url: String) throws {
+    parameters = try Self.parse(url)
+    applicationName = parameters["application_name"] ?? ""
+    for (keyword, value) in Self.defaults where parameters[keyword] == nil {
+      parameters[keyword] = value
+    }
+    if hostCount > 1, parameters["target_session_attrs"] == nil {
+      parameters["target_session_attrs"] = "read-write"
+    }
+  }
+
+  /// The client's side of what ``settings`` does on the server's.
+  private static let defaults = [
+    "keepalives_idle": "1",
+    "keepalives_interval": "1",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "3000",
+  ]
+
+  /// Without the password and other secrets.
+  public var description: String {
+    let shown = ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"]
+    return shown.compactMap { key in parameters[key].map { "\(key)=\($0)" } }.joined(separator: " ")
+  }
+
+  private static func parse(_ url: String) throws -> [String: String] {
+    var message: UnsafeMutablePointer<CChar>?
+    guard !url.contains("\0"), let options = PQconninfoParse(url, &message) else {
+      defer { PQfreemem(message) }
+      throw PostgresError(
+        .invalidConfiguration,
+        "The connection URL cannot be read: \(message.map { unquoted(String(cString: $0)) } ?? "")"
+      )
+    }
+    defer { PQconninfoFree(options) }
+    var parameters: [String: String] = [:]
+    var option = options
+    while let keyword = option.pointee.keyword {
+      if let value = option.pointee.val { parameters[String(cString: keyword)] = String(cString: value) }
+      option += 1
+    }
+    return parameters
+  }
+
+  /// libpq quotes the part of the URL that it does not understand, and the password may be in it.
+  private static func unquoted(_ message: String) -> String {
+    guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""), first != last
+    else { return trimmed(message) }
+    return trimmed(String(message[..<first]) + "\"…\"" + String(message[message.index(after: last)...]))
+  }
+
+  private var hostCount: Int {
+    let hosts = parameters["hostaddr"] ?? parameters["host"] ?? ""
+    return hosts.split(separator: ",", omittingEmptySubsequences: false).count
+  }
+
+  var totalConnectTimeout: Duration { connectTimeout * hostCount }
+
+  func connectTimeoutError(lastMessage: String?) -> PostgresError {
+    var text = "No connection to \(self) within \(totalConnectTimeout)."
+    if let lastMessage, !lastMessage.isEmpty { text += " \(lastMessage)" }
+    return PostgresError(.connectionFailed, text)
+  }
+
+  /// libpq's messages can quote what it was given.
+  func redact(_ message: String, _ connection: OpaquePointer? = nil) -> String {
+    var secrets = ["password", "sslpassword"].compactMap { parameters[$0] }
+    if let connection, let password = PQpass(connection) { secrets.append(String(cString: password)) }
+    return message.replacing(secrets, with: "***")
+  }
+
+  /// Begins to connect. Looks up the host's name, which blocks.
+  func startConnecting() -> OpaquePointer? {
+    var parameters = parameters
+    parameters["client_encoding"] = "UTF8"
+    if !applicationName.isEmpty { parameters["application_name"] = applicationName }
+    let pairs = Array(parameters)
+    return withCStrings(pairs.map(\.key)) { keywords in
+      withCStrings(pairs.map(\.value)) { values in
+        PQconnectStartParams(keywords, values, 0)
+      }
+    }
+  }
+}
+
+/// Calls `body` with a NULL-terminated array of C strings.
+private func withCStrings<R>(
+  _ strings: [String],
+  _ body: (UnsafePointer<UnsafePointer<CChar>?>) -> R
+) -> R {
+  let copies = strings.map { strdup($0) }
+  defer { for copy in copies { free(copy) } }
+  return body(copies.map { UnsafePointer($0) } + [nil])
+}
+
+extension String {
+  fileprivate func replacing(_ secrets: [String], with replacement: String) -> String {
+    secrets.filter { !$0.isEmpty }.reduce(self) { text, secret in
+      text.replacingOccurrences(of: secret, with: replacement)
+    }
+  }
+}

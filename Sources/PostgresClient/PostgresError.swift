@@ -1,0 +1,90 @@
+/// What went wrong, whether trying again can help, and whether a write may have happened all the same.
+///
+/// Neither ``message`` nor ``description`` holds a password; bound text is replaced where the server quotes it.
+/// ``detail`` and ``hint`` are the server's words and can quote rows.
+public struct PostgresError: Error, Sendable, CustomStringConvertible {
+  /// The kind of an error. New codes may be added in any release.
+  public struct Code: Sendable, Hashable, CustomStringConvertible {
+    private enum Kind: String, Sendable {
+      case connectionFailed, connectionLost, server, cancelled, timeout
+      case invalidConfiguration, decoding, closed, misuse
+    }
+    private var kind: Kind
+    private init(_ kind: Kind) { self.kind = kind }
+
+    /// No connection could be made.
+    public static let connectionFailed = Self(.connectionFailed)
+    /// The connection broke. See ``PostgresError/isOutcomeUnknown``.
+    public static let connectionLost = Self(.connectionLost)
+    /// The server refused the statement; ``PostgresError/sqlState`` says why.
+    public static let server = Self(.server)
+    /// The task was cancelled, before the statement was sent or while it ran; the server has undone it.
+    public static let cancelled = Self(.cancelled)
+    /// No connection was free, or could be made, in time.
+    public static let timeout = Self(.timeout)
+    /// The URL or a setting is wrong.
+    public static let invalidConfiguration = Self(.invalidConfiguration)
+    /// A value cannot be read as the type that was asked for.
+    public static let decoding = Self(.decoding)
+    /// The connection or the pool was closed before.
+    public static let closed = Self(.closed)
+    /// The call is not allowed here; the message says what to do instead.
+    public static let misuse = Self(.misuse)
+
+    public var description: String { kind.rawValue }
+  }
+
+  public var code: Code
+  /// https://www.postgresql.org/docs/current/errcodes-appendix.html
+  public var sqlState: String?
+  public var message: String
+  public var detail: String?
+  public var hint: String?
+  /// Whether the same statement, or the same transaction from its start, may succeed later.
+  public var isRetryable: Bool
+  /// Whether the connection was lost after a statement was sent and before its answer was read, so that its
+  /// effect may be there or not. False inside a transaction: only its COMMIT can leave this open.
+  public var isOutcomeUnknown: Bool
+
+  public init(
+    _ code: Code,
+    _ message: String,
+    sqlState: String? = nil,
+    detail: String? = nil,
+    hint: String? = nil,
+    isOutcomeUnknown: Bool = false
+  ) {
+    self.code = code
+    self.message = message
+    self.sqlState = sqlState
+    self.detail = detail
+    self.hint = hint
+    self.isOutcomeUnknown = isOutcomeUnknown
+    isRetryable = Self.isRetryable(code, sqlState)
+  }
+
+  public var description: String {
+    var text = "\(code)"
+    if let sqlState { text += " (SQLSTATE \(sqlState))" }
+    text += ": \(message)"
+    if isOutcomeUnknown { text += " It is unknown whether the statement took effect." }
+    return text
+  }
+
+  private static func isRetryable(_ code: Code, _ sqlState: String?) -> Bool {
+    guard let sqlState else { return code == .connectionFailed || code == .connectionLost || code == .timeout }
+    switch sqlState {
+    case "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "26000": return true
+    default: return sqlState.hasPrefix("53") || sqlState.hasPrefix("08")
+    }
+  }
+}
+
+extension PostgresError {
+  static let cancelled = PostgresError(.cancelled, "The task was cancelled.")
+  static let closed = PostgresError(.closed, "The connection is closed.")
+
+  static func unexpectedNull(in place: String) -> Self {
+    Self(.decoding, "NULL in \(place) where a value is needed. Decode an Optional.")
+  }
+}

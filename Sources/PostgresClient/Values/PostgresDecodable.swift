@@ -1,0 +1,111 @@
+/// A value that can be read from a result, in PostgreSQL's binary format.
+///
+/// Integers are read from any integer type that fits into them, `String` from the text-like types and JSON,
+/// bytes from `bytea`, text and JSON. For any other type cast in the statement: `SELECT id::text`.
+public protocol PostgresDecodable {
+  /// - Parameter bytes: The value as the server sent it, valid during this call only.
+  init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws
+  /// What NULL is read as, or nil when this type has no such value.
+  static var postgresNull: Self? { get }
+}
+
+extension PostgresDecodable {
+  public static var postgresNull: Self? { nil }
+}
+
+extension Optional: PostgresDecodable where Wrapped: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    self = try Wrapped(postgresBinary: bytes, type: type)
+  }
+
+  public static var postgresNull: Self? { .some(.none) }
+}
+
+extension Bool: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    guard type == .bool, bytes.count == 1 else { throw PostgresError.cannotDecode(Self.self, from: type) }
+    self = bytes[0] != 0
+  }
+}
+
+extension PostgresDecodable where Self: FixedWidthInteger & SignedInteger {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    let value: Int64
+    switch (type, bytes.count) {
+    case (.int2, 2): value = Int64(bytes.loadBigEndian(Int16.self))
+    case (.int4, 4): value = Int64(bytes.loadBigEndian(Int32.self))
+    case (.int8, 8): value = bytes.loadBigEndian(Int64.self)
+    case (.oid, 4): value = Int64(bytes.loadBigEndian(UInt32.self))
+    default: throw PostgresError.cannotDecode(Self.self, from: type)
+    }
+    guard let exact = Self(exactly: value) else {
+      throw PostgresError(.decoding, "An integer does not fit into \(Self.self). Decode Int64 instead.")
+    }
+    self = exact
+  }
+}
+
+extension Int16: PostgresDecodable {}
+extension Int32: PostgresDecodable {}
+extension Int64: PostgresDecodable {}
+extension Int: PostgresDecodable {}
+
+extension Float: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    guard type == .float4, bytes.count == 4 else { throw PostgresError.cannotDecode(Self.self, from: type) }
+    self = Float(bitPattern: bytes.loadBigEndian(UInt32.self))
+  }
+}
+
+extension Double: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    switch (type, bytes.count) {
+    case (.float8, 8): self = Double(bitPattern: bytes.loadBigEndian(UInt64.self))
+    case (.float4, 4): self = Double(Float(bitPattern: bytes.loadBigEndian(UInt32.self)))
+    default: throw PostgresError.cannotDecode(Self.self, from: type)
+    }
+  }
+}
+
+extension String: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    guard let text = try bytes.textContent(of: type) else {
+      throw PostgresError.cannotDecode(Self.self, from: type)
+    }
+    self = String(decoding: text, as: UTF8.self)
+  }
+}
+
+extension ArraySlice<UInt8>: PostgresDecodable {
+  public init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws {
+    self = try [UInt8](postgresBinary: bytes, type: type)[...]
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// The text of a value of a type whose binary format is its text, or nil for other types.
+  func textContent(of type: PostgresType) throws -> UnsafeRawBufferPointer? {
+    switch type {
+    case .text, .varchar, .bpchar, .name, .json, .xml, .unknown: return self
+    case .jsonb:
+      // jsonb's binary format is a version byte and then the text; 1 is the only version there is.
+      guard first == 1 else { throw PostgresError(.decoding, "The server sent an unknown version of jsonb.") }
+      return UnsafeRawBufferPointer(rebasing: dropFirst())
+    default: return nil
+    }
+  }
+
+  func loadBigEndian<T: FixedWidthInteger>(_ type: T.Type, at offset: Int = 0) -> T {
+    T(bigEndian: loadUnaligned(fromByteOffset: offset, as: T.self))
+  }
+}
+
+extension PostgresError {
+  static func cannotDecode(_ target: Any.Type, from type: PostgresType) -> Self {
+    Self(
+      .decoding,
+      "A value of the PostgreSQL type with \(type) cannot be decoded as \(target)."
+        + " Decode another type, or cast in the statement, for example with ::text."
+    )
+  }
+}

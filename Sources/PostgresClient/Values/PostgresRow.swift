@@ -1,0 +1,44 @@
+import CLibPQ
+
+/// One row of a result: a view over what libpq received, copied only when decoded.
+public struct PostgresRow: Sendable {
+  let result: QueryResult
+  let index: Int32
+
+  /// Decodes all columns in order: `let (id, name) = try row.decode((Int64, String?).self)`.
+  ///
+  /// - Throws: ``PostgresError`` with ``PostgresError/Code/decoding`` when the number of columns or a type
+  ///   differs, or for a NULL without an `Optional`.
+  public func decode<each T: PostgresDecodable>(
+    _ types: (repeat each T).Type = (repeat each T).self
+  ) throws -> (repeat each T) {
+    var count: Int32 = 0
+    for _ in repeat (each T).self { count += 1 }
+    guard count == result.columnCount else {
+      throw PostgresError(.decoding, "The row has \(result.columnCount) columns; \(count) were asked for.")
+    }
+    var column: Int32 = -1
+    return (repeat try decode(next(&column), as: (each T).self))
+  }
+
+  /// Decodes the column with this name; the first one when several have it.
+  public func decode<T: PostgresDecodable>(_ column: String, as type: T.Type = T.self) throws -> T {
+    guard let number = result.columnNumber(of: column) else {
+      throw PostgresError(.decoding, "The result has no column \(quotedIdentifier(column)).")
+    }
+    return try decode(number, as: type)
+  }
+
+  private func next(_ column: inout Int32) -> Int32 {
+    column += 1
+    return column
+  }
+
+  private func decode<T: PostgresDecodable>(_ column: Int32, as type: T.Type) throws -> T {
+    guard let bytes = result.value(row: index, column: column) else {
+      if let null = T.postgresNull { return null }
+      throw PostgresError.unexpectedNull(in: "column \(quotedIdentifier(result.columnName(column)))")
+    }
+    return try T(postgresBinary: bytes, type: result.columnType(column))
+  }
+}

@@ -1,0 +1,52 @@
+import PostgresClient
+import Tidemark
+
+extension Lease {
+  /// The columns that ``init(_:)`` reads, of `tidemark.lease AS l` and its measurements.
+  static let columns = """
+    l.shard_id, l.parent_shard_ids, l.child_shard_ids, l.hash_range_start::text, l.hash_range_end::text,
+    l.owner, l.last_owner, l.epoch, l.checkpoint, l.sub_sequence_number,
+    l.pending_checkpoint, l.pending_sub_sequence_number, l.pending_state, l.handoff_to, l.stopped_reason,
+    m.processing, m.bytes_per_second, m.millis_behind_latest
+    """
+
+  /// Where those columns are from.
+  static let tables = """
+    tidemark.lease AS l LEFT JOIN tidemark.lease_load AS m
+      ON (m.application, m.stream, m.shard_id) = (l.application, l.stream, l.shard_id)
+    """
+
+  init(_ row: PostgresRow) throws {
+    let (
+      shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, epoch, checkpoint, sub,
+      pendingCheckpoint, pendingSub, pendingState, handoffTo, stoppedReason, processing, bytes, behind
+    ) = try row.decode(
+      (
+        String, [String], [String], String?, String?, Int64?, Int64?, Int64, String, Int64,
+        String?, Int64?, [UInt8]?, Int64?, String?, Double?, Double?, Int64?
+      ).self
+    )
+    self.init(
+      shardID: shardID,
+      parentShardIDs: parents,
+      childShardIDs: children,
+      owner: owner.map { WorkerIncarnation($0) },
+      lastOwner: lastOwner.map { WorkerIncarnation($0) },
+      epoch: Epoch(epoch),
+      checkpoint: try Checkpoint(stored: checkpoint, sub, of: shardID),
+      handoffTo: handoffTo.map { WorkerIncarnation($0) },
+      stoppedReason: stoppedReason,
+      millisBehindLatest: behind
+    )
+    if let start = rangeStart.flatMap({ UInt128($0) }), let end = rangeEnd.flatMap({ UInt128($0) }) {
+      hashRange = Shard.HashRange(start: start, end: end)
+    }
+    if let processing, let bytes { load = Load(processing: processing, bytesPerSecond: bytes) }
+    if let pendingCheckpoint {
+      self.pendingCheckpoint = PendingCheckpoint(
+        checkpoint: try Checkpoint(stored: pendingCheckpoint, pendingSub ?? 0, of: shardID),
+        state: pendingState ?? []
+      )
+    }
+  }
+}

@@ -1,0 +1,54 @@
+import Logging
+import PostgresClient
+import Synchronization
+import Tidemark
+
+/// A lease store in PostgreSQL: the tables of the schema `tidemark`, which ``Migrator`` creates.
+///
+/// Each registered worker has a session of its own, which the server ends when the process dies; everything
+/// else goes through a pool.
+public final class PostgresLeaseStore: LeaseStore {
+  let configuration: PostgresConfiguration
+  let pool: PostgresPool
+  let logger: Logger
+  private let sessions = Mutex<[WorkerIncarnation: WorkerSession]>([:])
+
+  /// - Parameters:
+  ///   - configuration: how workers' own sessions are opened. They need a direct connection; behind a pooler
+  ///     that gives each transaction another session, deaths are noticed by their heartbeats only.
+  ///   - pool: for all other statements.
+  public init(_ configuration: PostgresConfiguration, pool: PostgresPool, logger: Logger) {
+    self.configuration = configuration
+    self.pool = pool
+    self.logger = logger
+  }
+
+  // MARK: Sessions
+
+  /// The session of a worker that was registered with this store.
+  ///
+  /// - Throws: `unsupported` for any other.
+  func session(of incarnation: WorkerIncarnation) throws -> WorkerSession {
+    guard let session = sessions.withLock({ $0[incarnation] }) else {
+      throw TidemarkError(
+        .unsupported,
+        "The worker \(incarnation) is not registered with this store.",
+        advice: "Call the store that registered it, or register anew."
+      )
+    }
+    return session
+  }
+
+  func add(_ session: WorkerSession) {
+    sessions.withLock { $0[session.incarnation] = session }
+  }
+
+  func endSession(of incarnation: WorkerIncarnation) async {
+    await sessions.withLock { $0.removeValue(forKey: incarnation) }?.end()
+  }
+
+  public func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void> {
+    guard let session = sessions.withLock({ $0[incarnation] }) else { return AsyncStream { $0.finish() } }
+    return AsyncStream { await session.nextHint() }
+  }
+}

@@ -1,0 +1,171 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+/// A worker's own connection: it holds the lock that says that the worker lives, and hears the hints.
+actor WorkerSession {
+  nonisolated let incarnation: WorkerIncarnation
+  nonisolated let scope: LeaseScope
+  private let configuration: PostgresConfiguration
+  private let logger: Logger
+
+  private var connection: PostgresConnection
+  /// Whether the server keeps this session for this connection alone.
+  private var isDirect = true
+  /// Whether this session holds the worker's lock. A session that was lost unnoticed may still hold it.
+  private var isLocked: Bool
+  private var isReopening = false
+  private var hasEnded = false
+  private var notifications: AsyncStream<PostgresNotification>?
+  private var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
+  private var lastWaiter = 0
+
+  init(
+    _ incarnation: WorkerIncarnation,
+    in scope: LeaseScope,
+    connection: PostgresConnection,
+    isLocked: Bool,
+    configuration: PostgresConfiguration,
+    logger: Logger
+  ) {
+    self.incarnation = incarnation
+    self.scope = scope
+    self.connection = connection
+    self.isLocked = isLocked
+    self.configuration = configuration
+    self.logger = logger
+  }
+
+  /// How a worker's session is opened. A planner that is paused in a transaction must not hold it for long.
+  static func configuration(_ configuration: PostgresConfiguration) -> PostgresConfiguration {
+    var configuration = configuration
+    configuration.settings["idle_in_transaction_session_timeout"] = "5000"
+    return configuration
+  }
+
+  /// Runs a statement that needs this session, without opening it anew.
+  func query(_ statement: PostgresStatement) async throws -> PostgresRows {
+    try await connection.query(statement)
+  }
+
+  // MARK: Heartbeats
+
+  /// Beats, opening the session anew if it was lost.
+  ///
+  /// - Returns: `nil` if the worker is dead.
+  func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {
+    if hasEnded { return nil }
+    if connection.isClosed { try await reopen() }
+    if isDirect, !isLocked { isLocked = try await lock() }
+    let statements = [HeartbeatStatements.beat(beat, hasSession: isDirect && isLocked)]
+    let rows = try await connection.pipeline(statements + HeartbeatStatements.measurements(beat))[0]
+    guard let row = rows.first else { return nil }
+    let (version, workers) = try row.decode((Int64, Int64).self)
+    return HeartbeatReply(assignmentVersion: version, liveWorkers: Int(workers))
+  }
+
+  private func reopen() async throws {
+    guard !isReopening else {
+      throw TidemarkError(.storeUnavailable, "The worker's session is just being opened anew.")
+    }
+    isReopening = true
+    defer { isReopening = false }
+    logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
+    isLocked = false
+    notifications = nil
+    connection = try await PostgresConnection.connect(Self.configuration(configuration), logger: logger)
+    if isDirect {
+      isLocked = try await lock()
+      try await listen()
+    }
+  }
+
+  /// Takes the worker's lock. Somebody who looks may hold it for an instant, so this tries more than once; if
+  /// it still fails, the old session has not ended yet, and the next heartbeat tries again.
+  private func lock() async throws -> Bool {
+    for _ in 1...5 {
+      let rows = try await connection.query(
+        "SELECT pg_try_advisory_lock(tidemark.session_key(\(incarnation.number)))"
+      )
+      if try rows[0].decode(Bool.self) { return true }
+    }
+    return false
+  }
+
+  // MARK: Poolers
+
+  /// Finds out whether the server keeps this session for this connection alone, and listens if so.
+  ///
+  /// - Parameter other: a server process that serves another connection, which is open at the same time.
+  func start(backend: Int32, other: Int32) async throws {
+    let rows = try await connection.query("SELECT pg_backend_pid()")
+    let now = try rows[0].decode(Int32.self)
+    isDirect = isLocked && now == backend && now != other
+    if isDirect { return try await listen() }
+    logger.warning(
+      """
+      The database is behind a pooler that shares sessions between connections: a worker's death is noticed \
+      only when its heartbeat is old, and changes only at the next heartbeat. Give workers a direct connection.
+      """
+    )
+    try await connection.execute(
+      "UPDATE tidemark.worker SET has_session = false WHERE incarnation = \(incarnation.number)"
+    )
+  }
+
+  // MARK: Hints
+
+  private func listen() async throws {
+    let rows = try await connection.query(
+      "SELECT tidemark.lease_channel(\(scope.application), \(scope.stream))"
+    )
+    notifications = try await connection.listen(to: rows[0].decode(String.self))
+    wakeWaiting()
+  }
+
+  /// Waits for a change; `nil` when the session has ended for good or the task is cancelled.
+  func nextHint() async -> Void? {
+    while !hasEnded, !Task.isCancelled {
+      guard let heard = notifications else {
+        await waitUntilReopened()
+        // What was announced meanwhile was not heard.
+        return hasEnded || Task.isCancelled ? nil : ()
+      }
+      for await _ in heard { return () }
+      // The stream has ended: the connection was lost. A new one may have taken its place already.
+      if Task.isCancelled { return nil }
+      if connection.isClosed { notifications = nil }
+    }
+    return nil
+  }
+
+  private func waitUntilReopened() async {
+    lastWaiter += 1
+    let id = lastWaiter
+    await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        if hasEnded || Task.isCancelled { return continuation.resume() }
+        waiting[id] = continuation
+      }
+    } onCancel: {
+      Task { await self.cancelWaiting(id) }
+    }
+  }
+
+  private func cancelWaiting(_ id: Int) {
+    waiting.removeValue(forKey: id)?.resume()
+  }
+
+  private func wakeWaiting() {
+    for continuation in waiting.values { continuation.resume() }
+    waiting = [:]
+  }
+
+  // MARK: End
+
+  func end() async {
+    hasEnded = true
+    wakeWaiting()
+    await connection.close()
+  }
+}

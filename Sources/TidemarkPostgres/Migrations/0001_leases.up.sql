@@ -1,0 +1,131 @@
+-- Functions have SQL-standard bodies: they are parsed now, under the migration's pinned search_path, and are
+-- inlined where they are used.
+
+-- The order of checkpoints, as the KCL has it; ties are broken by the sub-sequence number.
+CREATE FUNCTION tidemark.checkpoint_rank(checkpoint text) RETURNS numeric
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN CASE checkpoint
+  WHEN 'SHARD_END' THEN 'Infinity'::numeric
+  WHEN 'LATEST' THEN -1
+  WHEN 'TRIM_HORIZON' THEN -2
+  ELSE CASE WHEN starts_with(checkpoint, 'AT_TIMESTAMP:') THEN -3 ELSE checkpoint::numeric END
+END;
+
+-- The advisory lock that a worker's session holds for as long as it lives: "tide" and the incarnation.
+CREATE FUNCTION tidemark.session_key(incarnation bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN 8388346165908733952 | (incarnation & 4294967295);
+
+-- The advisory lock of a planning round: "plan" and a hash. Two scopes that collide only wait for each other.
+CREATE FUNCTION tidemark.planning_key(application text, stream text) RETURNS bigint
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN 8100956954806976512 | (hashtextextended(application || E'\x1f' || stream, 0) & 4294967295);
+
+-- The channel on which changes of a scope are announced. A collision only makes a hint too many.
+CREATE FUNCTION tidemark.lease_channel(application text, stream text) RETURNS text
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+RETURN 'tidemark_lease_' || to_hex(hashtextextended(application || E'\x1f' || stream, 0));
+
+-- What the workers of one application on one stream agree on.
+CREATE TABLE tidemark.lease_scope (
+  application text NOT NULL,
+  stream text NOT NULL,
+  -- Rises whenever the owner of a lease changes or a handoff is requested.
+  assignment_version bigint NOT NULL DEFAULT 0,
+  -- Rises with all that may call for a plan. A look compares the two instead of searching the leases.
+  change_version bigint NOT NULL DEFAULT 0,
+  planned_version bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (application, stream)
+) WITH (fillfactor = 50);
+
+CREATE TABLE tidemark.worker (
+  incarnation bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  application text NOT NULL,
+  stream text NOT NULL,
+  worker_id text NOT NULL,
+  host text NOT NULL,
+  process_id integer NOT NULL,
+  state text NOT NULL DEFAULT 'active' CHECK (state IN ('active', 'draining', 'dead')),
+  maximum_leases integer CHECK (maximum_leases >= 0),
+  failover_interval interval NOT NULL CHECK (failover_interval > '0'),
+  -- Whether the worker holds its session lock; false behind a transaction pooler.
+  has_session boolean NOT NULL,
+  -- The start of the server that the session was opened on: on any other, the lock's absence proves nothing.
+  server_started_at timestamptz NOT NULL,
+  registered_at timestamptz NOT NULL,
+  heartbeat_at timestamptz NOT NULL,
+  -- Since when heartbeats have come without a gap.
+  heartbeating_since timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
+CREATE INDEX worker_by_scope ON tidemark.worker (application, stream);
+
+-- Half of every page stays free: a checkpoint then rewrites its row in place and touches no index.
+CREATE TABLE tidemark.lease (
+  application text NOT NULL,
+  stream text NOT NULL,
+  shard_id text COLLATE "C" NOT NULL,
+  parent_shard_ids text[] NOT NULL,
+  child_shard_ids text[] NOT NULL DEFAULT '{}',
+  hash_range_start numeric(39),
+  hash_range_end numeric(39),
+  -- Incarnations of workers. No foreign keys: rows of dead workers are forgotten while leases remember them.
+  owner bigint,
+  last_owner bigint,
+  epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
+  checkpoint text NOT NULL,
+  sub_sequence_number bigint NOT NULL DEFAULT 0,
+  pending_checkpoint text,
+  pending_sub_sequence_number bigint,
+  pending_state bytea,
+  handoff_to bigint,
+  handoff_deadline timestamptz,
+  stopped_reason text,
+  ended_at timestamptz,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  updated_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (application, stream, shard_id),
+  CHECK ((ended_at IS NOT NULL) = (checkpoint = 'SHARD_END')),
+  CHECK ((handoff_to IS NULL) = (handoff_deadline IS NULL)),
+  CHECK (owner IS NULL OR (ended_at IS NULL AND stopped_reason IS NULL))
+) WITH (fillfactor = 50);
+
+CREATE INDEX lease_by_owner ON tidemark.lease (owner) WHERE owner IS NOT NULL;
+
+CREATE INDEX lease_by_handoff_deadline ON tidemark.lease (application, stream, handoff_deadline)
+WHERE handoff_deadline IS NOT NULL;
+
+-- Measurements stand apart from the leases: they come with every heartbeat, compete with no checkpoint for a
+-- row, and may be lost in a crash, so they need no log.
+CREATE UNLOGGED TABLE tidemark.lease_load (
+  application text NOT NULL,
+  stream text NOT NULL,
+  shard_id text COLLATE "C" NOT NULL,
+  processing double precision NOT NULL,
+  bytes_per_second double precision NOT NULL,
+  millis_behind_latest bigint NOT NULL,
+  measured_at timestamptz NOT NULL,
+  PRIMARY KEY (application, stream, shard_id)
+) WITH (fillfactor = 50);
+
+CREATE TABLE tidemark.dead_letter (
+  application text NOT NULL,
+  stream text NOT NULL,
+  shard_id text COLLATE "C" NOT NULL,
+  sequence_number text COLLATE "C" NOT NULL,
+  sub_sequence_number bigint NOT NULL,
+  partition_key text NOT NULL,
+  approximate_creation_time timestamptz NOT NULL,
+  -- A change has an event name, keys and images; any other record has data.
+  event_name text CHECK (event_name IN ('INSERT', 'MODIFY', 'REMOVE')),
+  keys json,
+  new_image json,
+  old_image json,
+  data bytea,
+  attempts integer NOT NULL,
+  reason text NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (application, stream, shard_id, sequence_number, sub_sequence_number),
+  CHECK ((event_name IS NULL) = (data IS NOT NULL)),
+  CHECK ((event_name IS NULL) = (keys IS NULL))
+);

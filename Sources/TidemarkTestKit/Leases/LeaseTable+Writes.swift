@@ -1,0 +1,157 @@
+import Tidemark
+
+extension LeaseTable {
+  mutating func create(_ leases: [NewLease], in scope: LeaseScope) -> Int {
+    var added = 0
+    for new in leases where row(new.shardID, in: scope) == nil {
+      let lease = Lease(
+        shardID: new.shardID,
+        parentShardIDs: new.parentShardIDs,
+        hashRange: new.hashRange,
+        checkpoint: new.checkpoint
+      )
+      scopes[scope, default: Scope()].leases[new.shardID] = LeaseRow(lease: lease)
+      added += 1
+    }
+    if added > 0 { note(scope, callsForPlan: true) }
+    return added
+  }
+
+  /// The lease, if the grant still holds.
+  private func granted(_ grant: LeaseGrant) -> LeaseRow? {
+    guard let row = row(grant.shardID, in: grant.scope), row.lease.owner == grant.owner,
+      row.lease.epoch == grant.epoch
+    else { return nil }
+    return row
+  }
+
+  /// The lease, if this very grant was the last to give it up: then a repeated write was done already.
+  private func givenUp(_ grant: LeaseGrant) -> Lease? {
+    guard let lease = row(grant.shardID, in: grant.scope)?.lease, lease.lastOwner == grant.owner,
+      lease.epoch == grant.epoch.next, let worker = workers[grant.owner], worker.state != .dead
+    else { return nil }
+    return lease
+  }
+
+  private mutating func save(_ row: LeaseRow, _ scope: LeaseScope) {
+    scopes[scope]?.leases[row.lease.shardID] = row
+  }
+
+  mutating func checkpoint(_ write: CheckpointWrite) throws -> WriteOutcome {
+    guard write.checkpoint != .shardEnd else { throw TidemarkError.shardEndAsCheckpoint }
+    guard var row = granted(write.grant) else { return .leaseLost }
+    guard write.checkpoint >= row.lease.checkpoint else { return .wouldGoBack }
+    row.lease.checkpoint = write.checkpoint
+    row.lease.pendingCheckpoint = nil
+    save(row, write.grant.scope)
+    return .accepted
+  }
+
+  mutating func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant) -> WriteOutcome {
+    guard var row = granted(grant) else { return .leaseLost }
+    guard pending.checkpoint >= row.lease.checkpoint else { return .wouldGoBack }
+    row.lease.pendingCheckpoint = pending
+    save(row, grant.scope)
+    return .accepted
+  }
+
+  mutating func endShard(_ grant: LeaseGrant, children: [Shard]) -> WriteOutcome {
+    guard var row = granted(grant) else {
+      return givenUp(grant)?.isEnded == true ? .accepted : .leaseLost
+    }
+    row.lease.checkpoint = .shardEnd
+    row.lease.pendingCheckpoint = nil
+    row.lease.childShardIDs = children.map(\.id)
+    row.give(to: nil)
+    save(row, grant.scope)
+    _ = create(children.map { NewLease(shard: $0, checkpoint: .trimHorizon) }, in: grant.scope)
+    note(grant.scope, assignments: true, callsForPlan: true)
+    return .accepted
+  }
+
+  mutating func transfer(_ grant: LeaseGrant) -> WriteOutcome {
+    guard var row = granted(grant) else {
+      let wasGivenUp = givenUp(grant).map { !$0.isEnded && $0.stoppedReason == nil } ?? false
+      return wasGivenUp ? .accepted : .leaseLost
+    }
+    let target = row.lease.handoffTo.flatMap { isActive($0, in: grant.scope) ? $0 : nil }
+    row.give(to: target)
+    save(row, grant.scope)
+    note(grant.scope, assignments: true, callsForPlan: true)
+    return .accepted
+  }
+
+  mutating func stop(_ grant: LeaseGrant, reason: String) -> WriteOutcome {
+    guard var row = granted(grant) else {
+      return givenUp(grant)?.stoppedReason != nil ? .accepted : .leaseLost
+    }
+    row.lease.stoppedReason = reason
+    row.give(to: nil)
+    save(row, grant.scope)
+    note(grant.scope, assignments: true, callsForPlan: true)
+    return .accepted
+  }
+
+  mutating func deadLetter(_ letters: [DeadLetter], passing write: CheckpointWrite) throws -> WriteOutcome {
+    let outcome = try checkpoint(write)
+    guard outcome == .accepted else { return outcome }
+    for letter in letters {
+      let key = DeadLetterKey(shardID: write.grant.shardID, checkpoint: letter.record.checkpoint)
+      if scopes[write.grant.scope]?.deadLetters[key] == nil {
+        scopes[write.grant.scope]?.deadLetters[key] = letter
+      }
+    }
+    return outcome
+  }
+
+  mutating func reset(_ shardID: String, in scope: LeaseScope, to checkpoint: Checkpoint?) throws -> Lease {
+    guard var row = row(shardID, in: scope) else {
+      throw TidemarkError.noSuchLease(shardID, in: scope)
+    }
+    row.lease.stoppedReason = nil
+    if let checkpoint {
+      row.lease.checkpoint = checkpoint
+      row.lease.pendingCheckpoint = nil
+      row.lease.childShardIDs = []
+      row.give(to: nil)
+      // The owner lost the lease, it did not give it up: its own late transfer must not look like a success.
+      row.lease.lastOwner = nil
+    }
+    save(row, scope)
+    note(scope, assignments: checkpoint != nil, callsForPlan: true)
+    return row.lease
+  }
+
+  mutating func deleteEnded(_ shardIDs: [String], in scope: LeaseScope) {
+    let leases = scopes[scope]?.leases.mapValues(\.lease) ?? [:]
+    var children: [String: [Lease]] = [:]
+    for lease in leases.values {
+      for parent in lease.parentShardIDs { children[parent, default: []].append(lease) }
+    }
+    for shardID in shardIDs {
+      guard let lease = leases[shardID], lease.isEnded,
+        !lease.parentShardIDs.contains(where: { leases[$0] != nil }),
+        children[shardID, default: []].allSatisfy({ $0.checkpoint > .latest }),
+        lease.childShardIDs.allSatisfy({ leases[$0].map { $0.checkpoint > .latest } ?? false })
+      else { continue }
+      scopes[scope]?.leases[shardID] = nil
+      note(scope, callsForPlan: true)
+    }
+  }
+}
+
+extension TidemarkError {
+  static let shardEndAsCheckpoint = TidemarkError(
+    .checkpointOutOfRange,
+    "SHARD_END cannot be written as a checkpoint.",
+    advice: "Use endShard."
+  )
+
+  static func noSuchLease(_ shardID: String, in scope: LeaseScope) -> TidemarkError {
+    TidemarkError(
+      .leaseNotFound,
+      "\(scope) has no lease for shard \(shardID).",
+      advice: "List the leases to see which there are."
+    )
+  }
+}

@@ -1,0 +1,92 @@
+import Tidemark
+
+/// The tables of a lease store as a value, and every change of them as a function of the store's own time.
+struct LeaseTable {
+  typealias Instant = ContinuousClock.Instant
+
+  /// How long a dead worker's row is kept for people to see.
+  static let deadWorkersAreKept = Duration.seconds(3600)
+  /// How long a planning round may take before the next one takes its place.
+  static let planningLimit = Duration.seconds(5)
+
+  struct WorkerRow {
+    var registration: WorkerRegistration
+    var state: WorkerRecord.State = .active
+    var heartbeatAt: Instant
+    var heartbeatingSince: Instant
+    /// Which start of the server the session was opened on.
+    var serverStart: Int
+    var hasSession = true
+  }
+
+  struct LeaseRow {
+    var lease: Lease
+    var handoffDeadline: Instant?
+
+    mutating func clearHandoff() {
+      lease.handoffTo = nil
+      handoffDeadline = nil
+    }
+
+    /// The only place where a lease gets another owner: the epoch rises here and nowhere else.
+    mutating func give(to owner: WorkerIncarnation?) {
+      if let previous = lease.owner { lease.lastOwner = previous }
+      lease.owner = owner
+      lease.epoch = lease.epoch.next
+      clearHandoff()
+    }
+  }
+
+  struct Scope {
+    var leases: [String: LeaseRow] = [:]
+    var deadLetters: [DeadLetterKey: DeadLetter] = [:]
+    var assignmentVersion: Int64 = 0
+    /// Rises with all that may call for a plan; the last plan notes which version it has seen.
+    var changeVersion: Int64 = 0
+    var plannedVersion: Int64 = 0
+    var planner: (token: Int, since: Instant)?
+  }
+
+  struct DeadLetterKey: Hashable {
+    var shardID: String
+    var checkpoint: Checkpoint
+  }
+
+  var scopes: [LeaseScope: Scope] = [:]
+  var workers: [WorkerIncarnation: WorkerRow] = [:]
+  var serverStart = 1
+  var lastNumber: Int64 = 0
+  /// Scopes whose workers are to be told of a change.
+  var announced: Set<LeaseScope> = []
+
+  mutating func nextNumber() -> Int64 {
+    lastNumber += 1
+    return lastNumber
+  }
+
+  /// Notes that owners or handoffs have changed, and what may have to be planned.
+  mutating func note(_ scope: LeaseScope, assignments: Bool = false, callsForPlan: Bool = false) {
+    if assignments { scopes[scope, default: Scope()].assignmentVersion += 1 }
+    if callsForPlan { scopes[scope, default: Scope()].changeVersion += 1 }
+    announced.insert(scope)
+  }
+
+  func row(_ shardID: String, in scope: LeaseScope) -> LeaseRow? {
+    scopes[scope]?.leases[shardID]
+  }
+
+  func sortedLeases(in scope: LeaseScope) -> [Lease] {
+    (scopes[scope]?.leases.values.map(\.lease) ?? []).sorted { $0.shardID < $1.shardID }
+  }
+
+  func isActive(_ incarnation: WorkerIncarnation, in scope: LeaseScope) -> Bool {
+    guard let worker = workers[incarnation] else { return false }
+    return worker.state == .active && worker.registration.scope == scope
+  }
+
+  func livingWorkers(in scope: LeaseScope) -> [(WorkerIncarnation, WorkerRow)] {
+    workers.filter { $0.value.registration.scope == scope && $0.value.state != .dead }
+      .sorted { $0.key < $1.key }
+      .map { ($0.key, $0.value) }
+  }
+}

@@ -1,0 +1,167 @@
+import Tidemark
+
+extension InMemoryStream {
+  /// A shard and its records. Positions count all records that it ever had, also the trimmed ones.
+  struct ShardLog {
+    var shard: Shard
+    var records: [Record] = []
+    /// The position of the first record that is still there.
+    var firstIndex = 0
+    var lastTrimmed: Checkpoint?
+
+    var endIndex: Int { firstIndex + records.count }
+
+    /// The position behind `checkpoint`; `nil` if records behind it are gone.
+    func cursor(after checkpoint: Checkpoint) -> Int? {
+      switch checkpoint {
+      case .trimHorizon: return firstIndex
+      case .latest, .shardEnd: return endIndex
+      case .atTimestamp(let time):
+        return firstIndex + (records.firstIndex { $0.approximateCreationTime >= time } ?? records.count)
+      case .record:
+        if let lastTrimmed, checkpoint < lastTrimmed { return nil }
+        return firstIndex + (records.firstIndex { $0.checkpoint > checkpoint } ?? records.count)
+      }
+    }
+
+    mutating func trim(through sequenceNumber: SequenceNumber) {
+      let gone = records.prefix { $0.sequenceNumber <= sequenceNumber }
+      guard let last = gone.last else { return }
+      lastTrimmed = last.checkpoint
+      firstIndex += gone.count
+      records.removeFirst(gone.count)
+    }
+  }
+
+  struct State {
+    private struct Waiter {
+      var id: Int
+      var continuation: CheckedContinuation<Void, Never>
+    }
+
+    var shards: [String: ShardLog] = [:]
+    /// Shard ids, oldest first.
+    var order: [String] = []
+    private var lastSequenceNumber: UInt64 = 0
+    private var lastShardNumber = -1
+    private var lastWaiterID = 0
+    private var waiters: [String: [Waiter]] = [:]
+    private var cancelledEarly: Set<Int> = []
+
+    init(shardCount: Int) {
+      let width = shardCount > 1 ? UInt128.max / UInt128(shardCount) + 1 : 0
+      for index in 0..<shardCount {
+        let isLast = index == shardCount - 1
+        let start = width * UInt128(index)
+        open([], Shard.HashRange(start: start, end: isLast ? .max : start + width - 1))
+      }
+    }
+
+    @discardableResult
+    private mutating func open(_ parents: [String], _ range: Shard.HashRange) -> Shard {
+      lastShardNumber += 1
+      let digits = String(lastShardNumber)
+      let id = "shard-" + String(repeating: "0", count: max(0, 4 - digits.count)) + digits
+      let shard = Shard(
+        id: id,
+        parentIDs: parents,
+        hashRange: range,
+        startingSequenceNumber: SequenceNumber(lastSequenceNumber + 1)
+      )
+      shards[id] = ShardLog(shard: shard)
+      order.append(id)
+      return shard
+    }
+
+    mutating func close(_ shardID: String, at time: Timestamp) {
+      shards[shardID]?.shard.endingSequenceNumber = SequenceNumber(lastSequenceNumber)
+      shards[shardID]?.shard.closedAt = time
+    }
+
+    mutating func replace(
+      _ parents: [String],
+      by ranges: ([Shard]) -> [Shard.HashRange],
+      at time: Timestamp
+    ) -> [Shard] {
+      let open = parents.compactMap { shards[$0]?.shard }.filter(\.isOpen)
+      guard open.count == parents.count else { return [] }
+      let ranges = ranges(open)
+      guard !ranges.isEmpty else { return [] }
+      for parent in parents { close(parent, at: time) }
+      return ranges.map { self.open(parents, $0) }
+    }
+
+    func children(of shardID: String) -> [Shard] {
+      order.compactMap { shards[$0]?.shard }.filter { $0.parentIDs.contains(shardID) }
+    }
+
+    func openShard(taking partitionKey: String) -> String? {
+      let hash = Self.hash(partitionKey)
+      return order.first { shardID in
+        guard let shard = shards[shardID]?.shard, shard.isOpen, let range = shard.hashRange else {
+          return false
+        }
+        return range.start <= hash && hash <= range.end
+      }
+    }
+
+    /// FNV-1a of 128 bits: spread well enough for tests and the same on every run.
+    private static func hash(_ key: String) -> UInt128 {
+      key.utf8.reduce(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d) { hash, byte in
+        (hash ^ UInt128(byte)) &* 0x0000_0000_0100_0000_0000_0000_0000_013b
+      }
+    }
+
+    mutating func append(
+      _ payloads: [[UInt8]],
+      partitionKey: String,
+      to shardID: String,
+      at time: Timestamp
+    ) -> [Record] {
+      lastSequenceNumber += 1
+      let records = payloads.enumerated().map { index, payload in
+        Record(
+          sequenceNumber: SequenceNumber(lastSequenceNumber),
+          subSequenceNumber: UInt64(index),
+          partitionKey: partitionKey,
+          approximateCreationTime: time,
+          body: .data(payload[...])
+        )
+      }
+      shards[shardID]?.records += records
+      return records
+    }
+
+    // MARK: Waiting readers
+
+    mutating func nextWaiterID() -> Int {
+      lastWaiterID += 1
+      return lastWaiterID
+    }
+
+    /// - Returns: whether there is something to wait for; if not, the caller resumes by itself.
+    mutating func wait(
+      _ continuation: CheckedContinuation<Void, Never>,
+      id: Int,
+      for shardID: String,
+      at cursor: Int
+    ) -> Bool {
+      if cancelledEarly.remove(id) != nil { return false }
+      guard let log = shards[shardID], log.shard.isOpen, cursor >= log.endIndex else { return false }
+      waiters[shardID, default: []].append(Waiter(id: id, continuation: continuation))
+      return true
+    }
+
+    mutating func takeWaiting(_ shardID: String) -> [CheckedContinuation<Void, Never>] {
+      (waiters.removeValue(forKey: shardID) ?? []).map(\.continuation)
+    }
+
+    mutating func cancelWaiter(_ id: Int, of shardID: String) -> CheckedContinuation<Void, Never>? {
+      guard let index = waiters[shardID]?.firstIndex(where: { $0.id == id }) else {
+        cancelledEarly.insert(id)
+        return nil
+      }
+      return waiters[shardID]?.remove(at: index).continuation
+    }
+  }
+}

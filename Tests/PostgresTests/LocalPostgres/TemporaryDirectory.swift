@@ -1,0 +1,18 @@
+import Foundation
+
+/// An empty directory that goes with this value.
+final class TemporaryDirectory: Sendable {
+  let path: String
+
+  init() throws {
+    path = FileManager.default.temporaryDirectory.path() + "/tidemark-test-" + UUID().uuidString
+    // The server's user is another one if this process is root's, and has to reach what is beneath.
+    try FileManager.default.createDirectory(
+      atPath: path,
+      withIntermediateDirectories: false,
+      attributes: [.posixPermissions: 0o755]
+    )
+  }
+
+  deinit { try? FileManager.default.removeItem(atPath: path) }
+}

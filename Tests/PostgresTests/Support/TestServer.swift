@@ -1,0 +1,49 @@
+import Foundation
+import LocalPostgres
+
+/// The PostgreSQL server that all tests of this process share: a private one that ends with the process, or
+/// the one that `TIDEMARK_TEST_DATABASE_URL` names (a superuser's URL; the tests' databases stay there).
+///
+/// Each test takes a database of its own, so tests run in parallel.
+struct TestServer: Sendable {
+  private static let started = Task { try await start() }
+
+  private let installation: PostgresInstallation
+  private let server: String
+  /// The private server ends with this reference.
+  private let local: LocalPostgres?
+
+  static func shared() async throws -> TestServer {
+    try await started.value
+  }
+
+  /// Creates an empty database.
+  ///
+  /// - Returns: its libpq URL.
+  func makeDatabase() async throws -> String {
+    let name = "tidemark_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
+    try await installation.createDatabase(name, server: server)
+    return url(database: name)
+  }
+
+  /// The libpq URL of a database of this server.
+  func url(database: String) -> String {
+    if let local { return local.url(database: database) }
+    // `URLComponents` does not take a socket's directory as the host.
+    let parts = server.split(separator: "?", maxSplits: 1)
+    let address = parts[0].split(separator: "/", maxSplits: 2).prefix(2).joined(separator: "//")
+    return "\(address)/\(database)" + (parts.count > 1 ? "?\(parts[1])" : "")
+  }
+
+  private static func start() async throws -> TestServer {
+    if let url = ProcessInfo.processInfo.environment["TIDEMARK_TEST_DATABASE_URL"], !url.isEmpty {
+      return TestServer(installation: try await .find(), server: url, local: nil)
+    }
+    var configuration = LocalPostgresConfiguration()
+    configuration.maxConnections = 300
+    // Nothing here outlives the process, so nothing needs to outlive a power cut.
+    configuration.settings = ["fsync": "off", "full_page_writes": "off"]
+    let local = try await LocalPostgres.start(configuration)
+    return TestServer(installation: local.installation, server: local.url(), local: local)
+  }
+}

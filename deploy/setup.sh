@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
+# its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
+# Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
+set -euo pipefail
+
+fail() {
+  printf 'setup: %s\n' "$@" >&2
+  exit 1
+}
+
+check_swift() {
+  local version
+  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
+  local major=${version% *} minor=${version#* }
+  if [ -z "$version" ]; then
+    fail "There is no Swift toolchain on the PATH. Tidemark needs Swift 6.1 or newer." \
+      "Install it as https://www.swift.org/install says, then run this again."
+  elif [ "$major" -lt 6 ] || { [ "$major" -eq 6 ] && [ "$minor" -lt 1 ]; }; then
+    fail "This is Swift $major.$minor; Tidemark needs 6.1 or newer." \
+      "Install it as https://www.swift.org/install says (swiftly install latest), then run this again."
+  fi
+}
+
+# The same places as `PostgresInstallation` looks in.
+has_server() {
+  local bin
+  for bin in "${TIDEMARK_POSTGRES_BIN:-}" "$(pg_config --bindir 2>/dev/null)" /usr/lib/postgresql/*/bin \
+    /usr/pgsql-*/bin /usr/local/pgsql/bin /opt/homebrew/opt/postgresql@*/bin /usr/local/opt/postgresql@*/bin \
+    /opt/homebrew/bin /usr/local/bin /usr/bin; do
+    if [ -x "$bin/postgres" ] && [ -x "$bin/initdb" ] && [ -x "$bin/createdb" ]; then return; fi
+  done
+  return 1
+}
+
+as_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    "$@"
+  elif command -v sudo >/dev/null; then
+    sudo "$@"
+  else
+    fail "Missing packages: ${missing[*]}. Only root can install them, and there is no sudo." \
+      "Run as root: apt-get install ${missing[*]}"
+  fi
+}
+
+install_packages() {
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null
+}
+
+# Debian creates and starts a system-wide cluster along with the first server, unless told otherwise.
+install_server() {
+  local conf=/etc/postgresql-common/createcluster.conf
+  local line='create_main_cluster = false # only while Tidemark installs the binaries'
+  install_packages postgresql-common
+  trap "as_root sed -i '/^$line\$/d' $conf" EXIT
+  as_root sh -c 'echo "$1" >>"$2"' sh "$line" "$conf"
+  install_packages postgresql
+}
+
+check_swift
+
+missing=()
+command -v pkg-config >/dev/null || missing+=(pkg-config)
+pkg-config --exists libpq 2>/dev/null || missing+=(libpq-dev)
+has_server || missing+=(postgresql)
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+if ! command -v apt-get >/dev/null; then
+  fail "Missing: ${missing[*]} (Debian's names)." \
+    "Install libpq with its headers, a PostgreSQL server 14 or newer, and pkg-config" \
+    "(macOS: brew install libpq postgresql pkgconf), then run this again."
+fi
+
+echo "setup: installing ${missing[*]}"
+as_root apt-get update -q </dev/null
+for package in "${missing[@]}"; do
+  case $package in
+    postgresql) install_server ;;
+    *) install_packages "$package" ;;
+  esac
+done
