@@ -41,7 +41,9 @@ final class Alarm: Sendable {
 
 /// Waits for `event` until it returns, `limit` has passed, or the task is cancelled.
 func waiting(
-  atMost limit: Duration, on clock: any MonotonicClock, for event: @Sendable @escaping () async -> Void
+  atMost limit: Duration,
+  on clock: any MonotonicClock,
+  for event: @Sendable @escaping () async -> Void
 ) async {
   await withTaskGroup(of: Void.self) { group in
     group.addTask { await event() }

@@ -14,7 +14,10 @@ actor PostgresShardReader: ShardReader {
   private var position: Int64?
 
   private init(
-    _ stream: PostgresStream, _ identity: PostgresStream.Identity, _ shardID: String, _ shardOrdinal: Int32,
+    _ stream: PostgresStream,
+    _ identity: PostgresStream.Identity,
+    _ shardID: String,
+    _ shardOrdinal: Int32,
     _ position: Int64?
   ) {
     self.stream = stream
@@ -25,7 +28,10 @@ actor PostgresShardReader: ShardReader {
   }
 
   static func open(
-    _ shardID: String, after checkpoint: Checkpoint, of identity: PostgresStream.Identity, in stream: PostgresStream
+    _ shardID: String,
+    after checkpoint: Checkpoint,
+    of identity: PostgresStream.Identity,
+    in stream: PostgresStream
   ) async throws -> PostgresShardReader {
     let shard = try await ShardBounds.of(shardID, in: identity, on: stream.pool)
     let position: Int64?
@@ -37,7 +43,9 @@ actor PostgresShardReader: ShardReader {
     case .shardEnd:
       guard let ending = shard.endingSequence else {
         throw TidemarkError(
-          .checkpointOutOfRange, "The shard \(shardID) is open: it has no end to start behind.")
+          .checkpointOutOfRange,
+          "The shard \(shardID) is open: it has no end to start behind."
+        )
       }
       position = ending
     case .atTimestamp(let time):
@@ -45,23 +53,31 @@ actor PostgresShardReader: ShardReader {
     case .record(let number, _):
       guard let number = number.uint64Value.flatMap({ Int64(exactly: $0) }) else {
         throw TidemarkError(
-          .checkpointOutOfRange, "The sequence number \(number) is not one of the stream \(identity.fullName).")
+          .checkpointOutOfRange,
+          "The sequence number \(number) is not one of the stream \(identity.fullName)."
+        )
       }
-      if number < shard.trimmedThrough { throw trimmed(shardID, after: number, through: shard.trimmedThrough) }
+      if number < shard.trimmedThrough {
+        throw trimmed(shardID, after: number, through: shard.trimmedThrough)
+      }
       position = number
     }
     return PostgresShardReader(stream, identity, shardID, shard.ordinal, position)
   }
 
   private static func positionAt(
-    _ time: Timestamp, in shard: Int32, of identity: PostgresStream.Identity, on pool: PostgresPool
+    _ time: Timestamp,
+    in shard: Int32,
+    of identity: PostgresStream.Identity,
+    on pool: PostgresPool
   ) async throws -> Int64 {
     try await mappingStreamErrors {
       let rows = try await pool.query(
         """
         SELECT tidemark.position_at(\(identity.id), \(shard),
           timestamptz 'epoch' + \(time.microsecondsSinceEpoch) * interval '1 microsecond')
-        """)
+        """
+      )
       return try rows[0].decode(Int64.self)
     }
   }
@@ -80,7 +96,9 @@ actor PostgresShardReader: ShardReader {
 
   /// The end of the wait says nothing: only what is read then counts.
   private func waitForNews(
-    since generation: UInt64, until deadline: ContinuousClock.Instant, _ delay: inout DoublingDelay
+    since generation: UInt64,
+    until deadline: ContinuousClock.Instant,
+    _ delay: inout DoublingDelay
   ) async throws {
     let (heads, shard, position) = (stream.heads, shardOrdinal, position ?? 0)
     while stream.clock.now < deadline, !heads.hasNews(for: shard, after: position, since: generation) {
@@ -109,7 +127,11 @@ actor PostgresShardReader: ShardReader {
         FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
         """,
         RecordPage.statement(
-          stream: identity.id, shard: shardOrdinal, after: position ?? 0, maximumRecords: maximumRecords),
+          stream: identity.id,
+          shard: shardOrdinal,
+          after: position ?? 0,
+          maximumRecords: maximumRecords
+        ),
         """
         SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
         FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
@@ -139,7 +161,9 @@ actor PostgresShardReader: ShardReader {
     try await mappingStreamErrors { try await Shard.children(of: shardID, in: identity.id, on: stream.pool) }
   }
 
-  private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64) -> TidemarkError {
+  private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64)
+    -> TidemarkError
+  {
     TidemarkError(
       .recordsTrimmed,
       "Records of the shard \(shardID) after \(position) and up to \(trimmed) are older than the stream's "
@@ -157,7 +181,9 @@ private struct ShardBounds {
   var streamHead: Int64
 
   static func of(
-    _ shardID: String, in identity: PostgresStream.Identity, on pool: PostgresPool
+    _ shardID: String,
+    in identity: PostgresStream.Identity,
+    on pool: PostgresPool
   ) async throws -> ShardBounds {
     let rows = try await mappingStreamErrors {
       try await pool.query(
@@ -165,7 +191,8 @@ private struct ShardBounds {
         SELECT s.shard_ordinal, s.ending_sequence, s.trimmed_through,
           (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
         FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_id = \(shardID)
-        """)
+        """
+      )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: identity) }
     let (ordinal, ending, trimmed, head) = try row.decode((Int32, Int64?, Int64, Int64).self)

@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -66,7 +67,10 @@ extension PostgresStream {
   }
 
   private func listen(
-    _ stream: Identity, on connection: PostgresConnection, alarm: Alarm, onStart: () -> Void
+    _ stream: Identity,
+    on connection: PostgresConnection,
+    alarm: Alarm,
+    onStart: () -> Void
   ) async throws {
     let inbox = try await connection.listen(to: "tidemark_inbox_\(stream.id)")
     let log = try await connection.listen(to: "tidemark_log_\(stream.id)")

@@ -72,7 +72,8 @@ public final class PostgresStream: StreamSource {
         """
         SELECT s.stream_id, s.name || '/' || s.label
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
-        """)
+        """
+      )
       let (id, fullName) = try rows[0].decode((Int32, String).self)
       return Identity(id: id, fullName: fullName)
     }

@@ -29,8 +29,10 @@ public struct PostgresStreamAdmin: Sendable {
   ) async throws -> PostgresStreamDescription {
     try await describe(
       identifiedBy: """
-        SELECT tidemark.create_stream(\(name), make_interval(secs => \(retention.inSeconds)), \(Int32(clamping: shardCount)))
-        """)
+        SELECT tidemark.create_stream(\(name), make_interval(secs => \(retention.inSeconds)),
+          \(Int32(clamping: shardCount)))
+        """
+    )
   }
 
   /// Captures the changes of a table from now on.
@@ -60,10 +62,15 @@ public struct PostgresStreamAdmin: Sendable {
       )
     }
     return try await describe(
-      identifiedBy: """
-        SELECT tidemark.enable_stream(\(source)::oid::regclass, \(name), \(viewType.rawValue),
-          make_interval(secs => \(retention.inSeconds)), \(Int32(clamping: shardCount)))
-        """)
+      identifiedBy: PostgresStatement(
+        "SELECT tidemark.enable_stream($1::oid::regclass, $2, $3, make_interval(secs => $4), $5)",
+        source,
+        name,
+        viewType.rawValue,
+        retention.inSeconds,
+        Int32(clamping: shardCount)
+      )
+    )
   }
 
   /// Ends the capture and closes all shards. What was captured stays readable until retention.
@@ -118,9 +125,8 @@ public struct PostgresStreamAdmin: Sendable {
   public func split(_ shardID: String, of stream: String, at hash: UInt128? = nil) async throws -> [String] {
     let id = try await find(stream)
     let top = hash.map { Int64($0 >> 96) }
-    return try await mappingStreamErrors {
-      try await pool.query("SELECT tidemark.split_shard(\(id), \(shardID), \(top))")[0].decode([String].self)
-    }
+    let statement = PostgresStatement("SELECT tidemark.split_shard($1, $2, $3)", id, shardID, top)
+    return try await mappingStreamErrors { try await pool.query(statement)[0].decode([String].self) }
   }
 
   /// Merges two open shards whose hash ranges touch.
@@ -130,7 +136,9 @@ public struct PostgresStreamAdmin: Sendable {
   public func merge(_ shardID: String, _ otherID: String, of stream: String) async throws -> String {
     let id = try await find(stream)
     return try await mappingStreamErrors {
-      try await pool.query("SELECT tidemark.merge_shards(\(id), \(shardID), \(otherID))")[0].decode(String.self)
+      try await pool.query("SELECT tidemark.merge_shards(\(id), \(shardID), \(otherID))")[0].decode(
+        String.self
+      )
     }
   }
 
@@ -140,7 +148,8 @@ public struct PostgresStreamAdmin: Sendable {
     try await mappingStreamErrors {
       // One statement each, so that none holds up another.
       for row in try await pool.query("SELECT s.stream_id FROM tidemark.stream s ORDER BY s.stream_id") {
-        try await pool.execute("SELECT tidemark.maintain_stream(\(try row.decode(Int32.self)))")
+        let id = try row.decode(Int32.self)
+        try await pool.execute("SELECT tidemark.maintain_stream(\(id))")
       }
     }
   }
@@ -157,7 +166,9 @@ public struct PostgresStreamAdmin: Sendable {
   }
 
   private func describe(_ id: Int32) async throws -> PostgresStreamDescription {
-    let found = try await mappingStreamErrors { try await PostgresStreamDescription.all(on: pool, id: id).first }
+    let found = try await mappingStreamErrors {
+      try await PostgresStreamDescription.all(on: pool, id: id).first
+    }
     guard let found else { throw TidemarkError(.streamNotFound, "The stream \(id) is gone.") }
     return found
   }

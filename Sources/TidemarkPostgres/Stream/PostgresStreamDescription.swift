@@ -1,3 +1,4 @@
+import PostgresClient
 import Tidemark
 
 /// A stream as the database lists it.
@@ -32,12 +33,14 @@ extension PostgresStreamDescription {
   /// - Parameter id: only this stream, if given.
   static func all(on pool: PostgresPool, id: Int32? = nil) async throws -> [PostgresStreamDescription] {
     let rows = try await pool.query(
-      """
-      SELECT s.stream_id, s.name, s.label, s.status, s.source_name, s.view_type, coalesce(s.key_columns, '{}'),
-        date_part('epoch', s.retention), (date_part('epoch', s.created_at) * 1000000)::bigint,
-        (date_part('epoch', s.disabled_at) * 1000000)::bigint
-      FROM tidemark.stream s WHERE s.stream_id = coalesce(\(id), s.stream_id) ORDER BY s.stream_id
-      """)
+      PostgresStatement(
+        """
+        SELECT s.stream_id, s.name, s.label, s.status, s.source_name, s.view_type, coalesce(s.key_columns, '{}'),
+          date_part('epoch', s.retention), (date_part('epoch', s.created_at) * 1000000)::bigint,
+          (date_part('epoch', s.disabled_at) * 1000000)::bigint
+        FROM tidemark.stream s WHERE s.stream_id = coalesce($1, s.stream_id) ORDER BY s.stream_id
+        """,
+        id))
     var streams: [PostgresStreamDescription] = []
     for row in rows {
       let (id, name, label, status, table, viewType, keys, retention, created, disabled) = try row.decode(

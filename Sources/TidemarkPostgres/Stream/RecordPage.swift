@@ -12,7 +12,10 @@ struct RecordPage {
   private static let maximumBytes: Int64 = 1 << 20
 
   static func statement(
-    stream: Int32, shard: Int32, after position: Int64, maximumRecords: Int
+    stream: Int32,
+    shard: Int32,
+    after position: Int64,
+    maximumRecords: Int
   ) -> PostgresStatement {
     """
     SELECT p.sequence_number, p.event_name, p.partition_key, p.new_image, p.old_image, p.data,
@@ -66,7 +69,8 @@ private struct Draft {
   init(_ row: PostgresRow) throws {
     let event: String?
     (position, event, partitionKey, newImage, oldImage, data, createdAt, isFollowed) = try row.decode(
-      (Int64, String?, BorrowedBytes, BorrowedBytes?, BorrowedBytes?, BorrowedBytes?, Int64, Bool).self)
+      (Int64, String?, BorrowedBytes, BorrowedBytes?, BorrowedBytes?, BorrowedBytes?, Int64, Bool).self
+    )
     eventName = event.flatMap { Change.EventName(rawValue: $0) }
   }
 
@@ -94,7 +98,8 @@ private struct Draft {
             keys: Image(bytes: buffer[ranges.key]),
             newImage: ranges.newImage.map { Image(bytes: buffer[$0]) },
             oldImage: ranges.oldImage.map { Image(bytes: buffer[$0]) }
-          ))
+          )
+        )
       } else {
         .data(buffer[ranges.data ?? 0..<0])
       }

@@ -8,12 +8,15 @@ extension Shard {
       SELECT s.shard_id, s.parent_ids, s.hash_start, s.hash_end, s.starting_sequence, s.ending_sequence,
         (date_part('epoch', s.closed_at) * 1000000)::bigint
       FROM tidemark.shard s WHERE s.stream_id = \(stream) ORDER BY s.shard_ordinal
-      """)
+      """
+    )
     return try rows.map { try Shard($0) }
   }
 
   static func children(
-    of shardID: String, in stream: Int32, on database: some PostgresQueryable
+    of shardID: String,
+    in stream: Int32,
+    on database: some PostgresQueryable
   ) async throws -> [Shard] {
     let rows = try await database.query(
       """
@@ -21,13 +24,15 @@ extension Shard {
         (date_part('epoch', s.closed_at) * 1000000)::bigint
       FROM tidemark.shard s WHERE s.stream_id = \(stream) AND s.parent_ids @> ARRAY[\(shardID)]
       ORDER BY s.shard_ordinal
-      """)
+      """
+    )
     return try rows.map { try Shard($0) }
   }
 
   private init(_ row: PostgresRow) throws {
     let (id, parents, hashStart, hashEnd, starting, ending, closed) = try row.decode(
-      (String, [String], Int64, Int64, Int64, Int64?, Int64?).self)
+      (String, [String], Int64, Int64, Int64, Int64?, Int64?).self
+    )
     self.init(
       id: id,
       parentIDs: parents,

@@ -15,15 +15,22 @@ struct StreamAdvance: Sendable {
   /// Moves what is in the inbox to the log, unless somebody else does just now, and asks what is new.
   ///
   /// - Parameter seenHead: the last sequence number of the stream that the caller knows about.
-  static func advance(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable) async throws -> Self {
+  static func advance(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable) async throws
+    -> Self
+  {
     try await mappingStreamErrors {
       let rows = try await pool.query(
-        """
-        SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
-        FROM tidemark.advance(\(stream), \(seenHead))
-        """)
+        PostgresStatement(
+          """
+          SELECT busy, moved, head, version, enabled, changed_shards, changed_heads FROM tidemark.advance($1, $2)
+          """,
+          stream,
+          seenHead
+        )
+      )
       let (busy, moved, head, version, enabled, shards, heads) = try rows[0].decode(
-        (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self)
+        (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
+      )
       return StreamAdvance(
         isBusy: busy,
         moved: moved,

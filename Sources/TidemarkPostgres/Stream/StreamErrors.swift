@@ -2,7 +2,9 @@ import PostgresClient
 import Tidemark
 
 /// Runs statements of a stream and turns what the database throws into a ``TidemarkError``.
-func mappingStreamErrors<Result>(_ body: () async throws -> Result) async throws -> Result {
+nonisolated(nonsending) func mappingStreamErrors<Result>(
+  _ body: () async throws -> Result
+) async throws -> Result {
   do {
     return try await body()
   } catch let error as PostgresError {

@@ -59,7 +59,8 @@ final class StreamHeads: Sendable {
     state.withLock { Self.hasNews(in: $0, for: shard, after: position, since: generation) }
   }
 
-  private static func hasNews(in state: State, for shard: Int32, after position: Int64, since: UInt64) -> Bool {
+  private static func hasNews(in state: State, for shard: Int32, after position: Int64, since: UInt64) -> Bool
+  {
     state.generation != since || state.shardHeads[shard].map { $0 > position } ?? false
   }
 
