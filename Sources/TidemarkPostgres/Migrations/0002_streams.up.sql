@@ -1,5 +1,3 @@
-CREATE SCHEMA IF NOT EXISTS tidemark;
-
 -- Errors of these functions carry a SQLSTATE of class TM: TM001 stream not found, TM002 stream disabled,
 -- TM003 unsupported, TM004 shard not found, TM005 invalid argument.
 
