@@ -70,6 +70,7 @@ let package = Package(
         "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: swiftSettings
     ),
