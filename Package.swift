@@ -99,7 +99,7 @@ let package = Package(
     ),
     .testTarget(
       name: "FleetTests",
-      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "TidemarkPostgres", "TidemarkCommand"],
+      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
       swiftSettings: swiftSettings
     ),
   ],

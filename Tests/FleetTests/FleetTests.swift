@@ -1,5 +1,7 @@
 import FleetDrill
+import LocalPostgres
 import Testing
+import Tidemark
 import TidemarkPostgres
 
 /// Real processes, a real PostgreSQL: four shards, three workers, steady writes. One test at a time, since each

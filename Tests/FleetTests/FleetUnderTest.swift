@@ -1,6 +1,7 @@
 import FleetDrill
 import Foundation
 import LocalPostgres
+import PostgresClient
 import Synchronization
 import Testing
 
