@@ -60,6 +60,13 @@ struct FleetTests {
       try await test.waitForBalance(of: Self.names)
       for victim in members {
         let shards = try await test.fleet.standing().shards(of: victim.name)
+        let balanced = HistoryEntry.now()
+        try await test.fleet.wait("\(victim.name) handles records of each of its shards") {
+          let handled = try test.fleet.history().filter {
+            $0.worker == victim.name && $0.kind == .handled && $0.at > balanced
+          }
+          return Set(handled.map(\.shard)).isSuperset(of: shards)
+        }
         let moment = HistoryEntry.now()
         victim.pause()
         _ = try await test.recoveries(of: shards, from: victim.name, since: moment)

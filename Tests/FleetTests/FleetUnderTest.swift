@@ -71,7 +71,13 @@ final class FleetUnderTest: Sendable {
   }
 
   func waitForBalance(of names: [String]) async throws {
-    try await fleet.wait("the fleet is balanced") { try await fleet.standing().isBalanced(among: names) }
+    do {
+      try await fleet.wait("the fleet is balanced") { try await fleet.standing().isBalanced(among: names) }
+    } catch let timeout as DrillTimeout {
+      let standing = try await fleet.standing()
+      Issue.record("\(timeout) Leases by owner: \(standing.countByOwner).")
+      throw timeout
+    }
   }
 
   /// Waits until each of `shards` is read by somebody other than `victim`.
