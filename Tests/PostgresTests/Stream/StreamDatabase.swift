@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PostgresClient
+import Synchronization
 import Tidemark
 import TidemarkPostgres
 
@@ -109,4 +110,13 @@ func pumping<Result: Sendable>(
     defer { group.cancelAll() }
     return try await body()
   }
+}
+
+/// A number that tasks share.
+final class SharedCounter: Sendable {
+  private let count = Mutex(0)
+
+  var value: Int { count.withLock { $0 } }
+
+  func add(_ number: Int = 1) { count.withLock { $0 += number } }
 }
