@@ -57,7 +57,8 @@ public final class PostgresStream: StreamSource {
     guard !shards.isEmpty else {
       throw TidemarkError(
         .streamNotFound,
-        "The stream \(stream.fullName) was disabled and is older than its retention: it is gone.")
+        "The stream \(stream.fullName) was disabled and is older than its retention: it is gone."
+      )
     }
     return shards
   }

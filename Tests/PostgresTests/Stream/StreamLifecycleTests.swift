@@ -18,7 +18,8 @@ struct StreamLifecycleTests {
       ("deferrable_key", "deferrable", "NOT DEFERRABLE"),
       ("a_foreign_table", "a foreign table", "ordinary and partitioned tables"),
       ("pg_catalog.pg_class", "a system table", "ordinary and partitioned tables"),
-    ])
+    ]
+  )
   func refusedTables(table: String, reason: String, advice: String) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
@@ -33,8 +34,11 @@ struct StreamLifecycleTests {
       CREATE TABLE deferrable_key (id int PRIMARY KEY DEFERRABLE);
       CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
       CREATE FOREIGN TABLE a_foreign_table (id int) SERVER nowhere;
-      """)
-    let error = try await #require(throws: TidemarkError.self) { try await database.admin.enable(table: table) }
+      """
+    )
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.admin.enable(table: table)
+    }
     #expect(error.code == .unsupported)
     #expect(error.message.contains(reason))
     #expect(error.advice?.contains(advice) == true)
@@ -47,7 +51,9 @@ struct StreamLifecycleTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item")
     let refused: [(String, @Sendable () async throws -> PostgresStreamDescription)] = [
-      ("already has a stream", { @Sendable in try await database.admin.enable(table: "item", name: "again") }),
+      (
+        "already has a stream", { @Sendable in try await database.admin.enable(table: "item", name: "again") }
+      ),
       ("already enabled", { @Sendable in try await database.admin.enable(table: "other", name: "item") }),
       ("slash", { @Sendable in try await database.admin.create("a/b") }),
       ("0 shards", { @Sendable in try await database.admin.create("a", shardCount: 0) }),
@@ -66,7 +72,11 @@ struct StreamLifecycleTests {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int, region text, PRIMARY KEY (region, id))")
     let enabled = try await database.admin.enable(
-      table: "item", viewType: .oldImage, retention: .seconds(3600), shardCount: 3)
+      table: "item",
+      viewType: .oldImage,
+      retention: .seconds(3600),
+      shardCount: 3
+    )
     #expect(enabled.table == "public.item")
     #expect(enabled.viewType == .oldImage)
     #expect(enabled.keyColumns == ["region", "id"])
@@ -128,7 +138,9 @@ struct StreamLifecycleTests {
     #expect(try await late.streamName() == second.fullName)
     #expect(try await late.readAll().map(\.summary) == [#"INSERT {"id":102} new {"id":102}"#])
     #expect(try await database.stream(first.fullName).readAll().count == 100)
-    let again = try await #require(throws: TidemarkError.self) { try await database.admin.disable(first.fullName) }
+    let again = try await #require(throws: TidemarkError.self) {
+      try await database.admin.disable(first.fullName)
+    }
     #expect(again.code == .streamDisabled)
   }
 
@@ -142,7 +154,9 @@ struct StreamLifecycleTests {
         try await transaction.execute("INSERT INTO item VALUES (1)")
         group.addTask { _ = try await database.admin.disable("item") }
         try await eventually(within: .seconds(5), "disabling waits for the table's lock") {
-          try await database.number("SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())") == 1
+          try await database.number(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+          ) == 1
         }
       }
       try await group.waitForAll()
@@ -170,7 +184,8 @@ struct StreamLifecycleTests {
     #expect(records.map(\.partitionKey) == ["a", "a", "a"])
     #expect(
       records.map { record -> [UInt8] in if case .data(let data) = record.body { Array(data) } else { [9] } }
-        == [[0, 255, 1], [], [3]])
+        == [[0, 255, 1], [], [3]]
+    )
   }
 
   @Test("A disabled stream takes no put, not even one that was waiting")

@@ -47,7 +47,11 @@ struct StreamReadingTests {
     let (database, stream) = try await makeStream()
     try await put(1...5, in: database)
     for value in 6...8 {
-      try await database.admin.put([UInt8](repeating: UInt8(value), count: 600_000), partitionKey: "k", to: "events")
+      try await database.admin.put(
+        [UInt8](repeating: UInt8(value), count: 600_000),
+        partitionKey: "k",
+        to: "events"
+      )
     }
     let shard = try await stream.shards()[0].id
     let reader = try await stream.reader(of: shard, after: .trimHorizon)
@@ -71,7 +75,9 @@ struct StreamReadingTests {
     let shard = try await stream.shards()[0].id
     let all = try await stream.reader(of: shard, after: .trimHorizon).nextPage(maximumRecords: 10)
     #expect(values(all) == [1, 2, 3])
-    let rest = try await stream.reader(of: shard, after: all.records[1].checkpoint).nextPage(maximumRecords: 10)
+    let rest = try await stream.reader(of: shard, after: all.records[1].checkpoint).nextPage(
+      maximumRecords: 10
+    )
     #expect(values(rest) == [3])
     #expect(rest.records[0].sequenceNumber == all.records[2].sequenceNumber)
 
@@ -96,7 +102,9 @@ struct StreamReadingTests {
     }
   }
 
-  @Test("LATEST leaves out what was committed before and has all that is committed later, also from a transaction that was open")
+  @Test(
+    "LATEST leaves out what was committed before and has all that is committed later, also from a transaction that was open"
+  )
   func latest() async throws {
     let (database, stream) = try await makeStream()
     try await put(1...2, in: database)
@@ -125,13 +133,17 @@ struct StreamReadingTests {
     let long = Timestamp(microsecondsSinceEpoch: 0)
     let whole = try await stream.reader(of: shard, after: .atTimestamp(long)).nextPage(maximumRecords: 10)
     #expect(values(whole) == [1, 2, 3, 4])
-    let now = Timestamp(microsecondsSinceEpoch: all.records[3].approximateCreationTime.microsecondsSinceEpoch + 1)
+    let now = Timestamp(
+      microsecondsSinceEpoch: all.records[3].approximateCreationTime.microsecondsSinceEpoch + 1
+    )
     let later = try await stream.reader(of: shard, after: .atTimestamp(now))
     try await put(5...5, in: database)
     #expect(values(try await later.nextPage(maximumRecords: 10)) == [5])
   }
 
-  @Test("A split shard ends with its children, which have what comes after; merging them gives one child back")
+  @Test(
+    "A split shard ends with its children, which have what comes after; merging them gives one child back"
+  )
   func splitAndMerge() async throws {
     let (database, stream) = try await makeStream()
     try await put(1...20, in: database)
@@ -173,9 +185,18 @@ struct StreamReadingTests {
     let shards = try await stream.shards().map(\.id)
     let hash = try #require(try await stream.shards()[0].hashRange).end
     let refused: [(TidemarkError.Code, @Sendable () async throws -> Void)] = [
-      (.invalidConfiguration, { @Sendable in _ = try await database.admin.merge(shards[0], shards[2], of: "events") }),
-      (.invalidConfiguration, { @Sendable in _ = try await database.admin.merge(shards[0], shards[0], of: "events") }),
-      (.invalidConfiguration, { @Sendable in _ = try await database.admin.split(shards[1], of: "events", at: hash) }),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.merge(shards[0], shards[2], of: "events") }
+      ),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.merge(shards[0], shards[0], of: "events") }
+      ),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.split(shards[1], of: "events", at: hash) }
+      ),
       (.shardNotFound, { @Sendable in _ = try await database.admin.split("shardId-x", of: "events") }),
     ]
     for (code, call) in refused {
@@ -191,7 +212,10 @@ struct StreamReadingTests {
     #expect(try await stream.shards()[4].hashRange?.start == hash + 1 + (5 << 96))
   }
 
-  @Test("A waiting reader sees a split and a new record at once, with and without a pump", arguments: [false, true])
+  @Test(
+    "A waiting reader sees a split and a new record at once, with and without a pump",
+    arguments: [false, true]
+  )
   func waking(isPumped: Bool) async throws {
     let (database, stream) = try await makeStream()
     let shard = try await stream.shards()[0].id
@@ -209,7 +233,9 @@ struct StreamReadingTests {
     if isPumped { try await pumping(stream) { try await check() } } else { try await check() }
   }
 
-  @Test("Retention drops whole partitions; a reader behind it is told, and TRIM_HORIZON goes on with what is left")
+  @Test(
+    "Retention drops whole partitions; a reader behind it is told, and TRIM_HORIZON goes on with what is left"
+  )
   func retention() async throws {
     let (database, stream) = try await makeStream(shardCount: 2)
     let shards = try await stream.shards()
@@ -220,7 +246,9 @@ struct StreamReadingTests {
         """
         SELECT 'key ' || i FROM generate_series(1, 100) AS i
         WHERE ('x' || left(md5('key ' || i), 8))::bit(32)::bigint < 2147483648 LIMIT 1
-        """))
+        """
+      )
+    )
     var positions: [Checkpoint] = []
     let reader = try await stream.reader(of: shards[0].id, after: .trimHorizon)
     for value in 1...3 {
@@ -237,12 +265,15 @@ struct StreamReadingTests {
 
     // As if the first two had been closed two retentions ago.
     try await database.run(
-      "UPDATE tidemark.log_partition SET closed_at = closed_at - interval '4 s' WHERE partition_ordinal <= 2")
+      "UPDATE tidemark.log_partition SET closed_at = closed_at - interval '4 s' WHERE partition_ordinal <= 2"
+    )
     try await database.admin.maintain()
     #expect(try await database.number("SELECT count(*) FROM tidemark.log_partition") == 1)
     #expect(try await database.number("SELECT count(*) FROM pg_class WHERE relname ~ '^log_1_[0-9]+$'") == 1)
 
-    let error = try await #require(throws: TidemarkError.self) { try await behind.nextPage(maximumRecords: 10) }
+    let error = try await #require(throws: TidemarkError.self) {
+      try await behind.nextPage(maximumRecords: 10)
+    }
     #expect(error.code == .recordsTrimmed)
     #expect(values(try await ahead.nextPage(maximumRecords: 10)) == [3])
     #expect(values(try await unborn.nextPage(maximumRecords: 10)) == [3])
@@ -278,7 +309,9 @@ struct StreamReadingTests {
       try await database.admin.maintain()
       return try await stream.shards().count == 2
     }
-    let error = try await #require(throws: TidemarkError.self) { try await reader.nextPage(maximumRecords: 1) }
+    let error = try await #require(throws: TidemarkError.self) {
+      try await reader.nextPage(maximumRecords: 1)
+    }
     #expect(error.code == .shardNotFound)
     try await database.admin.disable("events")
     #expect(try await database.admin.list().count == 1)

@@ -27,7 +27,9 @@ struct StreamSequencingTests {
           let written = ContinuousClock.now
           try await other.execute("INSERT INTO item VALUES (\(id))")
           var keys: [String] = []
-          while keys.isEmpty { keys = try await reader.nextPage(maximumRecords: 10).records.map(\.partitionKey) }
+          while keys.isEmpty {
+            keys = try await reader.nextPage(maximumRecords: 10).records.map(\.partitionKey)
+          }
           #expect(keys == [#"{"id":\#(id)}"#])
           // Far below the transaction's length, with room for a busy machine.
           #expect(written.duration(to: .now) < .seconds(2))
@@ -65,7 +67,8 @@ struct StreamSequencingTests {
               SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
               WHERE datname = current_database() AND state = 'active' AND query LIKE '%tidemark.advance(%'
                 AND pid <> pg_backend_pid()
-              """)
+              """
+            )
             if killed > 0 { return true }
             return try await database.number("SELECT count(*) FROM tidemark.inbox_\(id)") == 0
           }
@@ -136,7 +139,8 @@ struct StreamSequencingTests {
     try await database.run("INSERT INTO item SELECT i FROM generate_series(2, 9) AS i")
     let next = try await StreamAdvance.advance(id, from: first.head, on: database.pool)
     let expected = try await database.number(
-      "SELECT count(DISTINCT shard_ordinal) FROM tidemark.log_\(id) WHERE sequence_number > \(first.head)")
+      "SELECT count(DISTINCT shard_ordinal) FROM tidemark.log_\(id) WHERE sequence_number > \(first.head)"
+    )
     #expect(next.shardHeads?.count == Int(expected))
     #expect(next.shardHeads?.values.max() == next.head)
     try await database.run("UPDATE tidemark.step SET moved_at = moved_at - interval '1 hour'")
@@ -151,12 +155,16 @@ struct StreamSequencingTests {
     // Polling alone would take much longer.
     let streams = try (0..<2).map { _ in
       PostgresStream(
-        "item", pool: try StreamDatabase.makePool(database.url, connections: 3), pollInterval: .seconds(5),
-        logger: StreamDatabase.logger)
+        "item",
+        pool: try StreamDatabase.makePool(database.url, connections: 3),
+        pollInterval: .seconds(5),
+        logger: StreamDatabase.logger
+      )
     }
     let shard = try await streams[0].shards()[0].id
     let readers = [
-      try await streams[0].reader(of: shard, after: .latest), try await streams[1].reader(of: shard, after: .latest),
+      try await streams[0].reader(of: shard, after: .latest),
+      try await streams[1].reader(of: shard, after: .latest),
     ]
     try await pumping(streams[0], streams[1]) {
       var times: [Duration] = []

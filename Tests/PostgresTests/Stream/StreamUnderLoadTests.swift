@@ -12,7 +12,12 @@ struct StreamUnderLoadTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, version bigint, nonce text)")
     try await database.admin.enable(table: "item", shardCount: 2)
     let streams = [try database.stream("item", connections: 20), try database.stream("item", connections: 4)]
-    let writers = try StreamDatabase.makePool(database.url, connections: 32)
+    // The writers' deadlocks are wanted; waiting a second for each to be found is not.
+    let writers = try StreamDatabase.makePool(
+      database.url,
+      connections: 32,
+      settings: ["deadlock_timeout": "20ms"]
+    )
     let records = try await pumping(streams[0], streams[1]) {
       // Reads on until the stream is disabled and all shards have ended.
       async let records = streams[0].readAll(untilEnd: true, maximumRecords: 100)
@@ -98,16 +103,19 @@ struct StreamUnderLoadTests {
     switch Int.random(in: 0..<10) {
     case 0, 1:
       return try await transaction.execute(
-        "INSERT INTO item VALUES (\(id), 1, \(nonce)) ON CONFLICT DO NOTHING")
+        "INSERT INTO item VALUES (\(id), 1, \(nonce)) ON CONFLICT DO NOTHING"
+      )
     case 2, 3, 4:
       return try await transaction.execute(
-        "UPDATE item SET version = version + 1, nonce = \(nonce) WHERE id = \(id)")
+        "UPDATE item SET version = version + 1, nonce = \(nonce) WHERE id = \(id)"
+      )
     case 5, 6:
       return try await transaction.execute(
         """
         INSERT INTO item VALUES (\(id), 1, \(nonce))
         ON CONFLICT (id) DO UPDATE SET version = item.version + 1, nonce = \(nonce)
-        """)
+        """
+      )
     case 7:
       return try await transaction.execute("DELETE FROM item WHERE id = \(id)")
     case 8:
@@ -117,7 +125,8 @@ struct StreamUnderLoadTests {
       return try await 2 * transaction.execute("UPDATE item SET id = \(other) WHERE id = \(id)")
     default:
       return try await transaction.execute(
-        "UPDATE item SET version = version + 1, nonce = \(nonce) WHERE id / 4 = \(id / 4)")
+        "UPDATE item SET version = version + 1, nonce = \(nonce) WHERE id / 4 = \(id / 4)"
+      )
     }
   }
 
@@ -125,7 +134,9 @@ struct StreamUnderLoadTests {
   ///
   /// - Returns: how often it did.
   private static func reshape(
-    _ name: String, in database: StreamDatabase, while isNeeded: @Sendable () -> Bool
+    _ name: String,
+    in database: StreamDatabase,
+    while isNeeded: @Sendable () -> Bool
   ) async throws -> Int {
     var count = 0
     while isNeeded() {
