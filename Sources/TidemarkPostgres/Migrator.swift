@@ -82,8 +82,8 @@ public struct Migrator: Sendable {
   private func step(to target: Int, in transaction: PostgresTransaction) async throws -> Bool {
     _ = try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.lock))")
     try await setUp(in: transaction)
-    let rows = try await transaction.query("SELECT coalesce(max(version), 0) FROM tidemark.migration")
-    let current = try Int(rows[0].decode(Int32.self))
+    let rows = try await transaction.query("SELECT coalesce(max(version), 0)::bigint FROM tidemark.migration")
+    let current = try rows[0].decode(Int.self)
     guard current <= latestVersion else {
       throw TidemarkError(
         .unsupported,
@@ -103,7 +103,10 @@ public struct Migrator: Sendable {
       )
     } else {
       let migration = migrations[current - 1]
-      logger.info("Migrating down", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
+      logger.info(
+        "Migrating down",
+        metadata: ["version": "\(migration.version)", "name": "\(migration.name)"]
+      )
       try await run(migration.down, in: transaction)
       try await transaction.execute(
         "DELETE FROM tidemark.migration WHERE version = \(Int32(migration.version))"
@@ -112,17 +115,9 @@ public struct Migrator: Sendable {
     return true
   }
 
-  /// Runs a file of statements. The extended protocol takes one statement at a time; PL/pgSQL's EXECUTE takes
-  /// any number, so nothing here has to know where one ends.
   private func run(_ script: String, in transaction: PostgresTransaction) async throws {
-    _ = try await transaction.pipeline([
-      """
-      SELECT set_config('search_path', 'pg_catalog, pg_temp', true),
-        set_config('tidemark.migration', \(script), true)
-      """,
-      "DO $$ BEGIN EXECUTE current_setting('tidemark.migration'); END $$",
-      "SELECT set_config('tidemark.migration', '', true)",
-    ])
+    try await transaction.execute("SET LOCAL search_path = pg_catalog, pg_temp")
+    try await transaction.executeScript(script)
   }
 
   /// Creates what migrations are noted in. Asks first: CREATE … IF NOT EXISTS takes privileges that a worker's

@@ -79,7 +79,7 @@ extension PostgresConnection {
       return
     }
     flush()
-    deliverNotifications(connection)
+    deliverNotifications()
     let isDone =
       switch socket.wait {
       case .result: PQisBusy(connection) == 0

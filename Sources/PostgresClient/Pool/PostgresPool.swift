@@ -42,11 +42,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
     permits = FairQueue(permits: max(1, maximumConnections))
   }
 
-  public func query(_ statement: PostgresStatement) async throws -> PostgresRows {
-    try await withConnection { try await $0.query(statement) }
-  }
-
-  public func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
     try await withConnection { try await $0.pipeline(statements) }
   }
 

@@ -49,6 +49,7 @@ public final class PostgresLeaseStore: LeaseStore {
 
   public func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void> {
     guard let session = sessions.withLock({ $0[incarnation] }) else { return AsyncStream { $0.finish() } }
-    return AsyncStream { await session.nextHint() }
+    let listener = HintListener(session)
+    return AsyncStream { await listener.next() }
   }
 }

@@ -6,6 +6,8 @@ import Tidemark
 actor WorkerSession {
   nonisolated let incarnation: WorkerIncarnation
   nonisolated let scope: LeaseScope
+  /// Where changes of the scope are announced.
+  private let channel: String
   private let configuration: PostgresConfiguration
   private let logger: Logger
 
@@ -16,13 +18,14 @@ actor WorkerSession {
   private var isLocked: Bool
   private var isReopening = false
   private var hasEnded = false
-  private var notifications: AsyncStream<PostgresNotification>?
-  private var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
-  private var lastWaiter = 0
+  /// Who waits for a session to listen on.
+  private var waiting: [Int: AsyncStream<Void>.Continuation] = [:]
+  private var lastWaiting = 0
 
   init(
     _ incarnation: WorkerIncarnation,
     in scope: LeaseScope,
+    channel: String,
     connection: PostgresConnection,
     isLocked: Bool,
     configuration: PostgresConfiguration,
@@ -30,6 +33,7 @@ actor WorkerSession {
   ) {
     self.incarnation = incarnation
     self.scope = scope
+    self.channel = channel
     self.connection = connection
     self.isLocked = isLocked
     self.configuration = configuration
@@ -72,12 +76,8 @@ actor WorkerSession {
     defer { isReopening = false }
     logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
     isLocked = false
-    notifications = nil
     connection = try await PostgresConnection.connect(Self.configuration(configuration), logger: logger)
-    if isDirect {
-      isLocked = try await lock()
-      try await listen()
-    }
+    wakeWaiting()
   }
 
   /// Takes the worker's lock. Somebody who looks may hold it for an instant, so this tries more than once; if
@@ -94,14 +94,14 @@ actor WorkerSession {
 
   // MARK: Poolers
 
-  /// Finds out whether the server keeps this session for this connection alone, and listens if so.
+  /// Finds out whether the server keeps this session for this connection alone.
   ///
   /// - Parameter other: a server process that serves another connection, which is open at the same time.
-  func start(backend: Int32, other: Int32) async throws {
+  func checkIsDirect(backend: Int32, other: Int32) async throws {
     let rows = try await connection.query("SELECT pg_backend_pid()")
     let now = try rows[0].decode(Int32.self)
     isDirect = isLocked && now == backend && now != other
-    if isDirect { return try await listen() }
+    if isDirect { return }
     logger.warning(
       """
       The database is behind a pooler that shares sessions between connections: a worker's death is noticed \
@@ -115,50 +115,31 @@ actor WorkerSession {
 
   // MARK: Hints
 
-  private func listen() async throws {
-    let rows = try await connection.query(
-      "SELECT tidemark.lease_channel(\(scope.application), \(scope.stream))"
-    )
-    notifications = try await connection.listen(to: rows[0].decode(String.self))
-    wakeWaiting()
-  }
-
-  /// Waits for a change; `nil` when the session has ended for good or the task is cancelled.
-  func nextHint() async -> Void? {
+  /// Subscribes to the scope's channel, once there is a session that can.
+  ///
+  /// - Returns: `nil` if the session has ended for good or the task is cancelled.
+  func listen() async -> AsyncStream<PostgresNotification>? {
     while !hasEnded, !Task.isCancelled {
-      guard let heard = notifications else {
-        await waitUntilReopened()
-        // What was announced meanwhile was not heard.
-        return hasEnded || Task.isCancelled ? nil : ()
+      if isDirect, !connection.isClosed, let heard = try? await connection.listen(to: channel) {
+        return heard
       }
-      for await _ in heard { return () }
-      // The stream has ended: the connection was lost. A new one may have taken its place already.
-      if Task.isCancelled { return nil }
-      if connection.isClosed { notifications = nil }
+      await waitUntilReopened()
     }
     return nil
   }
 
   private func waitUntilReopened() async {
-    lastWaiter += 1
-    let id = lastWaiter
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        if hasEnded || Task.isCancelled { return continuation.resume() }
-        waiting[id] = continuation
-      }
-    } onCancel: {
-      Task { await self.cancelWaiting(id) }
-    }
-  }
-
-  private func cancelWaiting(_ id: Int) {
-    waiting.removeValue(forKey: id)?.resume()
+    // A stream instead of a continuation, because its iteration ends with the task's cancellation.
+    let (opened, continuation) = AsyncStream<Void>.makeStream()
+    lastWaiting += 1
+    let id = lastWaiting
+    waiting[id] = continuation
+    for await _ in opened {}
+    waiting[id] = nil
   }
 
   private func wakeWaiting() {
-    for continuation in waiting.values { continuation.resume() }
-    waiting = [:]
+    for continuation in waiting.values { continuation.finish() }
   }
 
   // MARK: End

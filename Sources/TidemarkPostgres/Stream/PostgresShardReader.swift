@@ -10,6 +10,7 @@ actor PostgresShardReader: ShardReader {
   private let identity: PostgresStream.Identity
   private let shardID: String
   private let shardOrdinal: Int32
+  let origin: Checkpoint
   /// `nil` until the first record when reading began at the oldest one, which cannot be trimmed too early.
   private var position: Int64?
 
@@ -18,12 +19,14 @@ actor PostgresShardReader: ShardReader {
     _ identity: PostgresStream.Identity,
     _ shardID: String,
     _ shardOrdinal: Int32,
+    _ origin: Checkpoint,
     _ position: Int64?
   ) {
     self.stream = stream
     self.identity = identity
     self.shardID = shardID
     self.shardOrdinal = shardOrdinal
+    self.origin = origin
     self.position = position
   }
 
@@ -62,7 +65,9 @@ actor PostgresShardReader: ShardReader {
       }
       position = number
     }
-    return PostgresShardReader(stream, identity, shardID, shard.ordinal, position)
+    let origin =
+      checkpoint == .latest ? position.map { .record(SequenceNumber(UInt64($0))) } ?? .latest : checkpoint
+    return PostgresShardReader(stream, identity, shardID, shard.ordinal, origin, position)
   }
 
   private static func positionAt(
@@ -147,7 +152,7 @@ actor PostgresShardReader: ShardReader {
       throw Self.trimmed(shardID, after: position, through: trimmedThrough)
     }
     let content = try RecordPage(results[1])
-    var page = ShardPage(records: content.records)
+    var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
     if content.isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
     } else if endingSequence != nil {

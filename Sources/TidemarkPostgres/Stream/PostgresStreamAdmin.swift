@@ -173,7 +173,3 @@ public struct PostgresStreamAdmin: Sendable {
     return found
   }
 }
-
-extension Duration {
-  fileprivate var inSeconds: Double { self / .seconds(1) }
-}

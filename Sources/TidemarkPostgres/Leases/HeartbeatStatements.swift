@@ -1,0 +1,98 @@
+import PostgresClient
+import Tidemark
+
+/// What a worker says of itself, as SQL.
+enum HeartbeatStatements {
+  /// Adds the worker's row and takes its session lock in one transaction: nobody sees the row without the lock.
+  ///
+  /// The second result has the incarnation, whether the lock was granted, the server process and the channel.
+  static func register(_ worker: WorkerRegistration) -> [PostgresStatement] {
+    let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
+    return [
+      """
+      INSERT INTO tidemark.lease_scope AS s (application, stream, change_version)
+      VALUES (\(worker.scope.application), \(worker.scope.stream), 1)
+      ON CONFLICT (application, stream) DO UPDATE SET change_version = s.change_version + 1
+      """,
+      """
+      INSERT INTO tidemark.worker (
+        application, stream, worker_id, host, process_id, maximum_leases, failover_interval,
+        has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since)
+      SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
+        \(worker.processID), \(maximumLeases as Int32?),
+        make_interval(secs => \(worker.failoverInterval.inSeconds)),
+        true, pg_postmaster_start_time(), now, now, now
+      FROM clock_timestamp() AS now
+      RETURNING incarnation, pg_try_advisory_lock(tidemark.session_key(incarnation)), pg_backend_pid(),
+        tidemark.lease_channel(application, stream)
+      """,
+      notify(worker.scope),
+    ]
+  }
+
+  static func notify(_ scope: LeaseScope) -> PostgresStatement {
+    "SELECT pg_notify(tidemark.lease_channel(\(scope.application), \(scope.stream)), '')"
+  }
+
+  /// No row if the worker is dead, else the assignment version and the number of live workers.
+  static func beat(_ beat: Heartbeat, hasSession: Bool) -> PostgresStatement {
+    PostgresStatement(
+      """
+      WITH beat AS (
+        UPDATE tidemark.worker SET
+          heartbeating_since = CASE WHEN heartbeat_at + failover_interval / 2 < clock_timestamp()
+            THEN clock_timestamp() ELSE heartbeating_since END,
+          heartbeat_at = clock_timestamp(),
+          server_started_at = pg_postmaster_start_time(),
+          has_session = $5,
+          state = $4
+        WHERE incarnation = $1 AND application = $2 AND stream = $3 AND state <> 'dead'
+        RETURNING incarnation
+      ), changed AS (
+        -- The other sub-selects still see the row as it was.
+        UPDATE tidemark.lease_scope SET change_version = change_version + 1
+        WHERE application = $2 AND stream = $3 AND EXISTS (SELECT FROM beat)
+          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> $4)
+        RETURNING pg_notify(tidemark.lease_channel($2, $3), '')
+      )
+      SELECT s.assignment_version,
+        (SELECT count(*) FROM tidemark.worker WHERE application = $2 AND stream = $3 AND state <> 'dead')
+      FROM beat, tidemark.lease_scope AS s
+      WHERE s.application = $2 AND s.stream = $3
+      """,
+      beat.incarnation.number,
+      beat.scope.application,
+      beat.scope.stream,
+      beat.state.rawValue,
+      hasSession
+    )
+  }
+
+  /// Stores what was measured of the leases that the worker still owns: none or one statement.
+  static func measurements(_ beat: Heartbeat) -> [PostgresStatement] {
+    if beat.measurements.isEmpty { return [] }
+    // In one order everywhere, so that two writers of the same rows wait for each other and not in a circle.
+    let measured = beat.measurements.sorted { $0.key < $1.key }
+    return [
+      """
+      INSERT INTO tidemark.lease_load
+      SELECT l.application, l.stream, l.shard_id, m.processing, m.bytes_per_second, m.millis_behind_latest,
+        clock_timestamp()
+      FROM unnest(
+        \(measured.map(\.key)), \(measured.map(\.value.load.processing)),
+        \(measured.map(\.value.load.bytesPerSecond)), \(measured.map(\.value.millisBehindLatest))
+      ) AS m (shard_id, processing, bytes_per_second, millis_behind_latest)
+      JOIN tidemark.lease AS l ON l.application = \(beat.scope.application)
+        AND l.stream = \(beat.scope.stream) AND l.shard_id = m.shard_id
+        AND l.owner = \(beat.incarnation.number)
+      ON CONFLICT (application, stream, shard_id) DO UPDATE SET
+        processing = excluded.processing, bytes_per_second = excluded.bytes_per_second,
+        millis_behind_latest = excluded.millis_behind_latest, measured_at = excluded.measured_at
+      """
+    ]
+  }
+}
+
+extension Duration {
+  var inSeconds: Double { self / .seconds(1) }
+}

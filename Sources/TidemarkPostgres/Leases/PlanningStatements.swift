@@ -1,0 +1,189 @@
+import PostgresClient
+import Tidemark
+
+/// What a planning round reads and writes, as SQL.
+///
+/// Rows that somebody else has locked are skipped: a round must neither wait for a user's long transaction nor
+/// run into a deadlock with one. What was skipped calls for another round.
+enum PlanningStatements {
+  /// Whether $1 may take the worker `w` of the scope ($2, $3) for dead.
+  ///
+  /// A session lock that can be had says so at once, if the server is still the one that it was taken on. An
+  /// old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
+  /// the same chance.
+  static let isDead = """
+    w.application = $2 AND w.stream = $3 AND w.incarnation <> $1 AND w.state <> 'dead' AND (
+      CASE WHEN w.has_session AND w.server_started_at = pg_postmaster_start_time()
+        THEN pg_try_advisory_xact_lock_shared(tidemark.session_key(w.incarnation)) ELSE false END
+      OR w.heartbeat_at + w.failover_interval < clock_timestamp() AND EXISTS (
+        SELECT FROM tidemark.worker AS me
+        WHERE me.incarnation = $1 AND me.state <> 'dead'
+          AND me.heartbeating_since + me.failover_interval <= clock_timestamp()
+          AND me.heartbeat_at + me.failover_interval / 2 >= clock_timestamp()))
+    """
+
+  /// Whether the planner got its turn, and whether it lives.
+  static func begin(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PostgresStatement] {
+    [
+      // A planner that is paused must not keep the others from planning.
+      "SET LOCAL idle_in_transaction_session_timeout = '5s'",
+      """
+      SELECT pg_try_advisory_xact_lock(tidemark.planning_key(\(scope.application), \(scope.stream))),
+        EXISTS (
+          SELECT FROM tidemark.worker
+          WHERE incarnation = \(planner.number) AND application = \(scope.application)
+            AND stream = \(scope.stream) AND state <> 'dead')
+      """,
+    ]
+  }
+
+  /// Finds the dead, takes their leases, and shows the fleet. The change counter is read first, so that a
+  /// change which this round does not see calls for the next. Each statement sees what was committed before it.
+  static func read(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PostgresStatement] {
+    let values = (planner.number, scope.application, scope.stream)
+    return [
+      PostgresStatement(
+        "SELECT change_version FROM tidemark.lease_scope WHERE application = $1 AND stream = $2",
+        values.1,
+        values.2
+      ),
+      PostgresStatement(
+        "UPDATE tidemark.worker AS w SET state = 'dead' WHERE \(isDead) RETURNING w.incarnation",
+        values.0,
+        values.1,
+        values.2
+      ),
+      PostgresStatement(release, values.1, values.2),
+      PostgresStatement(clearHandoffs, values.1, values.2),
+      PostgresStatement(
+        """
+        DELETE FROM tidemark.worker
+        WHERE application = $1 AND stream = $2 AND state = 'dead'
+          AND heartbeat_at < clock_timestamp() - interval '1 hour'
+        """,
+        values.1,
+        values.2
+      ),
+      PostgresStatement(
+        """
+        SELECT incarnation, state = 'draining', maximum_leases FROM tidemark.worker
+        WHERE application = $1 AND stream = $2 AND state <> 'dead' ORDER BY incarnation
+        """,
+        values.1,
+        values.2
+      ),
+      PostgresStatement(
+        """
+        SELECT \(Lease.columns) FROM \(Lease.tables)
+        WHERE l.application = $1 AND l.stream = $2 ORDER BY l.shard_id
+        """,
+        values.1,
+        values.2
+      ),
+    ]
+  }
+
+  /// Not only the leases of those found dead just now: a handoff may have gone to a worker while it died.
+  private static let release = """
+    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, epoch = l.epoch + 1,
+      handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    FROM (
+      SELECT o.application, o.stream, o.shard_id FROM tidemark.lease AS o
+      WHERE o.application = $1 AND o.stream = $2 AND o.owner IS NOT NULL AND NOT EXISTS (
+        SELECT FROM tidemark.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
+      FOR UPDATE OF o SKIP LOCKED
+    ) AS orphan
+    WHERE (l.application, l.stream, l.shard_id) = (orphan.application, orphan.stream, orphan.shard_id)
+    """
+
+  private static let clearHandoffs = """
+    UPDATE tidemark.lease AS l SET handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    FROM (
+      SELECT h.application, h.stream, h.shard_id FROM tidemark.lease AS h
+      WHERE h.application = $1 AND h.stream = $2 AND h.handoff_deadline IS NOT NULL AND (
+        h.handoff_deadline < clock_timestamp() OR NOT EXISTS (
+          SELECT FROM tidemark.worker AS w WHERE w.incarnation = h.handoff_to AND w.state = 'active'))
+      FOR UPDATE OF h SKIP LOCKED
+    ) AS lapsed
+    WHERE (l.application, l.stream, l.shard_id) = (lapsed.application, lapsed.stream, lapsed.shard_id)
+    """
+
+  /// What a round writes at its end.
+  struct Changes {
+    var assigned: [(lease: Lease, target: WorkerIncarnation)] = []
+    var handedOff: [(lease: Lease, target: WorkerIncarnation)] = []
+    var handoffTimeout: Duration
+    /// The changes that the round has seen; `nil` if it could not see to all of them.
+    var seenChange: Int64?
+    /// Whether dead workers' leases were released or handoffs cleared.
+    var hasReleased: Bool
+
+    var isEmpty: Bool { assigned.isEmpty && handedOff.isEmpty }
+  }
+
+  /// The first result has the shards whose steps were applied.
+  static func apply(_ changes: Changes, in scope: LeaseScope) -> [PostgresStatement] {
+    let steps = changes.assigned.count + changes.handedOff.count
+    let statement = PostgresStatement(
+      """
+      WITH assigned AS (
+        UPDATE tidemark.lease AS l SET owner = step.target, epoch = l.epoch + 1, updated_at = clock_timestamp()
+        FROM (
+          SELECT o.shard_id, s.target
+          FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS s (shard_id, epoch, target)
+          JOIN tidemark.lease AS o ON o.application = $1 AND o.stream = $2 AND o.shard_id = s.shard_id
+            AND o.epoch = s.epoch AND o.owner IS NULL AND o.ended_at IS NULL AND o.stopped_reason IS NULL
+          FOR UPDATE OF o SKIP LOCKED
+        ) AS step
+        WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = step.shard_id
+        RETURNING l.shard_id
+      ), handed_off AS (
+        UPDATE tidemark.lease AS l SET handoff_to = step.target,
+          handoff_deadline = clock_timestamp() + make_interval(secs => $9), updated_at = clock_timestamp()
+        FROM (
+          SELECT o.shard_id, s.target
+          FROM unnest($6::text[], $7::bigint[], $8::bigint[]) AS s (shard_id, epoch, target)
+          JOIN tidemark.lease AS o ON o.application = $1 AND o.stream = $2 AND o.shard_id = s.shard_id
+            AND o.epoch = s.epoch AND o.owner IS NOT NULL
+          FOR UPDATE OF o SKIP LOCKED
+        ) AS step
+        WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = step.shard_id
+        RETURNING l.shard_id
+      ), applied AS (
+        SELECT shard_id FROM assigned UNION ALL SELECT shard_id FROM handed_off
+      ), noted AS (
+        UPDATE tidemark.lease_scope SET
+          planned_version = CASE WHEN (SELECT count(*) FROM applied) = $10
+            THEN coalesce($11, planned_version) ELSE planned_version END,
+          assignment_version = assignment_version
+            + CASE WHEN $12 OR EXISTS (SELECT FROM applied) THEN 1 ELSE 0 END
+        WHERE application = $1 AND stream = $2
+      )
+      SELECT shard_id FROM applied
+      """,
+      scope.application,
+      scope.stream,
+      changes.assigned.map(\.lease.shardID),
+      changes.assigned.map(\.lease.epoch.number),
+      changes.assigned.map(\.target.number),
+      changes.handedOff.map(\.lease.shardID),
+      changes.handedOff.map(\.lease.epoch.number),
+      changes.handedOff.map(\.target.number),
+      changes.handoffTimeout.inSeconds,
+      Int64(steps),
+      changes.seenChange,
+      changes.hasReleased
+    )
+    let tellsSomebody = changes.hasReleased || !changes.isEmpty
+    return [statement] + (tellsSomebody ? [HeartbeatStatements.notify(scope)] : [])
+  }
+
+  /// Notes that an owner has changed and that there may be something to plan.
+  static func noteChange(of scope: LeaseScope) -> PostgresStatement {
+    """
+    UPDATE tidemark.lease_scope
+    SET assignment_version = assignment_version + 1, change_version = change_version + 1
+    WHERE application = \(scope.application) AND stream = \(scope.stream)
+    """
+  }
+}

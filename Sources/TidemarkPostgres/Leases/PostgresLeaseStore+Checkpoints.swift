@@ -1,0 +1,225 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresLeaseStore {
+  public func checkpoint(_ writes: [CheckpointWrite]) async throws -> [WriteOutcome] {
+    try await mappingErrors { try await Self.checkpoint(writes, in: pool) }
+  }
+
+  /// Moves a checkpoint in the caller's own transaction: it commits with the caller's other writes or not at
+  /// all. Nobody else can write or give away the lease until that transaction ends.
+  ///
+  /// Processors call ``Tidemark/Checkpointer/checkpoint(in:)`` instead.
+  ///
+  /// - Throws: PostgreSQL's own errors, since it is the caller who can repeat the transaction.
+  public static func checkpoint(
+    _ write: CheckpointWrite,
+    in transaction: PostgresTransaction
+  ) async throws -> WriteOutcome {
+    try await checkpoint([write], in: transaction)[0]
+  }
+
+  private static func checkpoint(
+    _ writes: [CheckpointWrite],
+    in database: some PostgresQueryable
+  ) async throws -> [WriteOutcome] {
+    var outcomes = [WriteOutcome?](repeating: nil, count: writes.count)
+    var rest = Array(writes.indices)
+    // An UPDATE changes a row once; a second write of a lease takes a second statement.
+    while !rest.isEmpty {
+      var named: Set<LeaseGrant> = []
+      let batch = rest.filter { named.insert(writes[$0].grant).inserted }
+      let taken = Set(batch)
+      rest.removeAll { taken.contains($0) }
+      let result = try await checkpointOnce(batch.map { writes[$0] }, in: database)
+      for (index, outcome) in zip(batch, result) { outcomes[index] = outcome }
+    }
+    return outcomes.map { $0 ?? .leaseLost }
+  }
+
+  private static func checkpointOnce(
+    _ writes: [CheckpointWrite],
+    in database: some PostgresQueryable
+  ) async throws -> [WriteOutcome] {
+    let checkpoints = try writes.map { try storable($0.checkpoint) }
+    let rows = try await database.query(
+      """
+      UPDATE tidemark.lease AS l SET
+        checkpoint = w.checkpoint, sub_sequence_number = w.sub_sequence_number,
+        pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+        updated_at = clock_timestamp()
+      FROM unnest(
+        \(writes.map(\.grant.scope.application)), \(writes.map(\.grant.scope.stream)),
+        \(writes.map(\.grant.shardID)), \(writes.map(\.grant.owner.number)),
+        \(writes.map(\.grant.epoch.number)), \(checkpoints.map(\.text)),
+        \(checkpoints.map(\.subSequenceNumber))
+      ) WITH ORDINALITY AS w (
+        application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, position)
+      WHERE l.application = w.application AND l.stream = w.stream AND l.shard_id = w.shard_id
+        AND l.owner = w.owner AND l.epoch = w.epoch
+        AND (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+          >= (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+      RETURNING w.position
+      """
+    )
+    let accepted = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
+    let refused = writes.indices.filter { !accepted.contains($0) }
+    var outcomes = [WriteOutcome](repeating: .accepted, count: writes.count)
+    let reasons = try await reasons(ofRefused: refused.map { writes[$0].grant }, in: database)
+    for (index, reason) in zip(refused, reasons) { outcomes[index] = reason }
+    return outcomes
+  }
+
+  /// Why writes were refused. A grant that still holds must have been going back, for within an epoch a
+  /// checkpoint only rises; so it does not matter that this is asked later.
+  private static func reasons(
+    ofRefused grants: [LeaseGrant],
+    in database: some PostgresQueryable
+  ) async throws -> [WriteOutcome] {
+    if grants.isEmpty { return [] }
+    let rows = try await database.query(
+      """
+      SELECT w.position
+      FROM unnest(
+        \(grants.map(\.scope.application)), \(grants.map(\.scope.stream)), \(grants.map(\.shardID)),
+        \(grants.map(\.owner.number)), \(grants.map(\.epoch.number))
+      ) WITH ORDINALITY AS w (application, stream, shard_id, owner, epoch, position)
+      JOIN tidemark.lease AS l USING (application, stream, shard_id, owner, epoch)
+      """
+    )
+    let holding = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
+    return grants.indices.map { holding.contains($0) ? .wouldGoBack : .leaseLost }
+  }
+
+  private static func storable(_ checkpoint: Checkpoint) throws -> StoredCheckpoint {
+    guard checkpoint != .shardEnd else {
+      throw TidemarkError(
+        .checkpointOutOfRange,
+        "SHARD_END cannot be written as a checkpoint.",
+        advice: "Use endShard."
+      )
+    }
+    return try StoredCheckpoint(checkpoint)
+  }
+
+  public func prepareCheckpoint(
+    _ pending: Lease.PendingCheckpoint,
+    for grant: LeaseGrant
+  ) async throws -> WriteOutcome {
+    let stored = try StoredCheckpoint(pending.checkpoint)
+    let statement = PostgresStatement(
+      """
+      UPDATE tidemark.lease SET pending_checkpoint = $6, pending_sub_sequence_number = $7,
+        pending_state = $8, updated_at = clock_timestamp()
+      WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
+        AND (tidemark.checkpoint_rank($6), $7) >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+      """,
+      grant.scope.application,
+      grant.scope.stream,
+      grant.shardID,
+      grant.owner.number,
+      grant.epoch.number,
+      stored.text,
+      stored.subSequenceNumber,
+      pending.state
+    )
+    return try await mappingErrors {
+      if try await pool.execute(statement) == 1 { return .accepted }
+      return try await Self.reasons(ofRefused: [grant], in: pool)[0]
+    }
+  }
+
+  // MARK: Dead letters
+
+  public func deadLetter(
+    _ letters: [DeadLetter],
+    passing write: CheckpointWrite
+  ) async throws -> WriteOutcome {
+    let checkpoint = try Self.storable(write.checkpoint)
+    let rows = try letters.map { try DeadLetterRow($0) }
+    let statement = PostgresStatement(
+      """
+      WITH passed AS (
+        UPDATE tidemark.lease SET checkpoint = $6, sub_sequence_number = $7,
+          pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+          updated_at = clock_timestamp()
+        WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
+          AND (tidemark.checkpoint_rank($6), $7)
+            >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+        RETURNING application, stream, shard_id
+      ), stored AS (
+        INSERT INTO tidemark.dead_letter (
+          application, stream, shard_id, sequence_number, sub_sequence_number, partition_key,
+          approximate_creation_time, event_name, keys, new_image, old_image, data, attempts, reason)
+        SELECT p.application, p.stream, p.shard_id, d.sequence_number, d.sub_sequence_number,
+          d.partition_key, timestamptz 'epoch' + d.microseconds * interval '1 microsecond',
+          d.event_name, d.keys::json, d.new_image::json, d.old_image::json, d.data, d.attempts, d.reason
+        FROM passed AS p, unnest(
+          $8::text[], $9::bigint[], $10::text[], $11::bigint[], $12::text[], $13::text[], $14::text[],
+          $15::text[], $16::bytea[], $17::int[], $18::text[]
+        ) AS d (
+          sequence_number, sub_sequence_number, partition_key, microseconds, event_name, keys, new_image,
+          old_image, data, attempts, reason)
+        ON CONFLICT (application, stream, shard_id, sequence_number, sub_sequence_number) DO NOTHING
+      )
+      SELECT FROM passed
+      """,
+      write.grant.scope.application,
+      write.grant.scope.stream,
+      write.grant.shardID,
+      write.grant.owner.number,
+      write.grant.epoch.number,
+      checkpoint.text,
+      checkpoint.subSequenceNumber,
+      rows.map(\.sequenceNumber),
+      rows.map(\.subSequenceNumber),
+      rows.map(\.partitionKey),
+      rows.map(\.microseconds),
+      rows.map(\.eventName),
+      rows.map(\.keys),
+      rows.map(\.newImage),
+      rows.map(\.oldImage),
+      rows.map(\.data),
+      rows.map(\.attempts),
+      rows.map(\.reason)
+    )
+    return try await mappingErrors {
+      if try await !pool.query(statement).isEmpty { return .accepted }
+      return try await Self.reasons(ofRefused: [write.grant], in: pool)[0]
+    }
+  }
+}
+
+/// A dead letter as its table keeps it.
+private struct DeadLetterRow {
+  var sequenceNumber: String
+  var subSequenceNumber: Int64
+  var partitionKey: String
+  var microseconds: Int64
+  var eventName: String?
+  var keys: String?
+  var newImage: String?
+  var oldImage: String?
+  var data: [UInt8]?
+  var attempts: Int32
+  var reason: String
+
+  init(_ letter: DeadLetter) throws {
+    let position = try StoredCheckpoint(letter.record.checkpoint)
+    sequenceNumber = position.text
+    subSequenceNumber = position.subSequenceNumber
+    partitionKey = letter.record.partitionKey.storable
+    microseconds = letter.record.approximateCreationTime.microsecondsSinceEpoch
+    attempts = Int32(clamping: letter.attempts)
+    reason = letter.reason.storable
+    switch letter.record.body {
+    case .data(let bytes):
+      data = Array(bytes)
+    case .change(let change):
+      eventName = change.eventName.rawValue
+      keys = change.keys.description
+      newImage = change.newImage?.description
+      oldImage = change.oldImage?.description
+    }
+  }
+}

@@ -1,0 +1,141 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresLeaseStore {
+  public func createLeases(_ leases: [NewLease], in scope: LeaseScope) async throws -> Int {
+    if leases.isEmpty { return 0 }
+    let statement = PostgresStatement(
+      """
+      WITH new AS (
+        \(NewLeases.insert) ON CONFLICT (application, stream, shard_id) DO NOTHING RETURNING shard_id
+      ), noted AS (
+        INSERT INTO tidemark.lease_scope AS s (application, stream, change_version)
+        SELECT $1, $2, 1 WHERE EXISTS (SELECT FROM new)
+        ON CONFLICT (application, stream) DO UPDATE SET change_version = s.change_version + 1
+      )
+      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM new
+      """,
+      scope.application,
+      scope.stream,
+      try NewLeases.json(leases)
+    )
+    return try await mappingErrors { try await pool.query(statement).count }
+  }
+
+  public func leases(in scope: LeaseScope) async throws -> [Lease] {
+    try await read(Self.select("ORDER BY l.shard_id", scope))
+  }
+
+  public func leases(ownedBy incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> [Lease] {
+    try await read(Self.select("AND l.owner = $3 ORDER BY l.shard_id", scope, incarnation.number))
+  }
+
+  public func lease(_ shardID: String, in scope: LeaseScope) async throws -> Lease? {
+    try await read(Self.select("AND l.shard_id = $3", scope, shardID)).first
+  }
+
+  private static func select(_ rest: String, _ scope: LeaseScope) -> PostgresStatement {
+    PostgresStatement(leasesOfScope + rest, scope.application, scope.stream)
+  }
+
+  private static func select(
+    _ rest: String,
+    _ scope: LeaseScope,
+    _ value: some PostgresEncodable
+  ) -> PostgresStatement {
+    PostgresStatement(leasesOfScope + rest, scope.application, scope.stream, value)
+  }
+
+  private static let leasesOfScope = """
+    SELECT \(Lease.columns) FROM \(Lease.tables)
+    WHERE l.application = $1 AND l.stream = $2\u{20}
+    """
+
+  private func read(_ statement: PostgresStatement) async throws -> [Lease] {
+    try await mappingReadErrors { try await pool.query(statement).map { try Lease($0) } }
+  }
+
+  // MARK: Operators
+
+  public func reset(
+    _ shardID: String,
+    in scope: LeaseScope,
+    to checkpoint: Checkpoint?
+  ) async throws -> Lease {
+    let change = try checkpoint.map { try reset(shardID, in: scope, to: StoredCheckpoint($0)) }
+    let results = try await mappingErrors {
+      try await pool.pipeline([
+        change
+          ?? """
+          UPDATE tidemark.lease SET stopped_reason = NULL, updated_at = clock_timestamp()
+          WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
+          """,
+        PlanningStatements.noteChange(of: scope),
+        HeartbeatStatements.notify(scope),
+        Self.select("AND l.shard_id = $3", scope, shardID),
+      ])
+    }
+    guard let row = results[3].first else {
+      throw TidemarkError(
+        .leaseNotFound,
+        "\(scope) has no lease for shard \(shardID).",
+        advice: "List the leases to see which there are."
+      )
+    }
+    return try Lease(row)
+  }
+
+  /// The last owner is forgotten: it lost the lease and did not give it up, and its own late transfer must not
+  /// look like a success.
+  private func reset(
+    _ shardID: String,
+    in scope: LeaseScope,
+    to checkpoint: StoredCheckpoint
+  ) -> PostgresStatement {
+    """
+    UPDATE tidemark.lease SET
+      checkpoint = \(checkpoint.text), sub_sequence_number = \(checkpoint.subSequenceNumber),
+      ended_at = CASE WHEN \(checkpoint.text) = 'SHARD_END' THEN clock_timestamp() END,
+      owner = NULL, last_owner = NULL, epoch = epoch + 1, child_shard_ids = '{}',
+      pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+      handoff_to = NULL, handoff_deadline = NULL, stopped_reason = NULL, updated_at = clock_timestamp()
+    WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
+    """
+  }
+
+  /// Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is
+  /// being read from a position of its own, and no lease of a parent is left that could start them anew.
+  public func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws {
+    let statement = PostgresStatement(
+      """
+      WITH gone AS (
+        DELETE FROM tidemark.lease AS d
+        WHERE d.application = $1 AND d.stream = $2 AND d.shard_id = ANY ($3) AND d.ended_at IS NOT NULL
+          AND NOT EXISTS (
+            SELECT FROM tidemark.lease AS parent
+            WHERE parent.application = $1 AND parent.stream = $2
+              AND parent.shard_id = ANY (d.parent_shard_ids))
+          AND d.shard_id NOT IN (
+            SELECT unnest(child.parent_shard_ids) FROM tidemark.lease AS child
+            WHERE child.application = $1 AND child.stream = $2
+              AND tidemark.checkpoint_rank(child.checkpoint) < 0)
+          AND NOT EXISTS (
+            SELECT FROM unnest(d.child_shard_ids) AS named (shard_id)
+            LEFT JOIN tidemark.lease AS child ON child.application = $1 AND child.stream = $2
+              AND child.shard_id = named.shard_id
+            WHERE child.shard_id IS NULL OR tidemark.checkpoint_rank(child.checkpoint) < 0)
+        RETURNING d.shard_id
+      ), unmeasured AS (
+        DELETE FROM tidemark.lease_load AS m USING gone
+        WHERE m.application = $1 AND m.stream = $2 AND m.shard_id = gone.shard_id
+      )
+      UPDATE tidemark.lease_scope SET change_version = change_version + 1
+      WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM gone)
+      """,
+      scope.application,
+      scope.stream,
+      shardIDs
+    )
+    _ = try await mappingErrors { try await pool.query(statement) }
+  }
+}

@@ -1,0 +1,146 @@
+import PostgresClient
+import Tidemark
+
+/// Every write here names the owner and the epoch in its condition: no row, no right.
+extension PostgresLeaseStore {
+  /// Ends a shard, gives its lease up and adds its children, in one statement.
+  public func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {
+    let statement = PostgresStatement(
+      """
+      WITH ended AS (
+        UPDATE tidemark.lease SET
+          checkpoint = 'SHARD_END', sub_sequence_number = 0, ended_at = clock_timestamp(),
+          child_shard_ids = $7,
+          pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+          \(Self.releasing)
+        WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6"))
+        RETURNING shard_id
+      ), added AS (
+        \(NewLeases.insert) WHERE EXISTS (SELECT FROM ended)
+        ON CONFLICT (application, stream, shard_id) DO NOTHING
+      ), \(Self.noting("ended"))
+      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM ended
+      """,
+      grant.scope.application,
+      grant.scope.stream,
+      try NewLeases.json(children.map { NewLease(shard: $0, checkpoint: .trimHorizon) }),
+      grant.shardID,
+      grant.owner.number,
+      grant.epoch.number,
+      children.map(\.id)
+    )
+    return try await giveUp(grant, statement) { $0.hasEnded }
+  }
+
+  /// The epoch rises in the same statement that names the new owner, so there is no moment between.
+  public func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome {
+    let statement = PostgresStatement(
+      """
+      WITH given AS (
+        UPDATE tidemark.lease AS l SET
+          owner = (
+            SELECT w.incarnation FROM tidemark.worker AS w
+            WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
+          last_owner = l.owner, epoch = l.epoch + 1,
+          handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+        WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
+        RETURNING shard_id
+      ), \(Self.noting("given"))
+      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+      """,
+      grant.scope.application,
+      grant.scope.stream,
+      grant.shardID,
+      grant.owner.number,
+      grant.epoch.number
+    )
+    return try await giveUp(grant, statement) { !$0.hasEnded && !$0.isStopped }
+  }
+
+  public func stop(_ grant: LeaseGrant, reason: String) async throws -> WriteOutcome {
+    let statement = PostgresStatement(
+      """
+      WITH stopped AS (
+        UPDATE tidemark.lease SET stopped_reason = $6, \(Self.releasing)
+        WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
+        RETURNING shard_id
+      ), \(Self.noting("stopped"))
+      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM stopped
+      """,
+      grant.scope.application,
+      grant.scope.stream,
+      grant.shardID,
+      grant.owner.number,
+      grant.epoch.number,
+      reason.storable
+    )
+    return try await giveUp(grant, statement) { $0.isStopped }
+  }
+
+  // MARK: Parts of statements
+
+  private static let releasing = """
+    owner = NULL, last_owner = owner, epoch = epoch + 1, handoff_to = NULL, handoff_deadline = NULL,
+    updated_at = clock_timestamp()
+    """
+
+  static func granted(
+    _ application: String,
+    _ stream: String,
+    _ shardID: String,
+    _ owner: String,
+    _ epoch: String
+  ) -> String {
+    """
+    application = \(application) AND stream = \(stream) AND shard_id = \(shardID) \
+    AND owner = \(owner) AND epoch = \(epoch)
+    """
+  }
+
+  /// Notes in the scope ($1, $2) that an owner has changed and that there may be something to plan.
+  private static func noting(_ cause: String) -> String {
+    """
+    noted AS (
+      UPDATE tidemark.lease_scope
+      SET assignment_version = assignment_version + 1, change_version = change_version + 1
+      WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM \(cause))
+    )
+    """
+  }
+
+  // MARK: Giving up
+
+  private struct GivenUp {
+    var hasEnded: Bool
+    var isStopped: Bool
+  }
+
+  /// Runs a statement that gives a lease up and returns a row if it did. If it did not, the same call may have
+  /// been done before and its answer lost: then this grant was the last to give the lease up.
+  private func giveUp(
+    _ grant: LeaseGrant,
+    _ statement: PostgresStatement,
+    isRepeated: (GivenUp) -> Bool
+  ) async throws -> WriteOutcome {
+    try await mappingErrors {
+      if try await !pool.query(statement).isEmpty { return .accepted }
+      let rows = try await pool.query(
+        """
+        SELECT l.ended_at IS NOT NULL, l.stopped_reason IS NOT NULL
+        FROM tidemark.lease AS l JOIN tidemark.worker AS w ON w.incarnation = l.last_owner
+        WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.scope.stream)
+          AND l.shard_id = \(grant.shardID) AND l.last_owner = \(grant.owner.number)
+          AND l.epoch = \(grant.epoch.number + 1) AND w.state <> 'dead'
+        """
+      )
+      guard let row = rows.first else { return .leaseLost }
+      let (hasEnded, isStopped) = try row.decode((Bool, Bool).self)
+      return isRepeated(GivenUp(hasEnded: hasEnded, isStopped: isStopped)) ? .accepted : .leaseLost
+    }
+  }
+}
+
+extension String {
+  /// PostgreSQL's text has no NUL.
+  var storable: String { replacing("\0", with: "\u{FFFD}") }
+}

@@ -1,0 +1,122 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresLeaseStore {
+  public func plan(
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope,
+    handoffTimeout: Duration,
+    decide: @Sendable (FleetSnapshot) -> [Assignment]
+  ) async throws -> PlanOutcome {
+    try await mappingErrors {
+      try await pool.transaction { transaction in
+        let begun = try await transaction.pipeline(PlanningStatements.begin(as: incarnation, in: scope))[1]
+        let (hasTurn, lives) = try begun[0].decode((Bool, Bool).self)
+        guard hasTurn else { return .busy }
+        guard lives else { return .dead }
+        let round = try PlanningRound(
+          try await transaction.pipeline(PlanningStatements.read(as: incarnation, in: scope)),
+          handoffTimeout: handoffTimeout
+        )
+        let steps = decide(round.snapshot)
+        let statements = PlanningStatements.apply(round.changes(steps), in: scope)
+        let rows = try await transaction.pipeline(statements)[0]
+        let applied = Set(try rows.map { try $0.decode("shard_id", as: String.self) })
+        return .applied(round.valid(steps).filter { applied.contains($0.shardID) }, dead: round.dead)
+      }
+    }
+  }
+}
+
+/// What one planning round has read.
+private struct PlanningRound {
+  let dead: [WorkerIncarnation]
+  let snapshot: FleetSnapshot
+  private let seenChange: Int64
+  private let hasReleased: Bool
+  /// Whether a row that had to be changed was locked by somebody else.
+  private let hasSkipped: Bool
+  private let handoffTimeout: Duration
+  private let leases: [String: Lease]
+
+  init(_ results: [PostgresRows], handoffTimeout: Duration) throws {
+    seenChange = try results[0].first?.decode(Int64.self) ?? 0
+    dead = try results[1].map { WorkerIncarnation(try $0.decode("incarnation", as: Int64.self)) }.sorted()
+    hasReleased = !dead.isEmpty || results[2].affectedRows > 0 || results[3].affectedRows > 0
+    let workers = try results[5].map { row in
+      let (incarnation, isDraining, maximumLeases) = try row.decode((Int64, Bool, Int32?).self)
+      return FleetSnapshot.Worker(
+        incarnation: WorkerIncarnation(incarnation),
+        isDraining: isDraining,
+        maximumLeases: maximumLeases.map { Int($0) }
+      )
+    }
+    let living = Set(workers.map(\.incarnation))
+    let active = Set(workers.filter { !$0.isDraining }.map(\.incarnation))
+    var hasSkipped = false
+    let leases = try results[6].map { row in
+      var lease = try Lease(row)
+      if let owner = lease.owner, !living.contains(owner) {
+        (lease.owner, lease.lastOwner, lease.handoffTo) = (nil, owner, nil)
+        hasSkipped = true
+      }
+      if let target = lease.handoffTo, !active.contains(target) {
+        lease.handoffTo = nil
+        hasSkipped = true
+      }
+      return lease
+    }
+    self.hasSkipped = hasSkipped
+    self.handoffTimeout = handoffTimeout
+    self.leases = Dictionary(uniqueKeysWithValues: leases.map { ($0.shardID, $0) })
+    snapshot = FleetSnapshot(workers: workers, leases: leases)
+  }
+
+  /// The steps that make sense of what was shown; the first, where several name one lease.
+  func valid(_ steps: [Assignment]) -> [Assignment] {
+    let active = Set(snapshot.workers.filter { !$0.isDraining }.map(\.incarnation))
+    var named: Set<String> = []
+    return steps.filter { step in
+      guard let lease = leases[step.shardID], active.contains(step.target), !named.contains(step.shardID)
+      else { return false }
+      let makesSense =
+        switch step {
+        case .assign: lease.owner == nil && !lease.isEnded && lease.stoppedReason == nil
+        case .handOff(_, let target):
+          lease.owner != nil && lease.owner != target && lease.handoffTo != target
+        }
+      if makesSense { named.insert(step.shardID) }
+      return makesSense
+    }
+  }
+
+  func changes(_ steps: [Assignment]) -> PlanningStatements.Changes {
+    var changes = PlanningStatements.Changes(
+      handoffTimeout: handoffTimeout,
+      seenChange: hasSkipped ? nil : seenChange,
+      hasReleased: hasReleased
+    )
+    for step in valid(steps) {
+      guard let lease = leases[step.shardID] else { continue }
+      switch step {
+      case .assign(_, let target): changes.assigned.append((lease, target))
+      case .handOff(_, let target): changes.handedOff.append((lease, target))
+      }
+    }
+    return changes
+  }
+}
+
+extension Assignment {
+  fileprivate var shardID: String {
+    switch self {
+    case .assign(let shardID, _), .handOff(let shardID, _): shardID
+    }
+  }
+
+  fileprivate var target: WorkerIncarnation {
+    switch self {
+    case .assign(_, let target), .handOff(_, let target): target
+    }
+  }
+}

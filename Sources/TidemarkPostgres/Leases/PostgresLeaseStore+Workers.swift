@@ -1,0 +1,117 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresLeaseStore {
+  public func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation {
+    try await mappingErrors {
+      let connection = try await PostgresConnection.connect(
+        WorkerSession.configuration(configuration),
+        logger: logger
+      )
+      let rows = try await connection.pipeline(HeartbeatStatements.register(worker))[1]
+      let (number, isLocked, backend, channel) = try rows[0].decode((Int64, Bool, Int32, String).self)
+      let session = WorkerSession(
+        WorkerIncarnation(number),
+        in: worker.scope,
+        channel: channel,
+        connection: connection,
+        isLocked: isLocked,
+        configuration: configuration,
+        logger: logger
+      )
+      let other = try await pool.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
+      try await session.checkIsDirect(backend: backend, other: other)
+      add(session)
+      return session.incarnation
+    }
+  }
+
+  public func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {
+    guard beat.state != .dead else {
+      throw TidemarkError(.unsupported, "A worker cannot report itself dead.", advice: "Deregister it.")
+    }
+    let session = try session(of: beat.incarnation)
+    let reply = try await mappingErrors { try await session.heartbeat(beat) }
+    if reply == nil { await endSession(of: beat.incarnation) }
+    return reply
+  }
+
+  /// One statement that reads three small things: two counters, the handoffs that are overdue, and the other
+  /// workers' rows with their locks. It never searches the leases.
+  public func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
+    let statement = PostgresStatement(
+      """
+      SELECT s.assignment_version,
+        EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> 'dead') AND (
+          s.change_version > s.planned_version
+          OR EXISTS (
+            SELECT FROM tidemark.lease
+            WHERE application = $2 AND stream = $3 AND handoff_deadline < clock_timestamp())
+          OR EXISTS (SELECT FROM tidemark.worker AS w WHERE \(PlanningStatements.isDead)))
+      FROM tidemark.lease_scope AS s
+      WHERE s.application = $2 AND s.stream = $3
+      """,
+      incarnation.number,
+      scope.application,
+      scope.stream
+    )
+    let rows = try await mappingReadErrors { try await session(of: incarnation).query(statement) }
+    guard let row = rows.first else { return LookReply(needsPlan: false, assignmentVersion: 0) }
+    let (version, needsPlan) = try row.decode((Int64, Bool).self)
+    return LookReply(needsPlan: needsPlan, assignmentVersion: version)
+  }
+
+  public func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {
+    // Not through the session: it may be lost, and must end only once the leases are given up.
+    try await mappingErrors {
+      _ = try await pool.pipeline([
+        """
+        DELETE FROM tidemark.worker
+        WHERE incarnation = \(incarnation.number) AND application = \(scope.application)
+          AND stream = \(scope.stream)
+        """,
+        """
+        UPDATE tidemark.lease SET owner = NULL, last_owner = owner, epoch = epoch + 1,
+          handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+        WHERE owner = \(incarnation.number) AND application = \(scope.application)
+          AND stream = \(scope.stream)
+        """,
+        PlanningStatements.noteChange(of: scope),
+        HeartbeatStatements.notify(scope),
+      ])
+    }
+    await endSession(of: incarnation)
+  }
+
+  public func workers(in scope: LeaseScope) async throws -> [WorkerRecord] {
+    try await mappingReadErrors {
+      try await pool.query(
+        """
+        SELECT incarnation, worker_id, host, process_id, maximum_leases, state,
+          extract(epoch FROM failover_interval)::float8,
+          extract(epoch FROM clock_timestamp() - heartbeat_at)::float8
+        FROM tidemark.worker
+        WHERE application = \(scope.application) AND stream = \(scope.stream)
+        ORDER BY incarnation
+        """
+      ).map { row in
+        let (incarnation, workerID, host, processID, maximumLeases, state, failover, age) = try row.decode(
+          (Int64, String, String, Int32, Int32?, String, Double, Double).self
+        )
+        return WorkerRecord(
+          registration: WorkerRegistration(
+            scope: scope,
+            workerID: workerID,
+            host: host,
+            processID: processID,
+            failoverInterval: .seconds(failover),
+            maximumLeases: maximumLeases.map { Int($0) }
+          ),
+          incarnation: WorkerIncarnation(incarnation),
+          state: WorkerRecord.State(rawValue: state) ?? .dead,
+          heartbeatAge: .seconds(age)
+        )
+      }
+    }
+  }
+}
