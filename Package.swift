@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
     .library(name: "PostgresClient", targets: ["PostgresClient"]),
+    .executable(name: "tidemark", targets: ["TidemarkCommand"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -63,6 +64,25 @@ let package = Package(
       resources: [.embedInCode("supervise.sh")],
       swiftSettings: swiftSettings
     ),
+    .target(
+      name: "FleetDrill",
+      dependencies: [
+        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .executableTarget(
+      name: "TidemarkCommand",
+      dependencies: [
+        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: swiftSettings
+    ),
     .testTarget(
       name: "UnitTests",
       dependencies: [
@@ -75,6 +95,11 @@ let package = Package(
     .testTarget(
       name: "PostgresTests",
       dependencies: ["PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres"],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "FleetTests",
+      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
       swiftSettings: swiftSettings
     ),
   ],
