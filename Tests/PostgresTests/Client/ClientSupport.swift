@@ -21,7 +21,8 @@ func connectToNewDatabase() async throws -> PostgresConnection {
 
 extension PostgresQueryable {
   /// The value of a statement that returns one row with one column.
-  func value<T: PostgresDecodable>(_ statement: PostgresStatement, as type: T.Type = T.self) async throws -> T {
+  func value<T: PostgresDecodable>(_ statement: PostgresStatement, as type: T.Type = T.self) async throws -> T
+  {
     try await #require(query(statement).first).decode(T.self)
   }
 }
@@ -49,6 +50,18 @@ func waitUntilRunning(_ prefix: String, seenBy observer: some PostgresQueryable)
       WHERE state = 'active' AND starts_with(query, \(prefix)) AND datname = current_database()
         AND pid <> pg_backend_pid()
       """,
-      as: Int.self) > 0
+      as: Int.self
+    ) > 0
+  }
+}
+
+/// What several tasks note, in order.
+actor Journal<Entry: Sendable> {
+  private(set) var entries: [Entry] = []
+
+  @discardableResult
+  func note(_ entry: Entry) -> Int {
+    entries.append(entry)
+    return entries.count
   }
 }
