@@ -87,6 +87,7 @@ let package = Package(
       name: "UnitTests",
       dependencies: [
         "Tidemark", "TidemarkTestKit",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Fixtures")],
