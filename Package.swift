@@ -20,9 +20,11 @@ let package = Package(
     .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
     .library(name: "PostgresClient", targets: ["PostgresClient"]),
+    .executable(name: "tidemark", targets: ["TidemarkCommand"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
+    .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
   ],
@@ -40,6 +42,7 @@ let package = Package(
     .target(
       name: "Tidemark",
       dependencies: [
+        .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -61,15 +64,42 @@ let package = Package(
       resources: [.embedInCode("supervise.sh")],
       swiftSettings: swiftSettings
     ),
+    .target(
+      name: "FleetDrill",
+      dependencies: [
+        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .executableTarget(
+      name: "TidemarkCommand",
+      dependencies: [
+        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: swiftSettings
+    ),
     .testTarget(
       name: "UnitTests",
-      dependencies: ["Tidemark", "TidemarkTestKit"],
+      dependencies: [
+        "Tidemark", "TidemarkTestKit",
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
     .testTarget(
       name: "PostgresTests",
       dependencies: ["PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres"],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "FleetTests",
+      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
       swiftSettings: swiftSettings
     ),
   ],

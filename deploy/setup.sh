@@ -11,7 +11,7 @@ fail() {
 
 check_swift() {
   local version
-  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1)
+  version=$(swift --version 2>/dev/null | sed -n 's/.*Swift version \([0-9]*\)\.\([0-9]*\).*/\1 \2/p' | head -n 1 || true)
   local major=${version% *} minor=${version#* }
   if [ -z "$version" ]; then
     fail "There is no Swift toolchain on the PATH. Tidemark needs Swift 6.1 or newer." \

@@ -17,7 +17,7 @@ final class ChildProcess: Sendable {
   /// - Parameters:
   ///   - input: what the child reads, the null device if `nil`.
   ///   - output: takes what the child writes to standard output and standard error.
-  init(_ command: [String], input: Pipe? = nil, output: Pipe? = nil) throws {
+  init(_ command: [String], input: Pipe? = nil, output: FileHandle = .nullDevice) throws {
     ending = Mutex(Ending())
     let process = Process()
     process.executableURL = URL(filePath: command[0])
@@ -26,8 +26,8 @@ final class ChildProcess: Sendable {
     // The server's user may not be able to enter the current directory.
     process.currentDirectoryURL = URL(filePath: "/")
     process.standardInput = input ?? FileHandle.nullDevice
-    process.standardOutput = output ?? FileHandle.nullDevice
-    process.standardError = output ?? FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = output
     process.terminationHandler = { [self] in ended(status: $0.terminationStatus) }
     try process.run()
   }
@@ -58,10 +58,12 @@ final class ChildProcess: Sendable {
 
   /// Runs a command that ends by itself and says little (a pipe's buffer, 64 KiB on Linux, must hold it).
   static func run(_ command: [String]) async throws -> (status: Int32, output: String) {
-    let output = Pipe()
-    let status = try await ChildProcess(command, output: output).status
-    let bytes = try output.fileHandleForReading.readToEnd() ?? Data()
-    try output.fileHandleForReading.close()
+    let pipe = Pipe()
+    let child = try ChildProcess(command, output: pipe.fileHandleForWriting)
+    try pipe.fileHandleForWriting.close()
+    let status = await child.status
+    let bytes = try pipe.fileHandleForReading.readToEnd() ?? Data()
+    try pipe.fileHandleForReading.close()
     return (status, String(decoding: bytes, as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines))
   }
 

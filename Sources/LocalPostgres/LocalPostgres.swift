@@ -47,7 +47,17 @@ public actor LocalPostgres {
       } else {
         try await PostgresInstallation.find()
       }
-    let server = try LocalPostgres(configuration, installation)
+    let user = try ServerUser.current()
+    let port = configuration.listensOnTCP ? try FreePort.find() : 5432
+    let directory = try ServerDirectory(path: configuration.directory, user: user, port: port)
+    let server: LocalPostgres
+    do {
+      try await directory.lock(within: configuration.startTimeout)
+      server = try LocalPostgres(configuration, installation, directory, user: user, port: port)
+    } catch {
+      directory.discard()
+      throw error
+    }
     do {
       try await server.waitUntilReady()
     } catch {
@@ -57,31 +67,33 @@ public actor LocalPostgres {
     return server
   }
 
-  private init(_ configuration: LocalPostgresConfiguration, _ installation: PostgresInstallation) throws {
-    let user = try ServerUser.current()
-    let port = configuration.listensOnTCP ? try FreePort.find() : 5432
-    let directory = try ServerDirectory(path: configuration.directory, user: user, port: port)
+  private init(
+    _ configuration: LocalPostgresConfiguration,
+    _ installation: PostgresInstallation,
+    _ directory: ServerDirectory,
+    user: ServerUser,
+    port: Int
+  ) throws {
+    var settings = configuration.settings
+    settings["max_connections"] = settings["max_connections"] ?? "\(configuration.maxConnections)"
+    settings["port"] = "\(port)"
+    settings["listen_addresses"] = configuration.listensOnTCP ? "127.0.0.1" : ""
+    settings["unix_socket_directories"] = directory.sockets
+    // A file, not `sh -c`, which would fill the list of processes with the text.
+    let script = "\(directory.base)/supervise.sh"
+    try Data(PackageResources.supervise_sh).write(to: URL(filePath: script), options: .atomic)
+    try user.own(script)
     let pipe = Pipe()
-    do {
-      var settings = configuration.settings
-      settings["max_connections"] = settings["max_connections"] ?? "\(configuration.maxConnections)"
-      settings["port"] = "\(port)"
-      settings["listen_addresses"] = configuration.listensOnTCP ? "127.0.0.1" : ""
-      settings["unix_socket_directories"] = directory.sockets
-      let keep = directory.isTemporary ? "no" : "yes"
-      let script = String(decoding: PackageResources.supervise_sh, as: UTF8.self)
-      supervisor = try ChildProcess(
-        user.command(
-          ["/bin/sh", "-c", script, "supervise.sh"]
-            + [installation.binaryDirectory, directory.base, directory.sockets, keep]
-            + settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
-        ),
-        input: pipe
-      )
-    } catch {
-      directory.discard()
-      throw error
-    }
+    supervisor = try ChildProcess(
+      user.command(
+        ["/bin/sh", script, installation.binaryDirectory]
+          + [directory.base, directory.sockets, directory.isTemporary ? "no" : "yes"]
+          + settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
+      ),
+      input: pipe,
+      output: directory.log
+    )
+    try? directory.log.close()
     lifeline = pipe.fileHandleForWriting
     // A child of this process that inherited the pipe would keep the server alive.
     _ = fcntl(lifeline.fileDescriptor, F_SETFD, FD_CLOEXEC)

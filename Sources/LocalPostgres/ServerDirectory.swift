@@ -17,21 +17,24 @@ struct ServerDirectory {
   /// The most bytes of a socket's path. `sun_path` has 108 on Linux and 104 on macOS, with a final zero.
   private static let longestSocketPath = 100
 
+  /// The output of everything. A lock on it, which the supervisor and the server inherit, makes the
+  /// directory theirs.
+  var log: FileHandle
+
   var data: String { "\(base)/data" }
-  var log: String { "\(base)/log" }
 
   /// Creates what is missing, for the given user.
   ///
   /// - Parameter path: `nil` for a temporary directory.
   init(path: String?, user: ServerUser, port: Int) throws {
+    isTemporary = path == nil
     if let path {
       base = URL(filePath: path).path(percentEncoded: false)
       while base.count > 1, base.hasSuffix("/") { base.removeLast() }
       try Self.create(base)
     } else {
-      base = try Self.makeTemporaryDirectory(in: FileManager.default.temporaryDirectory.path())
+      base = try Self.makeTemporaryDirectory(in: user.temporaryDirectory)
     }
-    isTemporary = path == nil
     try user.own(base)
     sockets = base
     if "\(base)/.s.PGSQL.\(port).lock".utf8.count > Self.longestSocketPath {
@@ -39,6 +42,20 @@ struct ServerDirectory {
       try user.own(sockets)
     }
     password = try Self.password(at: "\(base)/password", user: user)
+    let descriptor = open("\(base)/log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw Self.unusable("\(base)/log") }
+    log = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+  }
+
+  /// Waits until no other server uses the directory: that of a program that ended just now is still stopping.
+  func lock(within limit: Duration) async throws {
+    let deadline = ContinuousClock.now + limit
+    while flock(log.fileDescriptor, LOCK_EX | LOCK_NB) != 0 {
+      guard ContinuousClock.now < deadline else {
+        throw LocalPostgresError(.directoryUnusable, "\(base) is in use by another server.")
+      }
+      try await Task.sleep(for: .milliseconds(10))
+    }
     try? FileManager.default.removeItem(atPath: "\(base)/state")
   }
 
@@ -72,20 +89,18 @@ struct ServerDirectory {
   }
 
   private static func create(_ directory: String) throws {
+    let files = FileManager.default
     do {
-      try FileManager.default.createDirectory(
-        atPath: directory,
-        withIntermediateDirectories: true,
-        attributes: [.posixPermissions: 0o700]
-      )
-      let entries = try FileManager.default.contentsOfDirectory(atPath: directory)
-      guard entries.isEmpty || entries.contains("password") else {
+      try files.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      let entries = try files.contentsOfDirectory(atPath: directory)
+      guard entries.isEmpty || Set(entries).isSuperset(of: ["log", "password"]) else {
         throw LocalPostgresError(
           .directoryUnusable,
           "\(directory) holds other files.",
           advice: "Give an empty directory."
         )
       }
+      try files.setAttributes([.posixPermissions: 0o700], ofItemAtPath: directory)
     } catch let error as LocalPostgresError {
       throw error
     } catch {
@@ -98,13 +113,12 @@ struct ServerDirectory {
 
   private static func makeTemporaryDirectory(in parent: String) throws -> String {
     var template = Array("\(parent.hasSuffix("/") ? parent : parent + "/")tidemark-pg-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else {
-      throw LocalPostgresError(
-        .directoryUnusable,
-        "No directory can be created in \(parent): \(String(cString: strerror(errno)))."
-      )
-    }
+    guard mkdtemp(&template) != nil else { throw unusable(parent) }
     return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+  }
+
+  private static func unusable(_ path: String) -> LocalPostgresError {
+    LocalPostgresError(.directoryUnusable, "\(path) cannot be written: \(String(cString: strerror(errno))).")
   }
 
   /// The superuser's password, the same for as long as the directory lives.

@@ -23,6 +23,11 @@ struct ServerUser {
     return ServerUser(account: account)
   }
 
+  /// Where this user can have temporary files. Root's own place may be closed to others.
+  var temporaryDirectory: String {
+    account == nil ? FileManager.default.temporaryDirectory.path(percentEncoded: false) : "/tmp"
+  }
+
   /// The command, run as this user.
   func command(_ command: [String]) throws -> [String] {
     guard let account else { return command }

@@ -6,15 +6,16 @@
 # `restart SIGNAL`; the end of the pipe means that the process has ended or was killed. (A parent-death
 # signal would not do: it comes when the thread that started the child ends, not the process.)
 #
-# BASE/state says `running RUN PID` or `exited RUN STATUS`, where RUN counts the starts. BASE/log is the
-# output of everything. Unless KEEP is `yes`, BASE is removed in the end.
+# BASE/state says `running RUN PID` or `exited RUN STATUS`, where RUN counts the starts. Unless KEEP is
+# `yes`, BASE is removed in the end. Standard output and standard error are the log; it is locked, so that
+# BASE belongs to one supervisor until that and its server are gone.
 set -u
 bin=$1 base=$2 sockets=$3 keep=$4
 shift 4
 
 # Only the pipe decides when the server stops, not a signal to a whole process group or service.
 trap '' HUP INT TERM
-exec 3<&0 </dev/null >>"$base/log" 2>&1
+exec 3<&0 </dev/null
 
 state() {
   echo "$*" >"$base/state.new" && mv -f "$base/state.new" "$base/state"
@@ -54,6 +55,8 @@ obey() {
 # A backend that is busy outlives a postmaster that was killed, and keeps the data from the next one.
 # (Where there is no /proc it has to notice by itself.)
 end_orphans() {
+  # What ends by itself leaves no such file.
+  [ "$(head -n 1 "$base/data/postmaster.pid" 2>/dev/null)" = "$server" ] || return 0
   found=yes
   while [ -n "$found" ]; do
     found=

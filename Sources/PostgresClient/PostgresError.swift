@@ -1,7 +1,7 @@
 /// What went wrong, whether trying again can help, and whether a write may have happened all the same.
 ///
-/// Neither ``message`` nor ``description`` holds a password; bound text is replaced where the server quotes it.
-/// ``detail`` and ``hint`` are the server's words and can quote rows.
+/// No part holds a password. Bound text that the server quotes is replaced by its `$n`. ``detail`` can quote other
+/// values of a row, and so is no part of ``description``.
 public struct PostgresError: Error, Sendable, CustomStringConvertible {
   /// The kind of an error. New codes may be added in any release.
   public struct Code: Sendable, Hashable, CustomStringConvertible {
@@ -72,7 +72,9 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   }
 
   private static func isRetryable(_ code: Code, _ sqlState: String?) -> Bool {
-    guard let sqlState else { return code == .connectionFailed || code == .connectionLost || code == .timeout }
+    if code == .connectionLost || code == .timeout { return true }
+    // Without a state no server has refused anything: it was not reached.
+    guard let sqlState else { return code == .connectionFailed }
     switch sqlState {
     case "40001", "40P01", "55P03", "57P01", "57P02", "57P03", "26000": return true
     default: return sqlState.hasPrefix("53") || sqlState.hasPrefix("08")
@@ -81,6 +83,20 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
 }
 
 extension PostgresError {
+  /// Replaces text that was bound where the server quotes it: `"…"` in messages, `(…)` in the details of keys.
+  func withoutValues(of statements: [PostgresStatement]) -> PostgresError {
+    var error = self
+    for (index, text) in statements.flatMap(\.bindings.texts) where !text.isEmpty {
+      func redact(_ message: String) -> String {
+        message.replacing("\"\(text)\"", with: "\"$\(index)\"").replacing("(\(text))", with: "($\(index))")
+      }
+      error.message = redact(error.message)
+      error.detail = error.detail.map(redact)
+      error.hint = error.hint.map(redact)
+    }
+    return error
+  }
+
   static let cancelled = PostgresError(.cancelled, "The task was cancelled.")
   static let closed = PostgresError(.closed, "The connection is closed.")
 

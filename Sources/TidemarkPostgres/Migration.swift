@@ -21,6 +21,12 @@ public struct Migration: Sendable, Hashable {
       name: "leases",
       up: PackageResources._001_leases_up_sql,
       down: PackageResources._001_leases_down_sql
-    )
+    ),
+    Migration(
+      version: 2,
+      name: "streams",
+      up: PackageResources._002_streams_up_sql,
+      down: PackageResources._002_streams_down_sql
+    ),
   ]
 }

@@ -5,14 +5,16 @@ import Synchronization
 /// A permit is never free while somebody waits: ``release()`` gives it to the first waiter directly, so nobody
 /// can overtake.
 final class FairQueue: Sendable {
-  private typealias Waiter = CheckedContinuation<Void, any Error>
+  private typealias Continuation = CheckedContinuation<Void, any Error>
+
+  private struct Waiter {
+    var id: UInt64
+    var continuation: Continuation
+  }
 
   private struct State {
     var free: Int
-    var waiters: [UInt64: Waiter] = [:]
-    /// The ids of those who wait, in order; one that gave up is no longer in `waiters`.
-    var order: [UInt64] = []
-    var next = 0
+    var waiters: [Waiter] = []
     var lastID: UInt64 = 0
     var closedWith: PostgresError?
   }
@@ -42,27 +44,21 @@ final class FairQueue: Sendable {
     var timer: UInt64?
     defer { if let timer { loop.cancelTimer(timer) } }
     try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { waiter in
-        wait(id, waiter, isShielded: isShielded)
+      try await withCheckedThrowingContinuation { continuation in
+        wait(Waiter(id: id, continuation: continuation), isShielded: isShielded)
+        // Only now: a timer that fires before its waiter stands in the queue would be lost.
         timer = deadline.map { deadline in
           loop.schedule(at: deadline) { [weak self] in self?.giveUp(id, .acquireTimeout) }
         }
       }
     } onCancel: {
-      if isShielded { return }
-      giveUp(id, .cancelled)
+      if !isShielded { giveUp(id, .cancelled) }
     }
   }
 
   func release() {
-    state.withLock { state -> Waiter? in
-      while state.next < state.order.count {
-        let id = state.order[state.next]
-        state.next += 1
-        if let waiter = state.waiters.removeValue(forKey: id) { return waiter }
-      }
-      state.order.removeAll()
-      state.next = 0
+    state.withLock { state -> Continuation? in
+      if !state.waiters.isEmpty { return state.waiters.removeFirst().continuation }
       state.free += 1
       return nil
     }?.resume()
@@ -73,9 +69,9 @@ final class FairQueue: Sendable {
     let waiters = state.withLock { state in
       state.closedWith = state.closedWith ?? error
       defer { state.waiters.removeAll() }
-      return state.waiters.values.map { $0 }
+      return state.waiters
     }
-    for waiter in waiters { waiter.resume(throwing: error) }
+    for waiter in waiters { waiter.continuation.resume(throwing: error) }
   }
 
   private func tryAcquire() throws -> Bool {
@@ -87,7 +83,7 @@ final class FairQueue: Sendable {
     }
   }
 
-  private func wait(_ id: UInt64, _ waiter: Waiter, isShielded: Bool) {
+  private func wait(_ waiter: Waiter, isShielded: Bool) {
     let answer: Result<Void, any Error>? = state.withLock { state in
       if let error = state.closedWith { return .failure(error) }
       // Cancelled before it could queue: the handler has run and found nothing to remove.
@@ -96,20 +92,22 @@ final class FairQueue: Sendable {
         state.free -= 1
         return .success(())
       }
-      state.waiters[id] = waiter
-      state.order.append(id)
+      state.waiters.append(waiter)
       return nil
     }
-    if let answer { waiter.resume(with: answer) }
+    if let answer { waiter.continuation.resume(with: answer) }
   }
 
   private func giveUp(_ id: UInt64, _ error: PostgresError) {
-    state.withLock { $0.waiters.removeValue(forKey: id) }?.resume(throwing: error)
+    let waiter = state.withLock { state in
+      state.waiters.firstIndex { $0.id == id }.map { state.waiters.remove(at: $0) }
+    }
+    waiter?.continuation.resume(throwing: error)
   }
 }
 
 extension PostgresError {
-  static let acquireTimeout = PostgresError(
+  fileprivate static let acquireTimeout = PostgresError(
     .timeout,
     "No connection became free in time. Raise maximumConnections or acquireTimeout, or hold connections shorter."
   )

@@ -57,6 +57,10 @@ struct Handshake: Sendable {
     // Owns it from here on, whatever is thrown.
     let handle = ConnectionHandle(connection, loop: loop)
     guard PQstatus(connection) != CONNECTION_BAD else { throw failure(connection) }
+    // Without a receiver libpq writes the server's notices to the process's standard error.
+    PQsetNoticeReceiver(connection, { _, _ in }, nil)
+    // Only the verbose form tells the SQLSTATE of a refused connection.
+    PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
     var interest = Int16(POLLOUT)
     while true {
       if outcome.isSet { throw PostgresError.cancelled }
@@ -64,7 +68,7 @@ struct Handshake: Sendable {
       var descriptor = pollfd(fd: PQsocket(connection), events: interest, revents: 0)
       let wait = min(ContinuousClock.now.duration(to: deadline), .milliseconds(100))
       if wait <= .zero { throw configuration.connectTimeoutError(lastMessage: lastMessage(connection)) }
-      if poll(&descriptor, 1, Int32(wait.wholeMilliseconds + 1)) == 0 { continue }
+      if descriptor.fd >= 0, poll(&descriptor, 1, Int32(wait.wholeMilliseconds + 1)) == 0 { continue }
       switch PQconnectPoll(connection) {
       case PGRES_POLLING_OK: return handle
       case PGRES_POLLING_READING: interest = Int16(POLLIN)
@@ -79,8 +83,26 @@ struct Handshake: Sendable {
   }
 
   private func failure(_ connection: OpaquePointer) -> PostgresError {
-    let message = lastMessage(connection)
-    return PostgresError(.connectionFailed, message.isEmpty ? "The server cannot be reached." : message)
+    ConnectFailure(lastMessage(connection)).error
+  }
+
+  /// The parts of libpq's verbose message about a connection that failed.
+  private struct ConnectFailure {
+    var error: PostgresError
+
+    init(_ verbose: String) {
+      // FATAL:  28P01: password authentication failed for user "x"
+      // LOCATION:  auth_failed, auth.c:334
+      let state = #/:  ([0-9A-Z]{5}): /#
+      let lines = verbose.split(separator: "\n").filter { !$0.contains(/^[^ ]+:  \w+, \w+\.c:\d+$/) }
+      let message = lines.map { trimmed($0) }.joined(separator: " ")
+      error = PostgresError(
+        .connectionFailed,
+        message.isEmpty ? "The server cannot be reached." : message.replacing(state) { _ in ": " },
+        // With several hosts the last one's decides.
+        sqlState: message.matches(of: state).last.map { String($0.1) }
+      )
+    }
   }
 
   /// Whoever comes first, the thread, the timer or the cancellation, decides. A connection that comes too late

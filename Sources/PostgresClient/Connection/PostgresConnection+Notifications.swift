@@ -7,7 +7,7 @@ extension PostgresConnection {
   /// The stream finishes when the connection is lost or closed; the connection stays subscribed until then. A
   /// reader that falls behind by more than 16 384 notifications misses the oldest of them.
   public func listen(to channel: String) async throws -> AsyncStream<PostgresNotification> {
-    try await turns.acquire()
+    try await takeTurn()
     defer { turns.release() }
     let (stream, continuation) = AsyncStream.makeStream(
       of: PostgresNotification.self,
@@ -31,8 +31,8 @@ extension PostgresConnection {
     return stream
   }
 
-  func deliverNotifications(_ connection: OpaquePointer) {
-    while let notify = PQnotifies(connection) {
+  func deliverNotifications() {
+    while let connection = try? handle.get(), let notify = PQnotifies(connection) {
       defer { PQfreemem(notify) }
       let notification = PostgresNotification(
         channel: String(cString: notify.pointee.relname),

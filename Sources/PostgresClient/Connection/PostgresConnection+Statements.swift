@@ -20,18 +20,19 @@ extension PostgresConnection {
     let prepares = prepares && configuration.usesPreparedStatements
     let wasIdle = isIdle
     var answer = PipelineAnswer()
+    var wasCancelled = false
     for isLastAttempt in [false, true] {
-      answer = try await perform(isInTransaction: isInTransaction, isShielded: isShielded) {
+      (answer, wasCancelled) = try await perform(isInTransaction: isInTransaction, isShielded: isShielded) {
         try await $0.exchange(statements, prepares: prepares, isInTransaction: isInTransaction)
       }
       // A prepared statement may have become stale. If the first statement was refused nothing has happened.
       let isStale = forgetStale(answer)
       if !isStale || isLastAttempt || !wasIdle || answer.failedStatement != 0 || !isIdle { break }
     }
-    guard let error = answer.error else { return answer.rows }
+    guard let error = answer.error?.withoutValues(of: statements) else { return answer.rows }
     // The pipeline's own BEGIN must not be left open for the next user.
     if wasIdle, !isInTransaction, failure == nil, !isIdle { await rollBack() }
-    throw error
+    throw wasCancelled ? error.ofCancellation : error
   }
 
   func rollBack() async {
@@ -48,9 +49,9 @@ extension PostgresConnection {
     try PostgresStatement(sql).validate()
     let wasIdle = isIdle
     do {
-      try await perform(isInTransaction: isInTransaction) { connection in
+      _ = try await perform(isInTransaction: isInTransaction) { connection in
         try connection.send { PQsendQuery($0, sql) }
-        _ = try await connection.finishResults()
+        return try await connection.finishResults()
       }
     } catch {
       if wasIdle, !isInTransaction, failure == nil, !isIdle { await rollBack() }
@@ -63,11 +64,13 @@ extension PostgresConnection {
   }
 
   /// Does one exchange with the server, with what is common to all of them: cancellation, loss.
+  ///
+  /// - Returns: also whether the server was asked to cancel meanwhile.
   func perform<R: Sendable>(
     isInTransaction: Bool,
     isShielded: Bool = false,
     _ exchange: @Sendable (isolated PostgresConnection) async throws -> R
-  ) async throws -> R {
+  ) async throws -> (R, wasCancelled: Bool) {
     try checkUsable()
     canceller.begin()
     exchangeNumber += 1
@@ -89,28 +92,48 @@ extension PostgresConnection {
       result = .failure(error)
     }
     exchangeNumber += 1
+    if let timer = exchangeTimer { loop.cancelTimer(timer) }
+    exchangeTimer = nil
+    // Those that came with the last bytes: no socket event follows for them.
+    deliverNotifications()
+    updateInterest()
     let wasCancelled = await canceller.end()
     do {
-      return try result.get()
+      return (try result.get(), wasCancelled)
     } catch var error as PostgresError {
       if let failure {
+        // The server's last words, when they were read, say more than that its socket was closed.
+        let told = error.sqlState == nil ? failure : error
         error = PostgresError(
-          failure.code, failure.message, sqlState: failure.sqlState ?? error.sqlState,
-          isOutcomeUnknown: !isInTransaction && error.code != .cancelled)
-      } else if wasCancelled, error.sqlState == "57014" {
-        error.code = .cancelled
+          failure.code,
+          told.message,
+          sqlState: told.sqlState,
+          isOutcomeUnknown: !isInTransaction && error.code != .cancelled
+        )
       }
-      throw error
+      throw wasCancelled ? error.ofCancellation : error
     }
   }
 
   func limitExchange(_ number: UInt64) {
-    _ = loop.schedule(at: .now + Self.patience) { [weak self] in
+    if exchangeNumber != number || exchangeTimer != nil { return }
+    exchangeTimer = loop.schedule(at: .now + Self.patience) { [weak self] in
       self?.assumeIsolated { connection in
         if connection.exchangeNumber == number {
-          connection.lose(PostgresError(.connectionLost, "The server did not answer within \(Self.patience)."))
+          connection.lose(
+            PostgresError(.connectionLost, "The server did not answer within \(Self.patience).")
+          )
         }
       }
     }
+  }
+}
+
+extension PostgresError {
+  /// The server's `query_canceled` is only ours to explain if we asked for it; it can be a timeout, too.
+  var ofCancellation: PostgresError {
+    var error = self
+    if sqlState == "57014" { error.code = .cancelled }
+    return error
   }
 }

@@ -7,6 +7,7 @@ extension PostgresConnection {
   ///
   /// - Throws: What `body` threw; or a ``PostgresError``. When the connection is lost during COMMIT its
   ///   ``PostgresError/isOutcomeUnknown`` is true; when lost before, nothing was written.
+  @discardableResult
   public nonisolated(nonsending) func transaction<Result>(
     isolation: PostgresIsolation = .readCommitted,
     readOnly: Bool = false,
@@ -16,7 +17,10 @@ extension PostgresConnection {
     defer { turns.release() }
     let result: Result
     do {
-      result = try await body(transaction)
+      let connections = Self.connectionsOfTransactions.union([ObjectIdentifier(self)])
+      result = try await Self.$connectionsOfTransactions.withValue(connections) {
+        try await body(transaction)
+      }
     } catch {
       await transaction.end()
       await rollBack()
@@ -29,7 +33,7 @@ extension PostgresConnection {
 
   /// The turn is kept when this returns, given back when it throws.
   private func begin(_ isolation: PostgresIsolation, _ readOnly: Bool) async throws -> PostgresTransaction {
-    try await turns.acquire()
+    try await takeTurn()
     do {
       let statement = "BEGIN ISOLATION LEVEL \(isolation.rawValue)\(readOnly ? " READ ONLY" : "")"
       _ = try await run([PostgresStatement(statement)], isInTransaction: true)

@@ -25,6 +25,7 @@ public actor PostgresConnection: PostgresQueryable {
   var lastListenerID: UInt64 = 0
   /// Changes when an exchange with the server begins or ends, so that a late deadline finds another number.
   var exchangeNumber: UInt64 = 0
+  var exchangeTimer: UInt64?
   private let logger: Logger
   /// Why the connection cannot be used any more.
   private(set) var failure: PostgresError?
@@ -93,12 +94,8 @@ public actor PostgresConnection: PostgresQueryable {
     _ = try await run([statement], prepares: false)
   }
 
-  public func query(_ statement: PostgresStatement) async throws -> PostgresRows {
-    try await pipeline([statement])[0]
-  }
-
   public func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
-    try await turns.acquire()
+    try await takeTurn()
     defer { turns.release() }
     return try await run(statements)
   }
@@ -107,7 +104,7 @@ public actor PostgresConnection: PostgresQueryable {
   ///
   /// The statements are one transaction, unless they say otherwise themselves.
   public func executeScript(_ sql: String) async throws {
-    try await turns.acquire()
+    try await takeTurn()
     defer { turns.release() }
     try await runScript(sql)
   }
@@ -120,6 +117,20 @@ public actor PostgresConnection: PostgresQueryable {
 
   /// Whether the connection was lost or closed; it stays so.
   public nonisolated var isClosed: Bool { hasEnded.load(ordering: .acquiring) }
+
+  /// Waits for this caller's turn; `turns.release()` gives it back.
+  nonisolated(nonsending) func takeTurn() async throws {
+    if Self.connectionsOfTransactions.contains(ObjectIdentifier(self)) {
+      throw PostgresError(
+        .misuse,
+        "Inside a transaction's body use the transaction: its connection waits for it."
+      )
+    }
+    try await turns.acquire(loop: loop)
+  }
+
+  /// The connections whose transactions the current task is inside of; waiting for one of them would never end.
+  @TaskLocal static var connectionsOfTransactions: Set<ObjectIdentifier> = []
 
   /// Whether the session stands outside a transaction, as it should between two users.
   var isIdle: Bool { handle.transactionStatus == PQTRANS_IDLE }

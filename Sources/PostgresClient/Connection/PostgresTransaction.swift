@@ -1,27 +1,44 @@
-import Synchronization
-
 /// An open transaction, valid inside the body that it was given to.
+///
+/// Later every call throws ``PostgresError`` with ``PostgresError/Code/misuse``.
 public struct PostgresTransaction: PostgresQueryable {
   let connection: PostgresConnection
   /// The connection's turn is the transaction's; this orders the statements within it.
   let turns = FairQueue(permits: 1)
 
-  /// - Throws: ``PostgresError`` with ``PostgresError/Code/misuse`` when the transaction is over.
-  public func query(_ statement: PostgresStatement) async throws -> PostgresRows {
-    try await pipeline([statement])[0]
-  }
-
-  public func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws
+    -> [PostgresRows]
+  {
     try await turns.acquire()
     defer { turns.release() }
     return try await connection.run(statements, isInTransaction: true)
   }
 
-  /// Runs SQL text that may hold several statements; it returns no rows.
-  public func executeScript(_ sql: String) async throws {
+  /// See ``PostgresConnection/executeScript(_:)``.
+  public nonisolated(nonsending) func executeScript(_ sql: String) async throws {
     try await turns.acquire()
     defer { turns.release() }
     try await connection.runScript(sql, isInTransaction: true)
+  }
+
+  /// See ``PostgresConnection/copyIn(_:from:)``.
+  public nonisolated(nonsending) func copyIn(
+    _ statement: PostgresStatement,
+    from chunks: some AsyncSequence<[UInt8], any Error> & Sendable
+  ) async throws -> Int {
+    try await turns.acquire()
+    defer { turns.release() }
+    return try await connection.runCopyIn(statement, from: chunks, isInTransaction: true)
+  }
+
+  /// See ``PostgresConnection/copyOut(_:_:)``.
+  public nonisolated(nonsending) func copyOut(
+    _ statement: PostgresStatement,
+    _ body: ([UInt8]) async throws -> Void
+  ) async throws {
+    try await turns.acquire()
+    defer { turns.release() }
+    try await connection.runCopyOut(statement, isInTransaction: true, body)
   }
 
   /// Waits for a statement that still runs, and lets no other begin.

@@ -14,11 +14,15 @@ public struct PostgresRow: Sendable {
   ) throws -> (repeat each T) {
     var count: Int32 = 0
     for _ in repeat (each T).self { count += 1 }
-    guard count == result.columnCount else {
-      throw PostgresError(.decoding, "The row has \(result.columnCount) columns; \(count) were asked for.")
-    }
+    try checkColumnCount(count)
     var column: Int32 = -1
     return (repeat try decode(next(&column), as: (each T).self))
+  }
+
+  /// Decodes the only column of the row.
+  public func decode<T: PostgresDecodable>(_ type: T.Type = T.self) throws -> T {
+    try checkColumnCount(1)
+    return try decode(0, as: type)
   }
 
   /// Decodes the column with this name; the first one when several have it.
@@ -27,6 +31,12 @@ public struct PostgresRow: Sendable {
       throw PostgresError(.decoding, "The result has no column \(quotedIdentifier(column)).")
     }
     return try decode(number, as: type)
+  }
+
+  private func checkColumnCount(_ count: Int32) throws {
+    guard count == result.columnCount else {
+      throw PostgresError(.decoding, "The row has \(result.columnCount) columns; \(count) were asked for.")
+    }
   }
 
   private func next(_ column: inout Int32) -> Int32 {

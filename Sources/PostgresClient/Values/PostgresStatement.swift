@@ -11,6 +11,14 @@ public struct PostgresStatement: Sendable, ExpressibleByStringInterpolation {
     private(set) var ranges: [Range<Int>?] = []
     private(set) var bytes: [UInt8] = []
 
+    /// The values of type text, with their numbers.
+    var texts: [(index: Int, text: String)] {
+      zip(1..., zip(types, ranges)).compactMap { index, value in
+        guard value.0 == .text, let range = value.1 else { return nil }
+        return (index, String(decoding: bytes[range], as: UTF8.self))
+      }
+    }
+
     mutating func bind(_ value: some PostgresEncodable) {
       // So that the buffer has an address even if all values are empty: libpq takes a nil address for NULL.
       if bytes.isEmpty { bytes.append(0) }
@@ -59,6 +67,13 @@ public struct PostgresStatement: Sendable, ExpressibleByStringInterpolation {
     }
 
     public mutating func appendInterpolation(_ value: some PostgresEncodable) {
+      bindings.bind(value)
+      sql += "$\(bindings.types.count)"
+    }
+
+    /// Binds NULL for nil. Besides the general form since the compiler warns of optionals in interpolations that
+    /// do not name them.
+    public mutating func appendInterpolation<Value: PostgresEncodable>(_ value: Value?) {
       bindings.bind(value)
       sql += "$\(bindings.types.count)"
     }

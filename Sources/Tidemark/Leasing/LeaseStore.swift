@@ -73,7 +73,8 @@ public protocol LeaseStore: Sendable {
 
   /// Stores a prepared checkpoint beside the committed one.
   func prepareCheckpoint(
-    _ pending: Lease.PendingCheckpoint, for grant: LeaseGrant
+    _ pending: Lease.PendingCheckpoint,
+    for grant: LeaseGrant
   ) async throws -> WriteOutcome
 
   /// Ends a shard: adds its children at `TRIM_HORIZON`, sets `SHARD_END` and gives the lease up, in one
@@ -121,7 +122,9 @@ public struct Heartbeat: Sendable, Hashable {
   }
 
   public init(
-    incarnation: WorkerIncarnation, scope: LeaseScope, state: WorkerRecord.State,
+    incarnation: WorkerIncarnation,
+    scope: LeaseScope,
+    state: WorkerRecord.State,
     measurements: [String: Measurement] = [:]
   ) {
     self.incarnation = incarnation

@@ -11,7 +11,11 @@ public struct WorkerRegistration: Sendable, Hashable {
   public var maximumLeases: Int?
 
   public init(
-    scope: LeaseScope, workerID: String, host: String, processID: Int32, failoverInterval: Duration,
+    scope: LeaseScope,
+    workerID: String,
+    host: String,
+    processID: Int32,
+    failoverInterval: Duration,
     maximumLeases: Int? = nil
   ) {
     self.scope = scope
@@ -41,7 +45,10 @@ public struct WorkerRecord: Sendable, Hashable {
   public var heartbeatAge: Duration
 
   public init(
-    registration: WorkerRegistration, incarnation: WorkerIncarnation, state: State, heartbeatAge: Duration
+    registration: WorkerRegistration,
+    incarnation: WorkerIncarnation,
+    state: State,
+    heartbeatAge: Duration
   ) {
     self.registration = registration
     self.incarnation = incarnation

@@ -18,7 +18,8 @@ public struct SequenceNumber: Sendable, Hashable, Comparable, CustomStringConver
   /// Reads decimal digits; `nil` for anything else.
   public init?(_ text: some StringProtocol) {
     let utf8 = text.utf8
-    guard let first = utf8.first, utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) }) else {
+    guard let first = utf8.first, utf8.allSatisfy({ (UInt8(ascii: "0")...UInt8(ascii: "9")).contains($0) })
+    else {
       return nil
     }
     if first != UInt8(ascii: "0") || utf8.count == 1, let number = UInt64(text) {

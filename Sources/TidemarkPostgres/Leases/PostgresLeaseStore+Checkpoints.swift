@@ -3,21 +3,23 @@ import Tidemark
 
 extension PostgresLeaseStore {
   public func checkpoint(_ writes: [CheckpointWrite]) async throws -> [WriteOutcome] {
-    try await mappingErrors { try await checkpoint(writes, in: pool) }
+    try await mappingErrors { try await Self.checkpoint(writes, in: pool) }
   }
 
   /// Moves a checkpoint in the caller's own transaction: it commits with the caller's other writes or not at
   /// all. Nobody else can write or give away the lease until that transaction ends.
   ///
+  /// Processors call ``Tidemark/Checkpointer/checkpoint(in:)`` instead.
+  ///
   /// - Throws: PostgreSQL's own errors, since it is the caller who can repeat the transaction.
-  public func checkpoint(
+  public static func checkpoint(
     _ write: CheckpointWrite,
     in transaction: PostgresTransaction
   ) async throws -> WriteOutcome {
     try await checkpoint([write], in: transaction)[0]
   }
 
-  private func checkpoint(
+  private static func checkpoint(
     _ writes: [CheckpointWrite],
     in database: some PostgresQueryable
   ) async throws -> [WriteOutcome] {
@@ -35,11 +37,11 @@ extension PostgresLeaseStore {
     return outcomes.map { $0 ?? .leaseLost }
   }
 
-  private func checkpointOnce(
+  private static func checkpointOnce(
     _ writes: [CheckpointWrite],
     in database: some PostgresQueryable
   ) async throws -> [WriteOutcome] {
-    let checkpoints = try writes.map { try Self.storable($0.checkpoint) }
+    let checkpoints = try writes.map { try storable($0.checkpoint) }
     let rows = try await database.query(
       """
       UPDATE tidemark.lease AS l SET
@@ -70,7 +72,7 @@ extension PostgresLeaseStore {
 
   /// Why writes were refused. A grant that still holds must have been going back, for within an epoch a
   /// checkpoint only rises; so it does not matter that this is asked later.
-  private func reasons(
+  private static func reasons(
     ofRefused grants: [LeaseGrant],
     in database: some PostgresQueryable
   ) async throws -> [WriteOutcome] {
@@ -123,7 +125,7 @@ extension PostgresLeaseStore {
     )
     return try await mappingErrors {
       if try await pool.execute(statement) == 1 { return .accepted }
-      return try await reasons(ofRefused: [grant], in: pool)[0]
+      return try await Self.reasons(ofRefused: [grant], in: pool)[0]
     }
   }
 
@@ -183,7 +185,7 @@ extension PostgresLeaseStore {
     )
     return try await mappingErrors {
       if try await !pool.query(statement).isEmpty { return .accepted }
-      return try await reasons(ofRefused: [write.grant], in: pool)[0]
+      return try await Self.reasons(ofRefused: [write.grant], in: pool)[0]
     }
   }
 }

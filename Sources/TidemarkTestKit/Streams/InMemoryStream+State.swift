@@ -11,6 +11,12 @@ extension InMemoryStream {
 
     var endIndex: Int { firstIndex + records.count }
 
+    /// The last position that is taken: that of the last record, or the one before the first that can come.
+    var head: Checkpoint {
+      if let last = records.last?.checkpoint ?? lastTrimmed { return last }
+      return .record(SequenceNumber((shard.startingSequenceNumber?.uint64Value ?? 1) - 1))
+    }
+
     /// The position behind `checkpoint`; `nil` if records behind it are gone.
     func cursor(after checkpoint: Checkpoint) -> Int? {
       switch checkpoint {

@@ -177,12 +177,12 @@ public final class InMemoryStream: StreamSource {
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     try fail(.openReader(shardID: shardID))
-    let cursor = try state.withLock { state in
+    let (cursor, origin) = try state.withLock { state in
       guard let shard = state.shards[shardID] else { throw noSuchShard(shardID) }
       guard let cursor = shard.cursor(after: checkpoint) else { throw trimmed(shardID) }
-      return cursor
+      return (cursor, checkpoint == .latest ? shard.head : checkpoint)
     }
-    return Reader(stream: self, shardID: shardID, cursor: cursor)
+    return Reader(stream: self, shardID: shardID, origin: origin, cursor: cursor)
   }
 
   private func fail(_ call: Call) throws {
@@ -202,11 +202,13 @@ public final class InMemoryStream: StreamSource {
   private final class Reader: ShardReader {
     private let stream: InMemoryStream
     private let shardID: String
+    let origin: Checkpoint
     private let cursor: Mutex<Int>
 
-    init(stream: InMemoryStream, shardID: String, cursor: Int) {
+    init(stream: InMemoryStream, shardID: String, origin: Checkpoint, cursor: Int) {
       self.stream = stream
       self.shardID = shardID
+      self.origin = origin
       self.cursor = Mutex(cursor)
     }
 
@@ -237,7 +239,7 @@ public final class InMemoryStream: StreamSource {
       let records = shard.records[(cursor - shard.firstIndex)...].prefix(maximumRecords)
       let next = cursor + records.count
       let isLast = next == shard.endIndex
-      var page = ShardPage(records: Array(records))
+      var page = ShardPage(records: Array(records), readAt: time)
       if !isLast, let last = records.last {
         let age = time.microsecondsSinceEpoch - last.approximateCreationTime.microsecondsSinceEpoch
         page.millisBehindLatest = max(age / 1000, 1)

@@ -99,10 +99,30 @@ struct LocalPostgresTests {
   func keptDirectory() async throws {
     let parent = try TemporaryDirectory()
     var configuration = LocalPostgresConfiguration.quick
-    configuration.directory = parent.path + "/server"
+    configuration.directory = parent.path + "/missing/server"
     try await withLocalPostgres(configuration) { try await $0.createDatabase("kept") }
     try await withLocalPostgres(configuration) { try await $0.createDatabase("copy", template: "kept") }
-    #expect(FileManager.default.fileExists(atPath: parent.path + "/server/data/PG_VERSION"))
+  }
+
+  @Test("A directory belongs to one server at a time")
+  func sharedDirectory() async throws {
+    let directory = try TemporaryDirectory()
+    var configuration = LocalPostgresConfiguration.quick
+    configuration.directory = directory.path
+    let first = try await LocalPostgres.start(configuration)
+    configuration.startTimeout = .milliseconds(100)
+    let error = await #expect(throws: LocalPostgresError.self) {
+      try await LocalPostgres.start(configuration)
+    }
+    #expect(error?.code == .directoryUnusable)
+    #expect(await first.isRunning)
+
+    configuration.startTimeout = .seconds(60)
+    async let second = LocalPostgres.start(configuration)
+    await first.stop()
+    #expect(await first.isRunning == false)
+    #expect(try await second.isRunning)
+    try await second.stop()
   }
 
   @Test("A directory that holds other files is refused and left alone")

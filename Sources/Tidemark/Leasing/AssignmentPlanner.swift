@@ -1,0 +1,220 @@
+import HeapModule
+
+/// Decides who gets which shard: a pure function from what stands in the lease table to what should change.
+///
+/// In this order: unowned leases that may start go to the least loaded workers, children to their parent's last
+/// owner where that leaves the fleet balanced; draining workers hand off everything; then the fleet is balanced
+/// with the fewest moves. The same snapshot always gives the same plan, whatever its order.
+public struct AssignmentPlanner: Sendable {
+  /// How far apart the most and the least loaded worker may be before leases are moved, as a fraction of the
+  /// mean load. Counts are always balanced to within one; this keeps noisy measurements from moving leases to
+  /// and fro. Default 0.2.
+  public var tolerance: Double
+
+  public init(tolerance: Double = 0.2) {
+    self.tolerance = tolerance
+  }
+
+  public func plan(_ snapshot: FleetSnapshot) -> [Assignment] {
+    var round = PlanningRound(snapshot, tolerance: tolerance)
+    round.assignUnowned()
+    round.drain()
+    round.balance()
+    return round.assignments
+  }
+}
+
+/// One run of the planner over one snapshot.
+private struct PlanningRound {
+  /// A worker and the load it had when the entry was made; an entry whose load is out of date is skipped.
+  private struct Entry: Comparable {
+    var load: Double
+    var worker: Int
+
+    static func < (left: Self, right: Self) -> Bool {
+      left.load == right.load ? left.worker < right.worker : left.load < right.load
+    }
+  }
+
+  private let workers: [FleetSnapshot.Worker]
+  private let leases: [Lease]
+  private let byShard: [String: Lease]
+  private let indexOf: [WorkerIncarnation: Int]
+  private let weights: LeaseWeights
+  /// The gap between two workers that is still no reason to move anything.
+  private let allowedGap: Double
+
+  private var load: [Double]
+  private var count: [Int]
+  /// Those that may be given more.
+  private var receivers: Heap<Entry>
+  /// By worker: its leases that may be moved, lightest last.
+  private var movable: [[Int]]
+
+  private(set) var assignments: [Assignment] = []
+
+  init(_ snapshot: FleetSnapshot, tolerance: Double) {
+    workers = snapshot.workers.sorted { $0.incarnation < $1.incarnation }
+    leases = snapshot.leases.filter { !$0.isEnded && $0.stoppedReason == nil }.sorted {
+      $0.shardID < $1.shardID
+    }
+    byShard = Dictionary(snapshot.leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    let indexOf = Dictionary(
+      workers.enumerated().map { ($1.incarnation, $0) },
+      uniquingKeysWith: { first, _ in first }
+    )
+    self.indexOf = indexOf
+    weights = LeaseWeights(leases)
+
+    var load = Array(repeating: 0.0, count: workers.count)
+    var count = Array(repeating: 0, count: workers.count)
+    var movable = Array(repeating: [Int](), count: workers.count)
+    var total = 0.0
+    for (index, lease) in leases.enumerated() {
+      // A lease on its way counts where it is going.
+      guard let holder = (lease.handoffTo ?? lease.owner).flatMap({ indexOf[$0] }) else {
+        if lease.mayStart(given: byShard) { total += weights.weight(of: lease) }
+        continue
+      }
+      load[holder] += weights.weight(of: lease)
+      count[holder] += 1
+      total += weights.weight(of: lease)
+      if lease.handoffTo == nil { movable[holder].append(index) }
+    }
+    self.load = load
+    self.count = count
+    self.movable = movable
+    let active = workers.count { !$0.isDraining }
+    let mean = active == 0 ? 0 : total / Double(active)
+    allowedGap = weights.areMeasured ? max(1, tolerance * mean) : 1
+    receivers = []
+    for index in workers.indices { offer(index) }
+  }
+
+  private func isFull(_ worker: Int) -> Bool {
+    workers[worker].maximumLeases.map { count[worker] >= $0 } ?? false
+  }
+
+  private mutating func offer(_ worker: Int) {
+    if !workers[worker].isDraining && !isFull(worker) {
+      receivers.insert(Entry(load: load[worker], worker: worker))
+    }
+  }
+
+  /// The least loaded worker that may be given more; it stays in the heap.
+  private mutating func leastLoaded() -> Int? {
+    while let entry = receivers.min {
+      if entry.load == load[entry.worker] && !isFull(entry.worker) { return entry.worker }
+      receivers.removeMin()
+    }
+    return nil
+  }
+
+  private mutating func give(_ lease: Lease, to worker: Int) {
+    load[worker] += weights.weight(of: lease)
+    count[worker] += 1
+    offer(worker)
+  }
+
+  private mutating func take(_ lease: Lease, from worker: Int) {
+    load[worker] -= weights.weight(of: lease)
+    count[worker] -= 1
+    offer(worker)
+  }
+
+  // MARK: The three steps
+
+  mutating func assignUnowned() {
+    for lease in leases where lease.owner == nil && lease.mayStart(given: byShard) {
+      guard let least = leastLoaded() else { return }
+      let worker = parentsWorker(of: lease, unlessFarAbove: least) ?? least
+      give(lease, to: worker)
+      assignments.append(.assign(shardID: lease.shardID, to: workers[worker].incarnation))
+    }
+  }
+
+  private func parentsWorker(of lease: Lease, unlessFarAbove least: Int) -> Int? {
+    lease.parentShardIDs.lazy
+      .compactMap { byShard[$0]?.lastOwner }
+      .compactMap { indexOf[$0] }
+      .first { worker in
+        !workers[worker].isDraining && !isFull(worker)
+          && load[worker] + weights.weight(of: lease) - load[least] <= allowedGap
+      }
+  }
+
+  mutating func drain() {
+    for worker in workers.indices where workers[worker].isDraining {
+      for index in movable[worker] {
+        guard let target = leastLoaded() else { return }
+        move(leases[index], from: worker, to: target)
+      }
+      movable[worker] = []
+    }
+  }
+
+  mutating func balance() {
+    var givers = Heap<Entry>()
+    for worker in workers.indices where !workers[worker].isDraining && !movable[worker].isEmpty {
+      // Heavier leases first, so that the last one, the cheapest to look at, is the lightest.
+      movable[worker].sort { weights.weight(of: leases[$0]) > weights.weight(of: leases[$1]) }
+      givers.insert(Entry(load: load[worker], worker: worker))
+    }
+    while let giver = givers.popMax()?.worker, let receiver = leastLoaded() {
+      let gap = load[giver] - load[receiver]
+      guard gap > allowedGap + 1e-9 else { return }
+      guard let position = bestMove(from: giver, closing: gap) else { continue }
+      let index = movable[giver].remove(at: position)
+      move(leases[index], from: giver, to: receiver)
+      if !movable[giver].isEmpty { givers.insert(Entry(load: load[giver], worker: giver)) }
+    }
+  }
+
+  /// The heaviest lease that at most halves the gap; failing that, the lightest that narrows it at all.
+  private func bestMove(from giver: Int, closing gap: Double) -> Int? {
+    let candidates = movable[giver]
+    var low = 0
+    var high = candidates.count
+    while low < high {
+      let middle = (low + high) / 2
+      if weights.weight(of: leases[candidates[middle]]) <= gap / 2 { high = middle } else { low = middle + 1 }
+    }
+    guard let last = candidates.last else { return nil }
+    let lightest = weights.weight(of: leases[last])
+    if low < candidates.count {
+      // Of equals the last, which costs the least to remove.
+      return weights.weight(of: leases[candidates[low]]) == lightest ? candidates.count - 1 : low
+    }
+    return lightest < gap - 1e-9 ? candidates.count - 1 : nil
+  }
+
+  private mutating func move(_ lease: Lease, from giver: Int, to receiver: Int) {
+    take(lease, from: giver)
+    give(lease, to: receiver)
+    assignments.append(.handOff(shardID: lease.shardID, to: workers[receiver].incarnation))
+  }
+}
+
+/// What a lease counts for: one, or where shards are measured, half by count and half by its share of the work.
+/// Pure load would pile every idle shard on one worker.
+private struct LeaseWeights {
+  private let meanLoad: Double
+  let areMeasured: Bool
+
+  init(_ leases: [Lease]) {
+    let loads = leases.compactMap { $0.load.map(Self.work) }
+    let mean = loads.isEmpty ? 0 : loads.reduce(0, +) / Double(loads.count)
+    meanLoad = mean
+    areMeasured = mean > 0
+  }
+
+  /// Processing time where there is any to speak of, else bytes, scaled to stand for 100 MB/s a processor.
+  private static func work(_ load: Lease.Load) -> Double {
+    max(load.processing, load.bytesPerSecond / 100_000_000)
+  }
+
+  func weight(of lease: Lease) -> Double {
+    guard areMeasured, let load = lease.load else { return 1 }
+    return 0.5 + 0.5 * Self.work(load) / meanLoad
+  }
+}

@@ -1,0 +1,448 @@
+/// What one worker does about leases next: a pure state machine. Events go in, actions come out; ``Worker``
+/// performs them.
+///
+/// Of each kind of call to the store at most one is under way. What a call answers is never trusted to be
+/// complete or in order with anything else: leases are compared with the consumers that run, by epoch.
+struct LeaseCoordinator {
+  enum Timer: Hashable {
+    case register, heartbeat, look, plan, planAgain, shardSync, drainDeadline
+  }
+
+  enum Event {
+    case started
+    case registered(WorkerIncarnation, sentAt: ContinuousClock.Instant)
+    case registrationFailed
+    case heartbeatAnswered(HeartbeatReply?, sentAt: ContinuousClock.Instant)
+    case heartbeatFailed
+    case looked(LookReply)
+    case lookFailed
+    case hint
+    case planned(PlanOutcome)
+    case planFailed
+    case refreshed([Lease])
+    case refreshFailed
+    case synced
+    case syncFailed
+    case consumerFinished(LeaseGrant, ShardConsumer.Outcome)
+    case drainRequested
+    case deregistered
+    case fired(Timer)
+  }
+
+  enum Action {
+    case register
+    case heartbeat(WorkerIncarnation, WorkerRecord.State)
+    case look(WorkerIncarnation)
+    case plan(WorkerIncarnation)
+    case refresh(WorkerIncarnation)
+    case syncShards
+    case deregister(WorkerIncarnation)
+    /// Gives up a lease that nobody here consumes.
+    case release(LeaseGrant)
+    case startConsumer(Lease, LeaseGrant)
+    case requestHandOff(LeaseGrant)
+    case withdrawHandOff(LeaseGrant)
+    case loseConsumer(LeaseGrant)
+    case trust(until: ContinuousClock.Instant)
+    case startTimer(Timer, Duration)
+    case declaredDead(WorkerIncarnation)
+    case planApplied([Assignment], dead: [WorkerIncarnation])
+    case finish
+  }
+
+  private enum Phase {
+    case registering
+    case running
+    case draining
+    case deregistering
+    case finished
+  }
+
+  /// A call to the store of which one is under way at most; what is asked for meanwhile happens after it.
+  private struct Call {
+    var isUnderWay = false
+    var isWanted = false
+
+    /// Whether to make the call now.
+    mutating func want() -> Bool {
+      isWanted = isUnderWay
+      defer { isUnderWay = true }
+      return !isUnderWay
+    }
+
+    /// Whether to make it again at once.
+    mutating func end(isWantedStill: Bool) -> Bool {
+      isUnderWay = false
+      defer { isWanted = false }
+      return isWanted && isWantedStill && want()
+    }
+
+    /// Ends it, and forgets what was asked for meanwhile.
+    mutating func abandon() {
+      isUnderWay = false
+      isWanted = false
+    }
+  }
+
+  private struct Consumer {
+    var grant: LeaseGrant
+    var isHandOffRequested = false
+    var isLost = false
+  }
+
+  private let scope: LeaseScope
+  private let configuration: WorkerConfiguration
+  private var random: SharedRandom
+
+  private var phase = Phase.registering
+  private var isDrainWanted = false
+  private var incarnation: WorkerIncarnation?
+  private var registrationAttempts = 0
+  private var planAttempts = 0
+  private var liveWorkers = 1
+  private var assignmentVersion: Int64 = -1
+  private var heartbeat = Call()
+  private var look = Call()
+  private var plan = Call()
+  private var refresh = Call()
+  private var isSyncing = false
+  /// Whether the store knows that this worker drains.
+  private var isDrainKnown = false
+  /// Whether a plan was made that knew it.
+  private var hasPlannedDrain = false
+  private var consumers: [String: Consumer] = [:]
+  /// The last grant of each shard that a consumer is finished with: it must not be started again, even if an
+  /// answer that was under way still shows it.
+  private var finished: [String: LeaseGrant] = [:]
+
+  init(scope: LeaseScope, configuration: WorkerConfiguration, random: SharedRandom) {
+    self.scope = scope
+    self.configuration = configuration
+    self.random = random
+  }
+
+  mutating func handle(_ event: Event) -> [Action] {
+    if case .finished = phase { return [] }
+    switch event {
+    case .started: return [.register]
+    case .registered(let incarnation, let sentAt): return registered(incarnation, sentAt: sentAt)
+    case .registrationFailed: return registrationFailed()
+    case .heartbeatAnswered(let reply, let sentAt): return heartbeatAnswered(reply, sentAt: sentAt)
+    case .heartbeatFailed:
+      let again = endHeartbeat()
+      return again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval / 4)] : again
+    case .looked(let reply): return looked(reply)
+    case .lookFailed: return endLook()
+    case .hint: return wantLook()
+    case .planned(let outcome): return planned(outcome)
+    case .planFailed: return planAgainSoon()
+    case .refreshed(let leases): return refreshed(leases)
+    case .refreshFailed:
+      // The version is forgotten, so that the next heartbeat or look asks for it again.
+      assignmentVersion = -1
+      return endRefresh()
+    case .synced:
+      isSyncing = false
+      return wantPlan() + [
+        .startTimer(.shardSync, jittered(configuration.reading.shardSyncInterval * liveWorkers))
+      ]
+    case .syncFailed:
+      isSyncing = false
+      return [.startTimer(.shardSync, jittered(.seconds(1)))]
+    case .consumerFinished(let grant, let outcome): return consumerFinished(grant, outcome)
+    case .drainRequested: return drainRequested()
+    case .deregistered:
+      phase = .finished
+      return [.finish]
+    case .fired(let timer): return fired(timer)
+    }
+  }
+
+  // MARK: Registration and heartbeats
+
+  private mutating func registered(
+    _ incarnation: WorkerIncarnation,
+    sentAt: ContinuousClock.Instant
+  ) -> [Action] {
+    self.incarnation = incarnation
+    registrationAttempts = 0
+    assignmentVersion = -1
+    finished = [:]
+    if isDrainWanted { return deregister() }
+    phase = .running
+    return [
+      trust(from: sentAt),
+      .startTimer(.heartbeat, configuration.failover.heartbeatInterval),
+      lookLater(),
+      .startTimer(.plan, jittered(configuration.planning.interval)),
+    ] + sync()
+  }
+
+  private mutating func registrationFailed() -> [Action] {
+    if isDrainWanted {
+      phase = .finished
+      return [.finish]
+    }
+    registrationAttempts += 1
+    let backoff = Backoff(initial: .milliseconds(100), maximum: .seconds(2))
+    return [.startTimer(.register, backoff.pause(afterAttempt: registrationAttempts, using: &random))]
+  }
+
+  private func trust(from sentAt: ContinuousClock.Instant) -> Action {
+    .trust(until: sentAt + configuration.failover.interval - configuration.failover.margin)
+  }
+
+  private mutating func wantHeartbeat() -> [Action] {
+    incarnation != nil && heartbeat.want() ? beat() : []
+  }
+
+  private mutating func endHeartbeat() -> [Action] {
+    heartbeat.end(isWantedStill: incarnation != nil) ? beat() : []
+  }
+
+  private func beat() -> [Action] {
+    incarnation.map { [.heartbeat($0, isDraining ? .draining : .active)] } ?? []
+  }
+
+  private mutating func heartbeatAnswered(
+    _ reply: HeartbeatReply?,
+    sentAt: ContinuousClock.Instant
+  ) -> [Action] {
+    guard let reply else {
+      heartbeat.abandon()
+      return declaredDead()
+    }
+    liveWorkers = max(reply.liveWorkers, 1)
+    let again = endHeartbeat()
+    var actions = [trust(from: sentAt)]
+    actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
+    actions += noteVersion(reply.assignmentVersion)
+    if isDraining && again.isEmpty && !isDrainKnown {
+      isDrainKnown = true
+      actions += wantPlan()
+    }
+    return actions
+  }
+
+  private mutating func declaredDead() -> [Action] {
+    guard let dead = incarnation else { return [] }
+    incarnation = nil
+    var actions: [Action] = [.declaredDead(dead)] + loseAll()
+    if isDrainWanted {
+      phase = .deregistering
+      return actions + finishIfIdle()
+    }
+    phase = .registering
+    actions.append(.register)
+    return actions
+  }
+
+  // MARK: Looking and planning
+
+  private func jittered(_ duration: Duration) -> Duration {
+    var random = random
+    return duration * Double.random(in: 0.8...1.2, using: &random)
+  }
+
+  private func lookLater() -> Action {
+    .startTimer(.look, jittered(configuration.failover.lookInterval * liveWorkers))
+  }
+
+  private mutating func wantLook() -> [Action] {
+    guard let incarnation, look.want() else { return [] }
+    return [.look(incarnation)]
+  }
+
+  private mutating func endLook() -> [Action] {
+    guard look.end(isWantedStill: incarnation != nil), let incarnation else { return [lookLater()] }
+    return [.look(incarnation)]
+  }
+
+  private mutating func looked(_ reply: LookReply) -> [Action] {
+    var actions = endLook()
+    actions += noteVersion(reply.assignmentVersion)
+    if reply.needsPlan { actions += wantPlan() }
+    return actions
+  }
+
+  private mutating func wantPlan() -> [Action] {
+    guard let incarnation, plan.want() else { return [] }
+    return [.plan(incarnation)]
+  }
+
+  private mutating func endPlan() -> [Action] {
+    guard plan.end(isWantedStill: incarnation != nil), let incarnation else { return [] }
+    return [.plan(incarnation)]
+  }
+
+  private mutating func planned(_ outcome: PlanOutcome) -> [Action] {
+    switch outcome {
+    case .busy:
+      return planAgainSoon()
+    case .dead:
+      plan.abandon()
+      return wantHeartbeat()
+    case .applied(let assignments, let dead):
+      planAttempts = 0
+      var actions = endPlan()
+      if isDrainKnown && actions.isEmpty { hasPlannedDrain = true }
+      if !assignments.isEmpty || !dead.isEmpty { actions.append(.planApplied(assignments, dead: dead)) }
+      // A drain goes on from what the leases say now, even if no step was needed.
+      if !assignments.isEmpty || isDraining { actions += wantRefresh() }
+      return actions
+    }
+  }
+
+  private mutating func planAgainSoon() -> [Action] {
+    plan.abandon()
+    planAttempts += 1
+    let backoff = Backoff(initial: .milliseconds(5), maximum: .seconds(1), jitter: 0.5)
+    return [.startTimer(.planAgain, backoff.pause(afterAttempt: planAttempts, using: &random))]
+  }
+
+  private mutating func sync() -> [Action] {
+    guard !isSyncing else { return [] }
+    isSyncing = true
+    return [.syncShards]
+  }
+
+  // MARK: Leases
+
+  private mutating func noteVersion(_ version: Int64) -> [Action] {
+    guard version != assignmentVersion else { return [] }
+    assignmentVersion = version
+    return wantRefresh()
+  }
+
+  private mutating func wantRefresh() -> [Action] {
+    guard let incarnation, refresh.want() else { return [] }
+    return [.refresh(incarnation)]
+  }
+
+  private mutating func endRefresh() -> [Action] {
+    guard refresh.end(isWantedStill: incarnation != nil), let incarnation else { return [] }
+    return [.refresh(incarnation)]
+  }
+
+  /// Compares the leases that this worker owns with the consumers that it runs.
+  private mutating func refreshed(_ leases: [Lease]) -> [Action] {
+    var actions = endRefresh()
+    guard let incarnation else { return actions }
+    var owned: Set<String> = []
+    for lease in leases where lease.owner == incarnation {
+      owned.insert(lease.shardID)
+      actions += compare(
+        lease,
+        LeaseGrant(scope: scope, shardID: lease.shardID, owner: incarnation, epoch: lease.epoch)
+      )
+    }
+    for shardID in consumers.keys.sorted() where !owned.contains(shardID) { actions += lose(shardID) }
+    return actions
+  }
+
+  private mutating func compare(_ lease: Lease, _ grant: LeaseGrant) -> [Action] {
+    guard let consumer = consumers[lease.shardID] else {
+      if finished[lease.shardID] == grant || phase == .deregistering {
+        // Either the answer is older than the end of the consumer, and this is refused; or the end never
+        // reached the store, and without this the lease would rest here for ever.
+        return [.release(grant)]
+      }
+      if let last = finished[lease.shardID], last.epoch > grant.epoch { return [] }
+      consumers[lease.shardID] = Consumer(grant: grant)
+      return [.startConsumer(lease, grant)] + handOffIfAsked(lease)
+    }
+    guard consumer.grant == grant else {
+      // The shard went away and came back; the old consumer ends first, then the lease is read again.
+      return grant.epoch > consumer.grant.epoch ? lose(lease.shardID) : []
+    }
+    return handOffIfAsked(lease)
+  }
+
+  private mutating func handOffIfAsked(_ lease: Lease) -> [Action] {
+    guard var consumer = consumers[lease.shardID], !consumer.isLost else { return [] }
+    let isAsked = lease.handoffTo != nil || (isDraining && hasPlannedDrain)
+    guard isAsked != consumer.isHandOffRequested else { return [] }
+    consumer.isHandOffRequested = isAsked
+    consumers[lease.shardID] = consumer
+    return [isAsked ? .requestHandOff(consumer.grant) : .withdrawHandOff(consumer.grant)]
+  }
+
+  private mutating func lose(_ shardID: String) -> [Action] {
+    guard let consumer = consumers[shardID], !consumer.isLost else { return [] }
+    consumers[shardID]?.isLost = true
+    return [.loseConsumer(consumer.grant)]
+  }
+
+  private mutating func loseAll() -> [Action] {
+    consumers.keys.sorted().flatMap { lose($0) }
+  }
+
+  private mutating func consumerFinished(_ grant: LeaseGrant, _ outcome: ShardConsumer.Outcome) -> [Action] {
+    consumers[grant.shardID] = nil
+    finished[grant.shardID] = grant
+    var actions: [Action] = []
+    switch outcome {
+    // The children can start now.
+    case .ended: actions = wantPlan()
+    // The lease may be this worker's again, under another epoch.
+    case .lost: actions = wantRefresh()
+    case .handedOff, .stopped: break
+    }
+    return actions + finishIfIdle()
+  }
+
+  // MARK: Shutdown
+
+  private var isDraining: Bool {
+    if case .draining = phase { true } else { false }
+  }
+
+  private mutating func drainRequested() -> [Action] {
+    guard !isDrainWanted else { return [] }
+    isDrainWanted = true
+    guard case .running = phase else { return [] }
+    phase = .draining
+    return [.startTimer(.drainDeadline, configuration.handoff.drainTimeout)] + wantHeartbeat()
+      + finishIfIdle()
+  }
+
+  private mutating func deregister() -> [Action] {
+    phase = .deregistering
+    return finishIfIdle()
+  }
+
+  private mutating func finishIfIdle() -> [Action] {
+    guard consumers.isEmpty else { return [] }
+    switch phase {
+    case .draining, .deregistering:
+      phase = .deregistering
+      guard let incarnation else {
+        phase = .finished
+        return [.finish]
+      }
+      self.incarnation = nil
+      return [.deregister(incarnation)]
+    case .registering, .running, .finished:
+      return []
+    }
+  }
+
+  private mutating func fired(_ timer: Timer) -> [Action] {
+    switch timer {
+    case .register:
+      if isDrainWanted {
+        phase = .finished
+        return [.finish]
+      }
+      return [.register]
+    case .heartbeat: return wantHeartbeat()
+    case .look: return wantLook()
+    case .planAgain: return wantPlan()
+    case .plan: return wantPlan() + [.startTimer(.plan, jittered(configuration.planning.interval))]
+    case .shardSync: return incarnation == nil ? [] : sync()
+    case .drainDeadline:
+      phase = .deregistering
+      return loseAll() + finishIfIdle()
+    }
+  }
+}

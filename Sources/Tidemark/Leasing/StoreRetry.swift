@@ -1,0 +1,28 @@
+import Logging
+
+/// Repeats calls to the lease store while it does not answer: an outage is waited out, not passed on.
+struct StoreRetry: Sendable {
+  var clock: any MonotonicClock
+  var random: SharedRandom
+  var backoff = Backoff(initial: .milliseconds(20), maximum: .seconds(1))
+  var logger: Logger
+
+  /// Calls until there is an answer, or an error that trying again cannot mend, or the task is cancelled.
+  /// Only for calls that are harmless to repeat.
+  func untilAnswered<Answer>(
+    _ what: String,
+    _ call: @Sendable () async throws -> Answer
+  ) async throws -> Answer {
+    var random = random
+    var attempt = 0
+    while true {
+      do {
+        return try await call()
+      } catch let error as TidemarkError where error.isRetryable {
+        attempt += 1
+        logger.debug("lease store did not \(what), trying again", metadata: ["error": "\(error)"])
+        try await clock.sleep(for: backoff.pause(afterAttempt: attempt, using: &random))
+      }
+    }
+  }
+}

@@ -1,0 +1,77 @@
+/// Compares what a source lists with what is leased.
+///
+/// All missing leases of a lineage are added at once; which of them may *start* is decided when leases are
+/// assigned (``Lease`` gating: a child waits for all its parents). The rules are the KCL's
+/// (`HierarchicalShardSyncer`), restated so that they do not depend on the order in which shards were found,
+/// and without its defect of replaying all history behind a lease that is already further on.
+public enum ShardSync {
+  /// The leases to add, oldest first, so that a crash in between leaves the oldest.
+  ///
+  /// - A listed shard without a lease was *handled before* if a leased shard descends from it while none of its
+  ///   own ancestors is leased: leases are deleted oldest first. It needs no lease.
+  /// - Any other is new. With a leased ancestor it starts at `TRIM_HORIZON`, since everything in it came after
+  ///   something this application reads; without one it starts at `position`.
+  /// - A shard that was closed before `position` begins holds nothing to read, and gets no lease.
+  ///
+  /// A parent that still looks open although its child is listed is no error: listings are not atomic, and the
+  /// child waits for it anyway.
+  public static func missingLeases(
+    shards: [Shard],
+    leased: Set<String>,
+    position: InitialPosition
+  ) -> [NewLease] {
+    let graph = LineageGraph(shards)
+    let descendantsOfLeased = graph.descendants(of: leased)
+    let ancestorsOfLeased = graph.ancestors(of: leased)
+    return
+      shards
+      .filter { !leased.contains($0.id) }
+      .compactMap { shard -> NewLease? in
+        if descendantsOfLeased.contains(shard.id) { return NewLease(shard: shard, checkpoint: .trimHorizon) }
+        if ancestorsOfLeased.contains(shard.id) { return nil }
+        return isOver(shard, before: position) ? nil : NewLease(shard: shard, checkpoint: position.checkpoint)
+      }
+      .sorted(by: olderFirst(shards))
+  }
+
+  /// The ended leases that may be deleted: no parent lease is left (so the oldest go first), every child has a
+  /// lease with progress of its own, and the source lists the shard no more (else the next sync would add it
+  /// again). A shard without children, such as the last of a disabled stream, goes when it is listed no more.
+  public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [String] {
+    let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    return
+      leases
+      .filter { lease in
+        lease.isEnded && !listed.contains(lease.shardID)
+          && lease.parentShardIDs.allSatisfy { byID[$0] == nil }
+          && lease.childShardIDs.allSatisfy { byID[$0].map(hasProgress) ?? false }
+      }
+      .map(\.shardID)
+  }
+
+  private static func hasProgress(_ lease: Lease) -> Bool {
+    switch lease.checkpoint {
+    case .record, .shardEnd: true
+    case .atTimestamp, .trimHorizon, .latest: false
+    }
+  }
+
+  private static func isOver(_ shard: Shard, before position: InitialPosition) -> Bool {
+    switch position {
+    case .trimHorizon: false
+    case .latest: !shard.isOpen
+    case .atTimestamp(let time): shard.closedAt.map { $0 < time } ?? false
+    }
+  }
+
+  private static func olderFirst(_ shards: [Shard]) -> (NewLease, NewLease) -> Bool {
+    let starts = Dictionary(
+      shards.map { ($0.id, $0.startingSequenceNumber ?? 0) },
+      uniquingKeysWith: { first, _ in first }
+    )
+    return { left, right in
+      let (a, b) = (starts[left.shardID] ?? 0, starts[right.shardID] ?? 0)
+      return a == b ? left.shardID < right.shardID : a < b
+    }
+  }
+}

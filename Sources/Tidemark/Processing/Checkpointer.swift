@@ -1,0 +1,121 @@
+import Synchronization
+
+/// Moves the checkpoint of one lease. A processor gets it with every call that may use it.
+///
+/// Every call carries the lease's epoch. Once the lease is somebody else's, each of them throws
+/// ``TidemarkError/Code/leaseLost`` and changes nothing. Calls return when the store has committed.
+public final class Checkpointer: Sendable {
+  /// Where the checkpoints go.
+  package protocol Sink: Sendable {
+    func write(_ write: CheckpointWrite) async throws
+    func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant) async throws
+  }
+
+  private struct Positions {
+    /// The last accepted checkpoint, as far as known here.
+    var committed: Checkpoint
+    /// The last record that the processor was given and has not failed on.
+    var handedOut: Checkpoint
+  }
+
+  /// The lease and the epoch under which it was granted. Pass the epoch on to systems that can refuse what
+  /// carries an older one.
+  public let grant: LeaseGrant
+  private let sink: any Sink
+  private let positions: Mutex<Positions>
+
+  package init(grant: LeaseGrant, committed: Checkpoint, sink: any Sink) {
+    self.grant = grant
+    self.sink = sink
+    self.positions = Mutex(Positions(committed: committed, handedOut: committed))
+  }
+
+  /// The last checkpoint that was accepted through this object.
+  public var committed: Checkpoint {
+    positions.withLock { $0.committed }
+  }
+
+  /// The last record that the processor was given: what ``checkpoint()`` stands for.
+  public var handedOut: Checkpoint {
+    positions.withLock { $0.handedOut }
+  }
+
+  /// Everything that the processor was given so far is handled.
+  public func checkpoint() async throws {
+    try await checkpoint(at: handedOut)
+  }
+
+  /// Everything up to and including `record` is handled.
+  public func checkpoint(at record: Record) async throws {
+    try await checkpoint(at: record.checkpoint)
+  }
+
+  /// Everything up to and including this position is handled.
+  public func checkpoint(at sequenceNumber: SequenceNumber, subSequenceNumber: UInt64 = 0) async throws {
+    try await checkpoint(at: .record(sequenceNumber, subSequenceNumber: subSequenceNumber))
+  }
+
+  /// Stores a checkpoint together with a note to whoever owns the lease next, without committing to it: the
+  /// first phase of an effect that the store cannot take part in. If this owner dies between the effect and
+  /// ``PreparedCheckpoint/commit()``, the next one finds both in ``ShardContext/pendingCheckpoint`` and can tell
+  /// whether the effect happened.
+  ///
+  /// - Parameter record: the last record of the effect; by default the last one that was given.
+  public func prepareCheckpoint(
+    at record: Record? = nil,
+    state: [UInt8] = []
+  ) async throws -> PreparedCheckpoint {
+    let checkpoint = record?.checkpoint ?? handedOut
+    try validate(checkpoint)
+    try await sink.prepare(Lease.PendingCheckpoint(checkpoint: checkpoint, state: state), for: grant)
+    return PreparedCheckpoint(checkpoint: checkpoint, checkpointer: self)
+  }
+
+  fileprivate func commit(_ checkpoint: Checkpoint) async throws {
+    try await self.checkpoint(at: checkpoint, evenIfUnchanged: true)
+  }
+
+  private func checkpoint(at checkpoint: Checkpoint, evenIfUnchanged: Bool = false) async throws {
+    try validate(checkpoint)
+    // Sentinels say that nothing is handled; there is nothing to store.
+    guard case .record = checkpoint, evenIfUnchanged || checkpoint > committed else { return }
+    try await sink.write(CheckpointWrite(grant: grant, checkpoint: checkpoint))
+    noteCommitted(checkpoint)
+  }
+
+  /// Throws unless `checkpoint` lies between the last accepted checkpoint and the last record given.
+  package func validate(_ checkpoint: Checkpoint) throws {
+    let positions = positions.withLock { $0 }
+    guard checkpoint >= positions.committed, checkpoint <= positions.handedOut else {
+      throw TidemarkError(
+        .checkpointOutOfRange,
+        "\(checkpoint) lies outside \(positions.committed) … \(positions.handedOut) of shard \(grant.shardID).",
+        advice: "Checkpoint only records that this processor was given, and never go back."
+      )
+    }
+  }
+
+  package func noteCommitted(_ checkpoint: Checkpoint) {
+    positions.withLock {
+      $0.committed = max($0.committed, checkpoint)
+      $0.handedOut = max($0.handedOut, $0.committed)
+    }
+  }
+
+  /// Set before each batch to its last record, and after a failure back to the last record that is handled, so
+  /// that ``checkpoint()`` never passes a record that was given but failed.
+  package func noteHandedOut(_ checkpoint: Checkpoint) {
+    positions.withLock { $0.handedOut = max($0.committed, checkpoint) }
+  }
+}
+
+/// A checkpoint that is stored but not in force yet.
+public struct PreparedCheckpoint: Sendable {
+  public let checkpoint: Checkpoint
+  fileprivate let checkpointer: Checkpointer
+
+  /// Puts it in force.
+  public func commit() async throws {
+    try await checkpointer.commit(checkpoint)
+  }
+}

@@ -1,0 +1,456 @@
+/// What the consumer of one lease does next: a pure state machine. Events go in, actions come out; whoever holds
+/// it performs them and feeds back what they led to.
+///
+/// At most one call to the processor or write to the lease store is under way at any time. Beside it at most one
+/// read is, so that the next page arrives while the processor works on the present one; no more is prefetched.
+struct ShardConsumer {
+  enum Event {
+    /// The owner's own doings.
+    case started
+    case handOffRequested
+    /// The request lapsed; go on if it is not too late.
+    case handOffWithdrawn
+    case leaseLost
+    /// Answers to actions.
+    /// A reader is open; the position behind which it begins is concrete where the source can tell.
+    case opened(after: Checkpoint)
+    case page(ShardPage, at: ContinuousClock.Instant)
+    case readFailed(TidemarkError)
+    case processorReturned
+    case processorFailed(any Error, at: ContinuousClock.Instant)
+    /// What the store has as the checkpoint of this grant; `nil` if the grant is over.
+    case position(Checkpoint?)
+    case slept(id: Int)
+    case written(WriteOutcome)
+    /// A write was given up, which happens only when the worker itself is being torn down.
+    case writeAbandoned
+  }
+
+  enum Action {
+    case initialize
+    case process(RecordBatch)
+    case requestShutdown
+    case handleShardEnd
+    case notifyLeaseLost
+    /// Cancels the call that the processor is in.
+    case cancelProcessor
+    /// What ``Checkpointer/checkpoint()`` stands for from now on.
+    case setHandedOut(Checkpoint)
+    case open(after: Checkpoint, pause: Duration)
+    case read(pause: Duration)
+    case findPosition
+    case sleep(Duration, id: Int)
+    case deadLetter([DeadLetter], passing: Checkpoint)
+    case endShard(children: [Shard])
+    case transfer
+    case stop(reason: String)
+    case report(Report)
+    case finish(Outcome)
+  }
+
+  /// What is worth telling; see ``WorkerEvents``.
+  enum Report {
+    case failed(any Error, attempt: Int, pause: Duration?)
+    case readFailed(TidemarkError, pause: Duration)
+    case trimmed(TidemarkError, after: Checkpoint)
+    case deadLettered([DeadLetter])
+  }
+
+  enum Outcome: Hashable {
+    case ended
+    case handedOff
+    case stopped
+    case lost
+  }
+
+  private enum Activity {
+    case idle
+    case initializing
+    case processing(count: Int)
+    case findingPosition(Failure)
+    case pausing(id: Int)
+    case deadLettering([DeadLetter])
+    case shuttingDown
+    case handlingShardEnd
+    case endingShard
+    case transferring
+    case stopping
+    case losing
+    case finished
+  }
+
+  private struct Failure {
+    var error: any Error
+    var count: Int
+    var at: ContinuousClock.Instant
+  }
+
+  private enum Reading {
+    case closed
+    case busy
+    case open
+    /// Nothing more is to be read: the end was seen, or reading has become impossible.
+    case over
+  }
+
+  private let policy: FailurePolicy
+  private let trimmedData: TrimmedDataPolicy
+  private var random: SharedRandom
+
+  private var activity = Activity.idle
+  private var isInitialized = false
+  private var isHandOffRequested = false
+  private var isLost = false
+  private var stopReason: String?
+
+  private var reading = Reading.closed
+  private var readFailures = 0
+  /// The last record that was read, where a new reader has to continue.
+  private var readPosition: Checkpoint
+  private var nextPage: (page: ShardPage, at: ContinuousClock.Instant?)?
+
+  /// The last record that the processor has handled, as far as known here.
+  private var handled: Checkpoint
+  /// Records of the present page that are not handled yet.
+  private var work: ArraySlice<Record> = []
+  private var pageInfo: (page: ShardPage, at: ContinuousClock.Instant?)?
+  /// How many records a batch may have while a failing one is being isolated.
+  private var batchLimit: Int?
+  private var attempts = 0
+  private var attemptedHead: Checkpoint?
+  private var callFailures = 0
+  private var lastSleepID = 0
+
+  init(
+    lease: Lease,
+    policy: FailurePolicy,
+    trimmedData: TrimmedDataPolicy,
+    random: SharedRandom
+  ) {
+    self.policy = policy
+    self.trimmedData = trimmedData
+    self.random = random
+    self.handled = lease.checkpoint
+    self.readPosition = lease.checkpoint
+  }
+
+  mutating func handle(_ event: Event) -> [Action] {
+    switch event {
+    case .started:
+      return settle()
+    case .handOffRequested:
+      isHandOffRequested = true
+      return interrupt()
+    case .handOffWithdrawn:
+      isHandOffRequested = false
+      return settle()
+    case .leaseLost:
+      guard !isLost else { return [] }
+      isLost = true
+      return cancelProcessor() + interrupt()
+    case .opened(let origin):
+      readFailures = 0
+      readPosition = origin
+      reading = .open
+      return readAhead()
+    case .page(let page, let instant):
+      return receive(page, at: instant)
+    case .readFailed(let error):
+      return readFailed(error)
+    case .processorReturned:
+      return processorReturned()
+    case .processorFailed(let error, let instant):
+      return processorFailed(error, at: instant)
+    case .position(let position):
+      return found(position)
+    case .slept(let id):
+      guard case .pausing(id) = activity else { return [] }
+      activity = .idle
+      return settle()
+    case .written(let outcome):
+      return written(outcome)
+    case .writeAbandoned:
+      isLost = true
+      return lose()
+    }
+  }
+
+  // MARK: What comes next
+
+  /// Decides what to do now that nothing is under way.
+  private mutating func settle() -> [Action] {
+    guard case .idle = activity else { return [] }
+    if isLost { return lose() }
+    if isHandOffRequested {
+      activity = isInitialized ? .shuttingDown : .transferring
+      return [isInitialized ? .requestShutdown : .transfer]
+    }
+    if !isInitialized {
+      activity = .initializing
+      return [.initialize]
+    }
+    if work.isEmpty, pageInfo?.page.end == nil, let next = nextPage {
+      nextPage = nil
+      pageInfo = next
+      work = next.page.records[...]
+    }
+    if !work.isEmpty { return process() + readAhead() }
+    if pageInfo?.page.end != nil {
+      activity = .handlingShardEnd
+      return [.handleShardEnd]
+    }
+    if let stopReason {
+      activity = .stopping
+      return [.stop(reason: stopReason)]
+    }
+    return readAhead()
+  }
+
+  /// Ends a pause or a wait for records, so that what is asked for happens now.
+  private mutating func interrupt() -> [Action] {
+    if case .pausing = activity { activity = .idle }
+    return settle()
+  }
+
+  private func cancelProcessor() -> [Action] {
+    switch activity {
+    case .initializing, .processing, .shuttingDown, .handlingShardEnd: [.cancelProcessor]
+    default: []
+    }
+  }
+
+  private mutating func lose() -> [Action] {
+    if isInitialized {
+      activity = .losing
+      return [.notifyLeaseLost]
+    }
+    return finish(.lost)
+  }
+
+  private mutating func finish(_ outcome: Outcome) -> [Action] {
+    activity = .finished
+    return [.finish(outcome)]
+  }
+
+  private mutating func pause(_ duration: Duration) -> Action {
+    lastSleepID += 1
+    activity = .pausing(id: lastSleepID)
+    return .sleep(duration, id: lastSleepID)
+  }
+
+  private mutating func process() -> [Action] {
+    let records = work.prefix(batchLimit ?? work.count)
+    guard let first = records.first, let last = records.last else { return [] }
+    activity = .processing(count: records.count)
+    let batch = RecordBatch(
+      records: records,
+      millisBehindLatest: pageInfo?.page.millisBehindLatest ?? 0,
+      previousAttempts: first.checkpoint == attemptedHead ? attempts : 0
+    )
+    return [.setHandedOut(last.checkpoint), .process(batch)]
+  }
+
+  // MARK: Reading
+
+  private mutating func readAhead() -> [Action] {
+    guard isInitialized, nextPage == nil, !isLost, !isHandOffRequested else { return [] }
+    switch reading {
+    case .closed:
+      reading = .busy
+      return [.open(after: readPosition, pause: .zero)]
+    case .open:
+      reading = .busy
+      return [.read(pause: .zero)]
+    case .busy, .over:
+      return []
+    }
+  }
+
+  private mutating func receive(_ page: ShardPage, at instant: ContinuousClock.Instant) -> [Action] {
+    readFailures = 0
+    reading = page.end == nil ? .open : .over
+    if let last = page.records.last { readPosition = last.checkpoint }
+    if !page.records.isEmpty || page.end != nil { nextPage = (page, instant) }
+    return settle() + readAhead()
+  }
+
+  private mutating func readFailed(_ error: TidemarkError) -> [Action] {
+    switch error.code {
+    case .recordsTrimmed:
+      return trimmed(error)
+    case .shardNotFound:
+      return trimmed(error)
+    case .iteratorExpired:
+      reading = .busy
+      return [.open(after: readPosition, pause: .zero)]
+    default:
+      readFailures += 1
+      let pause = policy.backoff.pause(afterAttempt: readFailures, using: &random)
+      reading = .busy
+      // A reader that failed to open is not there to be read from; opening anew is right in both cases.
+      return [
+        .report(.readFailed(error, pause: pause)), .open(after: readPosition, pause: pause),
+      ]
+    }
+  }
+
+  private mutating func trimmed(_ error: TidemarkError) -> [Action] {
+    let report = Action.report(.trimmed(error, after: readPosition))
+    switch (trimmedData, error.code) {
+    case (.stop, _):
+      reading = .over
+      stopReason = error.message
+      return [report] + settle()
+    case (.skipToHorizon, .recordsTrimmed):
+      reading = .busy
+      return [report, .open(after: .trimHorizon, pause: .zero)]
+    case (.skipToHorizon, _):
+      // The whole shard is gone, so this is its end; its children are found by the next shard sync.
+      reading = .over
+      nextPage = (ShardPage(records: [], end: ShardPage.End(children: [])), nil)
+      return [report] + settle()
+    }
+  }
+
+  // MARK: The processor's answers
+
+  private mutating func processorReturned() -> [Action] {
+    callFailures = 0
+    switch activity {
+    case .initializing:
+      isInitialized = true
+      activity = .idle
+      return settle()
+    case .processing(let count):
+      drop(count)
+      if let limit = batchLimit { batchLimit = limit * 2 < work.count ? limit * 2 : nil }
+      activity = .idle
+      return settle()
+    case .shuttingDown:
+      if isLost { return lose() }
+      activity = .transferring
+      return [.transfer]
+    case .handlingShardEnd:
+      if isLost { return lose() }
+      activity = .endingShard
+      return [.endShard(children: pageInfo?.page.end?.children ?? [])]
+    case .losing:
+      return finish(.lost)
+    default:
+      return []
+    }
+  }
+
+  private mutating func processorFailed(_ error: any Error, at instant: ContinuousClock.Instant) -> [Action] {
+    switch activity {
+    case .processing(let count):
+      if isLost { return lose() }
+      activity = .findingPosition(Failure(error: error, count: count, at: instant))
+      return [.findPosition]
+    case .initializing, .handlingShardEnd:
+      activity = .idle
+      if isLost || isHandOffRequested { return settle() }
+      callFailures += 1
+      let pause = policy.backoff.pause(afterAttempt: callFailures, using: &random)
+      return [.report(.failed(error, attempt: callFailures, pause: pause)), self.pause(pause)]
+    case .shuttingDown:
+      // The handoff goes on: the next owner starts behind the last checkpoint, so nothing is lost.
+      return [.report(.failed(error, attempt: 1, pause: nil))] + processorReturned()
+    default:
+      return processorReturned()
+    }
+  }
+
+  /// Goes on after a failure, now that it is known how far the processor got.
+  private mutating func found(_ position: Checkpoint?) -> [Action] {
+    guard case .findingPosition(let failure) = activity else { return [] }
+    activity = .idle
+    guard let position, !isLost else {
+      isLost = true
+      return lose()
+    }
+    let before = work.count
+    let named = (failure.error as? RecordFailure)?.record.checkpoint
+    drop(work.prefix { $0.checkpoint <= position }.count)
+    if let named, let index = work.firstIndex(where: { $0.checkpoint == named }) {
+      drop(index - work.startIndex)
+    }
+    let left = failure.count - (before - work.count)
+    let actions = [Action.setHandedOut(handled)]
+    guard left > 0, let head = work.first else {
+      return actions + [.report(.failed(failure.error, attempt: 1, pause: nil))] + settle()
+    }
+    if attemptedHead != head.checkpoint {
+      attemptedHead = head.checkpoint
+      attempts = 0
+    }
+    return actions + retry(failure, count: named == head.checkpoint ? 1 : left, isNamed: named != nil)
+  }
+
+  private mutating func retry(_ failure: Failure, count: Int, isNamed: Bool) -> [Action] {
+    if policy.bisectsBatch, !isNamed, count > 1 {
+      batchLimit = count / 2
+    } else {
+      attempts += 1
+      if isExhausted(at: failure.at) { return exhausted(failure, count: count) }
+    }
+    let pause = policy.backoff.pause(afterAttempt: max(attempts, 1), using: &random)
+    let report = Action.report(.failed(failure.error, attempt: max(attempts, 1), pause: pause))
+    if isHandOffRequested { return [report] + settle() }
+    return [report, self.pause(pause)]
+  }
+
+  private func isExhausted(at instant: ContinuousClock.Instant) -> Bool {
+    if let maximum = policy.maximumAttempts, attempts >= maximum { return true }
+    guard let maximumAge = policy.maximumRecordAge, let head = work.first, let pageInfo,
+      let readAt = pageInfo.page.readAt, let instantOfRead = pageInfo.at
+    else { return false }
+    let ageWhenRead = readAt.microsecondsSinceEpoch - head.approximateCreationTime.microsecondsSinceEpoch
+    return .microseconds(ageWhenRead) + instantOfRead.duration(to: instant) > maximumAge
+  }
+
+  private mutating func exhausted(_ failure: Failure, count: Int) -> [Action] {
+    let report = Action.report(.failed(failure.error, attempt: attempts, pause: nil))
+    let cause = (failure.error as? RecordFailure)?.underlying ?? failure.error
+    switch policy.whenExhausted {
+    case .stop:
+      activity = .stopping
+      let position = work.first?.checkpoint.description ?? ""
+      return [report, .stop(reason: "record \(position) failed \(attempts) times: \(cause)")]
+    case .deadLetter:
+      let letters = work.prefix(count).map {
+        DeadLetter(record: $0, attempts: attempts, reason: String(describing: cause))
+      }
+      guard let last = letters.last else { return [report] + settle() }
+      activity = .deadLettering(letters)
+      return [report, .deadLetter(letters, passing: last.record.checkpoint)]
+    }
+  }
+
+  private mutating func drop(_ count: Int) {
+    if count > 0, let last = work.prefix(count).last {
+      handled = last.checkpoint
+      work = work.dropFirst(count)
+    }
+  }
+
+  // MARK: The store's answers
+
+  private mutating func written(_ outcome: WriteOutcome) -> [Action] {
+    guard outcome == .accepted else {
+      isLost = true
+      return lose()
+    }
+    switch activity {
+    case .deadLettering(let letters):
+      drop(letters.count)
+      batchLimit = nil
+      activity = .idle
+      return [.report(.deadLettered(letters)), .setHandedOut(handled)] + settle()
+    case .endingShard: return finish(.ended)
+    case .transferring: return finish(.handedOff)
+    case .stopping: return finish(.stopped)
+    default: return []
+    }
+  }
+}

@@ -1,0 +1,242 @@
+import Logging
+
+/// Performs what ``ShardConsumer`` decides, for one lease: reads, calls the processor, writes to the store.
+final class ShardConsumerRunner: Sendable {
+  /// What a worker's consumers share.
+  struct Environment: Sendable {
+    var source: any StreamSource
+    var store: any LeaseStore
+    var writer: CheckpointWriter
+    var retry: StoreRetry
+    var trust: TrustWindow
+    var clock: any MonotonicClock
+    var random: SharedRandom
+    var events: any WorkerEvents
+    var logger: Logger
+    var maximumRecords: Int
+    var failurePolicy: FailurePolicy
+    var trimmedData: TrimmedDataPolicy
+    var makeProcessor: @Sendable (ShardContext) -> sending any RecordProcessor
+  }
+
+  typealias Event = ShardConsumer.Event
+
+  let grant: LeaseGrant
+  let meter: LoadMeter
+  private let lease: Lease
+  private let environment: Environment
+  private let host: ProcessorHost
+  private let checkpointer: Checkpointer
+  private let incoming: AsyncStream<Event>
+  private let send: AsyncStream<Event>.Continuation
+
+  init(lease: Lease, grant: LeaseGrant, environment: Environment) {
+    self.lease = lease
+    self.grant = grant
+    self.environment = environment
+    self.meter = LoadMeter(now: environment.clock.now)
+    self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer)
+    self.host = ProcessorHost(environment.makeProcessor(Self.context(of: lease, grant)))
+    (incoming, send) = AsyncStream.makeStream()
+  }
+
+  private static func context(of lease: Lease, _ grant: LeaseGrant) -> ShardContext {
+    ShardContext(grant: grant, checkpoint: lease.checkpoint, pendingCheckpoint: lease.pendingCheckpoint)
+  }
+
+  func requestHandOff() { send.yield(.handOffRequested) }
+  func withdrawHandOff() { send.yield(.handOffWithdrawn) }
+  func leaseWasLost() { send.yield(.leaseLost) }
+
+  /// Runs until the lease is given up or lost.
+  func run() async -> ShardConsumer.Outcome {
+    environment.events.leaseStarted(Self.context(of: lease, grant))
+    let outcome = await withDiscardingTaskGroup { group in
+      var machine = ShardConsumer(
+        lease: lease,
+        policy: environment.failurePolicy,
+        trimmedData: environment.trimmedData,
+        random: environment.random
+      )
+      let reader = ReaderSlot()
+      var outcome = ShardConsumer.Outcome.lost
+      send.yield(.started)
+      events: for await event in incoming {
+        for action in machine.handle(event) {
+          switch action {
+          case .report(let report): self.report(report)
+          case .setHandedOut(let checkpoint): checkpointer.noteHandedOut(checkpoint)
+          case .cancelProcessor: host.cancelCall()
+          case .finish(let result):
+            outcome = result
+            break events
+          default:
+            group.addTask { await self.perform(action, reader: reader) }
+          }
+        }
+      }
+      group.cancelAll()
+      return outcome
+    }
+    environment.events.leaseEnded(grant, how: outcome.leaseEnd)
+    return outcome
+  }
+
+  private func perform(_ action: ShardConsumer.Action, reader: ReaderSlot) async {
+    switch action {
+    case .initialize:
+      let context = Self.context(of: lease, grant)
+      await call { try await $0.initialize(context) }
+    case .process(let batch): await process(batch)
+    case .requestShutdown:
+      await call { [checkpointer] in try await $0.shutdownRequested(checkpointer: checkpointer) }
+    case .handleShardEnd: await call { [checkpointer] in try await $0.shardEnded(checkpointer: checkpointer) }
+    case .notifyLeaseLost: await call { await $0.leaseLost() }
+    case .open(let position, let pause): await open(after: position, pause: pause, reader: reader)
+    case .read(let pause): await read(pause: pause, reader: reader)
+    case .findPosition: await findPosition()
+    case .sleep(let duration, let id):
+      try? await environment.clock.sleep(for: duration)
+      send.yield(.slept(id: id))
+    case .deadLetter(let letters, let checkpoint):
+      await write("write dead letters") { store, grant in
+        try await store.deadLetter(letters, passing: CheckpointWrite(grant: grant, checkpoint: checkpoint))
+      }
+    case .endShard(let children):
+      await write("end a shard") { try await $0.endShard($1, children: children) }
+    case .transfer: await write("transfer a lease") { try await $0.transfer($1) }
+    case .stop(let reason): await write("stop a lease") { try await $0.stop($1, reason: reason) }
+    case .report, .setHandedOut, .cancelProcessor, .finish: break
+    }
+  }
+
+  // MARK: The processor
+
+  private func call(_ body: @escaping @Sendable (inout any RecordProcessor) async throws -> Void) async {
+    answer(await host.call(body))
+  }
+
+  private func answer(_ error: (any Error)?) {
+    if let error {
+      send.yield(.processorFailed(error, at: environment.clock.now))
+    } else {
+      send.yield(.processorReturned)
+    }
+  }
+
+  private func process(_ batch: RecordBatch) async {
+    let started = environment.clock.now
+    let error = await host.call { [checkpointer, trust = environment.trust] in
+      // Past the trust window the lease may be another worker's already.
+      try await trust.waitUntilOpen()
+      try await $0.process(batch, checkpointer: checkpointer)
+    }
+    let busy = started.duration(to: environment.clock.now)
+    let bytes = batch.reduce(0) { $0 + $1.sizeInBytes }
+    meter.add(busy: busy, bytes: bytes, millisBehindLatest: batch.millisBehindLatest)
+    if error == nil {
+      environment.events.batchProcessed(
+        grant,
+        records: batch.count,
+        bytes: bytes,
+        duration: busy,
+        millisBehindLatest: batch.millisBehindLatest
+      )
+    }
+    answer(error)
+  }
+
+  // MARK: The source
+
+  private func open(after position: Checkpoint, pause: Duration, reader: ReaderSlot) async {
+    await reading(pause: pause) {
+      let opened = try await self.environment.source.reader(of: self.grant.shardID, after: position)
+      if position == .latest, opened.origin > .latest {
+        // From here on "latest" is a place. Kept, or records that arrive before the first checkpoint would be
+        // skipped by the next owner, which would find another latest.
+        try await self.environment.writer.write(CheckpointWrite(grant: self.grant, checkpoint: opened.origin))
+        self.checkpointer.noteCommitted(opened.origin)
+      }
+      reader.set(opened)
+      return .opened(after: opened.origin)
+    }
+  }
+
+  private func read(pause: Duration, reader: ReaderSlot) async {
+    await reading(pause: pause) {
+      let page = try await reader.get().nextPage(maximumRecords: self.environment.maximumRecords)
+      return .page(page, at: self.environment.clock.now)
+    }
+  }
+
+  private func reading(pause: Duration, _ body: () async throws -> Event) async {
+    do {
+      if pause > .zero { try await environment.clock.sleep(for: pause) }
+      send.yield(try await body())
+    } catch is CancellationError {
+      return
+    } catch let error as TidemarkError where error.code == .leaseLost {
+      send.yield(.leaseLost)
+    } catch let error as TidemarkError {
+      send.yield(.readFailed(error))
+    } catch {
+      send.yield(.readFailed(TidemarkError(.sourceUnavailable, "Reading failed.", underlying: error)))
+    }
+  }
+
+  // MARK: The store
+
+  private func findPosition() async {
+    let found = try? await environment.retry.untilAnswered("read a lease") {
+      try await self.environment.store.lease(self.grant.shardID, in: self.grant.scope)
+    }
+    guard let lease = found ?? nil, lease.owner == grant.owner, lease.epoch == grant.epoch else {
+      send.yield(.position(nil))
+      return
+    }
+    checkpointer.noteCommitted(lease.checkpoint)
+    send.yield(.position(lease.checkpoint))
+  }
+
+  private func write(
+    _ what: String,
+    _ body: @escaping @Sendable (any LeaseStore, LeaseGrant) async throws -> WriteOutcome
+  ) async {
+    do {
+      let outcome = try await environment.retry.untilAnswered(what) { [environment, grant] in
+        try await body(environment.store, grant)
+      }
+      send.yield(.written(outcome))
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.error(
+          "could not \(what)",
+          metadata: ["shard": "\(grant.shardID)", "error": "\(error)"]
+        )
+      }
+      send.yield(.writeAbandoned)
+    }
+  }
+
+  private func report(_ report: ShardConsumer.Report) {
+    let events = environment.events
+    switch report {
+    case .failed(let error, let attempt, let pause):
+      events.processingFailed(grant, error: error, attempt: attempt, nextAttempt: pause)
+    case .readFailed(let error, let pause): events.readingFailed(grant, error: error, nextAttempt: pause)
+    case .trimmed(let error, let position): events.recordsTrimmed(grant, after: position, error: error)
+    case .deadLettered(let letters): events.recordsDeadLettered(grant, letters)
+    }
+  }
+}
+
+extension ShardConsumer.Outcome {
+  fileprivate var leaseEnd: LeaseEnd {
+    switch self {
+    case .ended: .shardEnded
+    case .handedOff: .handedOff
+    case .stopped: .stopped
+    case .lost: .lost
+    }
+  }
+}

@@ -1,0 +1,20 @@
+/// What a processor is told about its shard.
+public struct ShardContext: Sendable {
+  /// The lease that this worker was granted; its epoch is the fencing token.
+  public var grant: LeaseGrant
+  /// Reading starts behind this.
+  public var checkpoint: Checkpoint
+  /// What the last owner prepared and did not commit.
+  public var pendingCheckpoint: Lease.PendingCheckpoint?
+
+  public var application: String { grant.scope.application }
+  public var stream: String { grant.scope.stream }
+  public var shardID: String { grant.shardID }
+  public var epoch: Epoch { grant.epoch }
+
+  public init(grant: LeaseGrant, checkpoint: Checkpoint, pendingCheckpoint: Lease.PendingCheckpoint? = nil) {
+    self.grant = grant
+    self.checkpoint = checkpoint
+    self.pendingCheckpoint = pendingCheckpoint
+  }
+}

@@ -1,0 +1,65 @@
+/// What happens inside a worker, for logs, metrics and tests. All calls have defaults that do nothing.
+///
+/// Calls come from the tasks that do the work, so return soon.
+public protocol WorkerEvents: Sendable {
+  /// The worker is registered under this number; after having been declared dead, under a new one.
+  func workerRegistered(_ incarnation: WorkerIncarnation)
+  /// Others have declared the worker dead; its leases are theirs.
+  func workerDeclaredDead(_ incarnation: WorkerIncarnation)
+  /// The lease store did not answer a heartbeat.
+  func heartbeatFailed(_ error: any Error)
+  /// A lease was granted; its shard is being read.
+  func leaseStarted(_ shard: ShardContext)
+  /// A consumer has ended, and how.
+  func leaseEnded(_ grant: LeaseGrant, how: LeaseEnd)
+  /// A batch was handled.
+  func batchProcessed(
+    _ grant: LeaseGrant,
+    records: Int,
+    bytes: Int,
+    duration: Duration,
+    millisBehindLatest: Int64
+  )
+  /// The processor threw. `nextAttempt` is the pause until it is tried again; `nil` if it is not.
+  func processingFailed(_ grant: LeaseGrant, error: any Error, attempt: Int, nextAttempt: Duration?)
+  /// The source did not answer; reading is tried again after the pause.
+  func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration)
+  /// Records behind `position` are gone unread.
+  func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError)
+  /// Records were given up on and stand in the dead-letter queue.
+  func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter])
+  /// A planning round of this worker changed something.
+  func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation])
+}
+
+/// How a consumer ended.
+public enum LeaseEnd: String, Sendable {
+  /// The shard was read to its end.
+  case shardEnded
+  /// The lease was handed to another worker, or given up in good order.
+  case handedOff
+  /// The failure or trimmed-data policy stopped it.
+  case stopped
+  /// Another worker took the lease.
+  case lost
+}
+
+extension WorkerEvents {
+  public func workerRegistered(_ incarnation: WorkerIncarnation) {}
+  public func workerDeclaredDead(_ incarnation: WorkerIncarnation) {}
+  public func heartbeatFailed(_ error: any Error) {}
+  public func leaseStarted(_ shard: ShardContext) {}
+  public func leaseEnded(_ grant: LeaseGrant, how: LeaseEnd) {}
+  public func batchProcessed(
+    _ grant: LeaseGrant,
+    records: Int,
+    bytes: Int,
+    duration: Duration,
+    millisBehindLatest: Int64
+  ) {}
+  public func processingFailed(_ grant: LeaseGrant, error: any Error, attempt: Int, nextAttempt: Duration?) {}
+  public func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration) {}
+  public func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {}
+  public func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter]) {}
+  public func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {}
+}

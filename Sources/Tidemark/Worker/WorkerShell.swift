@@ -1,0 +1,257 @@
+import Logging
+
+/// Performs what ``LeaseCoordinator`` decides: one loop takes events, child tasks make the calls and post what
+/// came of them.
+final class WorkerShell: Sendable {
+  private enum Message {
+    case event(LeaseCoordinator.Event)
+    case fired(LeaseCoordinator.Timer, generation: Int)
+    /// Nothing that waiting could mend.
+    case impossible(any Error)
+  }
+
+  private let scope: LeaseScope
+  private let initialCoordinator: LeaseCoordinator
+  private let registration: WorkerRegistration
+  private let configuration: WorkerConfiguration
+  private let retry: StoreRetry
+  private let environment: ShardConsumerRunner.Environment
+  private let messages: AsyncStream<Message>
+  private let inbox: AsyncStream<Message>.Continuation
+
+  private var store: any LeaseStore { environment.store }
+  private var clock: any MonotonicClock { environment.clock }
+  private var events: any WorkerEvents { environment.events }
+
+  init(
+    scope: LeaseScope,
+    coordinator: LeaseCoordinator,
+    registration: WorkerRegistration,
+    configuration: WorkerConfiguration,
+    retry: StoreRetry,
+    consumerEnvironment: ShardConsumerRunner.Environment
+  ) {
+    self.scope = scope
+    self.initialCoordinator = coordinator
+    self.registration = registration
+    self.configuration = configuration
+    self.retry = retry
+    self.environment = consumerEnvironment
+    (messages, inbox) = AsyncStream.makeStream()
+  }
+
+  func requestDrain() {
+    post(.drainRequested)
+  }
+
+  private func post(_ event: LeaseCoordinator.Event) {
+    inbox.yield(.event(event))
+  }
+
+  /// What the loop keeps between events.
+  private struct LoopState {
+    var coordinator: LeaseCoordinator
+    var consumers: [LeaseGrant: ShardConsumerRunner] = [:]
+    /// Starting a timer replaces the one of the same name.
+    var generations: [LeaseCoordinator.Timer: Int] = [:]
+    var lastMeasured: ContinuousClock.Instant
+  }
+
+  func run() async throws {
+    try await withThrowingDiscardingTaskGroup { group in
+      group.addTask { await self.environment.writer.run() }
+      group.addTask { await self.runSource() }
+      var state = LoopState(coordinator: initialCoordinator, lastMeasured: clock.now)
+      post(.started)
+      for await message in messages {
+        let event: LeaseCoordinator.Event
+        switch message {
+        case .event(let posted): event = posted
+        case .fired(let timer, let generation):
+          guard state.generations[timer] == generation else { continue }
+          event = .fired(timer)
+        case .impossible(let error):
+          throw error
+        }
+        if case .consumerFinished(let grant, _) = event { state.consumers[grant] = nil }
+        var isFinished = false
+        for action in state.coordinator.handle(event) {
+          if case .finish = action { isFinished = true }
+          perform(action, state: &state, in: &group)
+        }
+        if isFinished { break }
+      }
+      group.cancelAll()
+    }
+  }
+
+  /// Keeps the source's own work going.
+  private func runSource() async {
+    var attempt = 0
+    var random = environment.random
+    while !Task.isCancelled {
+      do {
+        return try await environment.source.run()
+      } catch is CancellationError {
+        return
+      } catch {
+        attempt += 1
+        environment.logger.warning("the stream's own work failed", metadata: ["error": "\(error)"])
+        try? await clock.sleep(for: Backoff().pause(afterAttempt: attempt, using: &random))
+      }
+    }
+  }
+
+  private func perform(
+    _ action: LeaseCoordinator.Action,
+    state: inout LoopState,
+    in group: inout ThrowingDiscardingTaskGroup<any Error>
+  ) {
+    switch action {
+    case .startConsumer(let lease, let grant):
+      let consumer = ShardConsumerRunner(lease: lease, grant: grant, environment: environment)
+      state.consumers[grant] = consumer
+      group.addTask { self.post(.consumerFinished(grant, await consumer.run())) }
+    case .requestHandOff(let grant): state.consumers[grant]?.requestHandOff()
+    case .withdrawHandOff(let grant): state.consumers[grant]?.withdrawHandOff()
+    case .loseConsumer(let grant): state.consumers[grant]?.leaseWasLost()
+    case .trust(let end): environment.trust.extend(to: end)
+    case .startTimer(let timer, let duration):
+      let generation = (state.generations[timer] ?? 0) + 1
+      state.generations[timer] = generation
+      group.addTask {
+        guard (try? await self.clock.sleep(for: duration)) != nil else { return }
+        self.inbox.yield(.fired(timer, generation: generation))
+      }
+    case .declaredDead(let incarnation): events.workerDeclaredDead(incarnation)
+    case .planApplied(let assignments, let dead): events.planApplied(assignments, dead: dead)
+    case .heartbeat(let incarnation, let workerState):
+      let beat = Heartbeat(
+        incarnation: incarnation,
+        scope: scope,
+        state: workerState,
+        measurements: measurements(&state)
+      )
+      group.addTask { await self.heartbeat(beat) }
+    case .finish: break
+    default:
+      group.addTask { await self.call(action) }
+    }
+  }
+
+  /// Loads are told once in a planning interval, so that renewing costs what there are workers, not shards.
+  private func measurements(_ state: inout LoopState) -> [String: Heartbeat.Measurement] {
+    let now = clock.now
+    guard state.lastMeasured.duration(to: now) >= configuration.planning.interval else { return [:] }
+    state.lastMeasured = now
+    return Dictionary(
+      state.consumers.compactMap { grant, consumer in
+        consumer.meter.take(now: now).map { (grant.shardID, $0) }
+      },
+      uniquingKeysWith: { first, _ in first }
+    )
+  }
+
+  // MARK: Calls to the store
+
+  private func call(_ action: LeaseCoordinator.Action) async {
+    switch action {
+    case .register: await register()
+    case .look(let incarnation):
+      await answer(.lookFailed) { .looked(try await self.store.look(as: incarnation, in: self.scope)) }
+    case .plan(let incarnation): await plan(as: incarnation)
+    case .refresh(let incarnation):
+      await answer(.refreshFailed) {
+        .refreshed(try await self.store.leases(ownedBy: incarnation, in: self.scope))
+      }
+    case .syncShards:
+      await answer(.syncFailed) {
+        try await self.syncShards()
+        return .synced
+      }
+    case .release(let grant): _ = try? await store.transfer(grant)
+    case .deregister(let incarnation): await deregister(incarnation)
+    default: break
+    }
+  }
+
+  private func answer(
+    _ failure: LeaseCoordinator.Event,
+    _ body: () async throws -> LeaseCoordinator.Event
+  ) async {
+    do {
+      post(try await body())
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.debug("a call to the lease store failed", metadata: ["error": "\(error)"])
+      }
+      post(failure)
+    }
+  }
+
+  private func register() async {
+    let sentAt = clock.now
+    do {
+      let incarnation = try await store.register(registration)
+      events.workerRegistered(incarnation)
+      post(.registered(incarnation, sentAt: sentAt))
+      for await _ in store.hints(for: incarnation, in: scope) { post(.hint) }
+    } catch let error as TidemarkError where !error.isRetryable {
+      inbox.yield(.impossible(error))
+    } catch {
+      if !(error is CancellationError) { events.heartbeatFailed(error) }
+      post(.registrationFailed)
+    }
+  }
+
+  private func heartbeat(_ beat: Heartbeat) async {
+    let sentAt = clock.now
+    do {
+      post(.heartbeatAnswered(try await store.heartbeat(beat), sentAt: sentAt))
+    } catch {
+      if !(error is CancellationError) { events.heartbeatFailed(error) }
+      post(.heartbeatFailed)
+    }
+  }
+
+  private func plan(as incarnation: WorkerIncarnation) async {
+    let planner = AssignmentPlanner(tolerance: configuration.planning.tolerance)
+    await answer(.planFailed) {
+      .planned(
+        try await self.store.plan(
+          as: incarnation,
+          in: self.scope,
+          handoffTimeout: self.configuration.handoff.timeout,
+          decide: { planner.plan($0) }
+        )
+      )
+    }
+  }
+
+  private func syncShards() async throws {
+    let shards = try await environment.source.shards()
+    let leases = try await store.leases(in: scope)
+    let missing = ShardSync.missingLeases(
+      shards: shards,
+      leased: Set(leases.map(\.shardID)),
+      position: configuration.reading.initialPosition
+    )
+    if !missing.isEmpty { _ = try await store.createLeases(missing, in: scope) }
+    let deletable = ShardSync.deletableLeases(leases: leases, listed: Set(shards.map(\.id)))
+    if !deletable.isEmpty { try await store.deleteEndedLeases(deletable, in: scope) }
+  }
+
+  /// A few tries; if the store is away, the end of the session or of the heartbeats says the same, only later.
+  private func deregister(_ incarnation: WorkerIncarnation) async {
+    for _ in 1...3 {
+      do {
+        try await store.deregister(incarnation, in: scope)
+        break
+      } catch {
+        environment.logger.warning("could not deregister", metadata: ["error": "\(error)"])
+        guard (try? await clock.sleep(for: .milliseconds(200))) != nil else { break }
+      }
+    }
+    post(.deregistered)
+  }
+}

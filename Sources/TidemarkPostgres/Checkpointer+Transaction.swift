@@ -1,0 +1,31 @@
+import PostgresClient
+import Tidemark
+
+extension Checkpointer {
+  /// Moves the checkpoint in the caller's own transaction, to the last record that the processor was given.
+  ///
+  /// The checkpoint commits with the caller's other writes or not at all, and is refused if the lease has
+  /// changed hands, which takes those writes back as well: the effects in this database happen exactly once.
+  /// The lease cannot change hands between this call and the end of the transaction.
+  ///
+  /// The transaction must be in the database that has the leases. Let its error, and this call's, end the
+  /// transaction and leave `process`.
+  ///
+  /// - Throws: ``TidemarkError/Code/leaseLost``, or PostgreSQL's own error.
+  public func checkpoint(in transaction: PostgresTransaction) async throws {
+    try await checkpoint(at: handedOut, in: transaction)
+  }
+
+  /// Moves the checkpoint to `record` in the caller's own transaction.
+  public func checkpoint(at record: Record, in transaction: PostgresTransaction) async throws {
+    try await checkpoint(at: record.checkpoint, in: transaction)
+  }
+
+  private func checkpoint(at checkpoint: Checkpoint, in transaction: PostgresTransaction) async throws {
+    try validate(checkpoint)
+    // It is not noted as committed: whether the transaction commits is not known here, and after a failure the
+    // worker asks the lease table how far the checkpoint got.
+    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint)
+    try await PostgresLeaseStore.checkpoint(write, in: transaction).orThrow(for: grant)
+  }
+}

@@ -1,0 +1,216 @@
+import PostgresClient
+import Tidemark
+
+/// A cursor in one shard of a PostgreSQL stream: the last sequence number that was returned.
+actor PostgresShardReader: ShardReader {
+  /// How long a read waits for a first record.
+  private static let patience = Duration.seconds(1)
+
+  private let stream: PostgresStream
+  private let identity: PostgresStream.Identity
+  private let shardID: String
+  private let shardOrdinal: Int32
+  let origin: Checkpoint
+  /// `nil` until the first record when reading began at the oldest one, which cannot be trimmed too early.
+  private var position: Int64?
+
+  private init(
+    _ stream: PostgresStream,
+    _ identity: PostgresStream.Identity,
+    _ shardID: String,
+    _ shardOrdinal: Int32,
+    _ origin: Checkpoint,
+    _ position: Int64?
+  ) {
+    self.stream = stream
+    self.identity = identity
+    self.shardID = shardID
+    self.shardOrdinal = shardOrdinal
+    self.origin = origin
+    self.position = position
+  }
+
+  static func open(
+    _ shardID: String,
+    after checkpoint: Checkpoint,
+    of identity: PostgresStream.Identity,
+    in stream: PostgresStream
+  ) async throws -> PostgresShardReader {
+    let shard = try await ShardBounds.of(shardID, in: identity, on: stream.pool)
+    let position: Int64?
+    switch checkpoint {
+    case .trimHorizon:
+      position = nil
+    case .latest:
+      position = shard.endingSequence ?? shard.streamHead
+    case .shardEnd:
+      guard let ending = shard.endingSequence else {
+        throw TidemarkError(
+          .checkpointOutOfRange,
+          "The shard \(shardID) is open: it has no end to start behind."
+        )
+      }
+      position = ending
+    case .atTimestamp(let time):
+      position = try await positionAt(time, in: shard.ordinal, of: identity, on: stream.pool)
+    case .record(let number, _):
+      guard let number = number.uint64Value.flatMap({ Int64(exactly: $0) }) else {
+        throw TidemarkError(
+          .checkpointOutOfRange,
+          "The sequence number \(number) is not one of the stream \(identity.fullName)."
+        )
+      }
+      if number < shard.trimmedThrough {
+        throw trimmed(shardID, after: number, through: shard.trimmedThrough)
+      }
+      position = number
+    }
+    let origin =
+      checkpoint == .latest ? position.map { .record(SequenceNumber(UInt64($0))) } ?? .latest : checkpoint
+    return PostgresShardReader(stream, identity, shardID, shard.ordinal, origin, position)
+  }
+
+  private static func positionAt(
+    _ time: Timestamp,
+    in shard: Int32,
+    of identity: PostgresStream.Identity,
+    on pool: PostgresPool
+  ) async throws -> Int64 {
+    try await mappingStreamErrors {
+      let rows = try await pool.query(
+        """
+        SELECT tidemark.position_at(\(identity.id), \(shard),
+          timestamptz 'epoch' + \(time.microsecondsSinceEpoch) * interval '1 microsecond')
+        """
+      )
+      return try rows[0].decode(Int64.self)
+    }
+  }
+
+  func nextPage(maximumRecords: Int) async throws -> ShardPage {
+    let deadline = stream.clock.now.advanced(by: Self.patience)
+    var delay = DoublingDelay(from: .milliseconds(1), to: stream.pollInterval)
+    while true {
+      let mark = stream.heads.mark(of: shardOrdinal)
+      let page = try await read(maximumRecords: max(1, maximumRecords))
+      if !page.records.isEmpty || page.end != nil { return page }
+      if stream.clock.now >= deadline { return page }
+      try await waitForNews(since: mark, until: deadline, &delay)
+    }
+  }
+
+  /// The end of the wait says nothing: only what is read then counts.
+  private func waitForNews(
+    since mark: StreamHeads.Mark,
+    until deadline: ContinuousClock.Instant,
+    _ delay: inout DoublingDelay
+  ) async throws {
+    let (heads, shard) = (stream.heads, shardOrdinal)
+    while stream.clock.now < deadline, heads.mark(of: shard) == mark {
+      try Task.checkCancellation()
+      if heads.isPumped {
+        await waiting(atMost: stream.clock.now.duration(to: deadline), on: stream.clock) {
+          await heads.news(of: shard, since: mark)
+        }
+      } else {
+        let answer = try await StreamAdvance.advance(identity.id, from: heads.streamHead, on: stream.pool)
+        heads.apply(answer)
+        if answer.moved > 0 || answer.isBusy { delay.reset() }
+        if answer.moved == 0 { try await stream.clock.sleep(for: delay.next()) }
+      }
+    }
+  }
+
+  private func read(maximumRecords: Int) async throws -> ShardPage {
+    // In this order, each with a snapshot of its own: a shard that was closed before the records were read has
+    // no more of them, and what was dropped before they were read is known to be when asked after.
+    let results = try await mappingStreamErrors {
+      try await stream.pool.pipeline([
+        """
+        SELECT s.ending_sequence,
+          set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
+        """,
+        RecordPage.statement(
+          stream: identity.id,
+          shard: shardOrdinal,
+          after: position ?? 0,
+          maximumRecords: maximumRecords
+        ),
+        """
+        SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
+        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
+        """,
+      ])
+    }
+    guard let before = results[0].first, let after = results[2].first else {
+      throw TidemarkError.noShard(shardID, in: identity)
+    }
+    let (endingSequence, _, _) = try before.decode((Int64?, String, String).self)
+    let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
+    if let position, position < trimmedThrough {
+      throw Self.trimmed(shardID, after: position, through: trimmedThrough)
+    }
+    let content = try RecordPage(results[1])
+    var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
+    if content.isCutShort, let last = content.records.last {
+      page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
+    } else if endingSequence != nil {
+      page.end = ShardPage.End(children: try await children())
+    }
+    if let last = content.lastPosition { position = last }
+    return page
+  }
+
+  private func children() async throws -> [Shard] {
+    try await mappingStreamErrors { try await Shard.children(of: shardID, in: identity.id, on: stream.pool) }
+  }
+
+  private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64)
+    -> TidemarkError
+  {
+    TidemarkError(
+      .recordsTrimmed,
+      "Records of the shard \(shardID) after \(position) and up to \(trimmed) are older than the stream's "
+        + "retention and gone.",
+      advice: "Go on from TRIM_HORIZON, and give the stream a longer retention or the consumer more time."
+    )
+  }
+}
+
+/// Where a shard begins and ends, read when a reader is opened.
+private struct ShardBounds {
+  var ordinal: Int32
+  var endingSequence: Int64?
+  var trimmedThrough: Int64
+  var streamHead: Int64
+
+  static func of(
+    _ shardID: String,
+    in identity: PostgresStream.Identity,
+    on pool: PostgresPool
+  ) async throws -> ShardBounds {
+    let rows = try await mappingStreamErrors {
+      try await pool.query(
+        """
+        SELECT s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+          (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
+        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_id = \(shardID)
+        """
+      )
+    }
+    guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: identity) }
+    let (ordinal, ending, trimmed, head) = try row.decode((Int32, Int64?, Int64, Int64).self)
+    return ShardBounds(ordinal: ordinal, endingSequence: ending, trimmedThrough: trimmed, streamHead: head)
+  }
+}
+
+extension TidemarkError {
+  fileprivate static func noShard(_ shardID: String, in identity: PostgresStream.Identity) -> TidemarkError {
+    TidemarkError(
+      .shardNotFound,
+      "The stream \(identity.fullName) has no shard \(shardID), or has it no more.",
+      advice: "A closed shard goes when all its records are older than the retention."
+    )
+  }
+}

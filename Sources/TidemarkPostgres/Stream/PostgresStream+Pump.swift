@@ -1,0 +1,106 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+extension PostgresStream {
+  /// Keeps the stream moving for all readers of this process, and sees to retention, until the task is cancelled.
+  ///
+  /// Waits for the writers' wake-ups and polls beneath them. Trouble with the database is logged and ridden out.
+  ///
+  /// - Throws: ``TidemarkError/Code/streamNotFound`` when there is no such stream (any more).
+  public func run() async throws {
+    let stream = try await identified()
+    heads.pumpStarted()
+    defer { heads.pumpEnded() }
+    let alarm = Alarm()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.listenForever(stream, alarm: alarm) }
+      group.addTask { try await self.advanceForever(stream, alarm: alarm) }
+      group.addTask { try await self.maintainForever() }
+      // None of them returns: the first to end has failed or was cancelled.
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
+  private func advanceForever(_ stream: Identity, alarm: Alarm) async throws {
+    var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(2))
+    var idle = DoublingDelay(from: .milliseconds(1), to: pollInterval)
+    while true {
+      try Task.checkCancellation()
+      do {
+        let answer = try await StreamAdvance.advance(stream.id, from: heads.streamHead, on: pool)
+        heads.apply(answer)
+        backoff.reset()
+        if answer.moved > 0 || answer.isBusy { idle.reset() }
+        // After a step that moved something more is likely to have come already.
+        if answer.moved > 0 { continue }
+        await waiting(atMost: idle.next(), on: clock) { await alarm.wait() }
+      } catch let error as TidemarkError where error.isRetryable {
+        let delay = backoff.next()
+        logger.warning("The stream cannot be advanced", metadata: ["error": "\(error)", "retry": "\(delay)"])
+        try await clock.sleep(for: delay)
+      }
+    }
+  }
+
+  private func listenForever(_ stream: Identity, alarm: Alarm) async throws {
+    var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(5))
+    while true {
+      try Task.checkCancellation()
+      do {
+        try await pool.withConnection { connection in
+          do {
+            try await self.listen(stream, on: connection, alarm: alarm) { backoff.reset() }
+          } catch {
+            await connection.close()
+            throw error
+          }
+          // It listens to its end, so it must not go back to the pool.
+          await connection.close()
+        }
+      } catch let error as PostgresError where error.code != .cancelled {
+        logger.debug("Wake-ups are off", metadata: ["error": "\(error)"])
+      }
+      try await clock.sleep(for: backoff.next())
+    }
+  }
+
+  private func listen(
+    _ stream: Identity,
+    on connection: PostgresConnection,
+    alarm: Alarm,
+    onStart: () -> Void
+  ) async throws {
+    let inbox = try await connection.listen(to: "tidemark_inbox_\(stream.id)")
+    let log = try await connection.listen(to: "tidemark_log_\(stream.id)")
+    onStart()
+    // Something may have come before this listened.
+    alarm.ring()
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { for await _ in inbox { alarm.ring() } }
+      group.addTask {
+        for await notification in log where self.isNews(notification.payload) { alarm.ring() }
+      }
+    }
+  }
+
+  /// Whether a step's notification, which carries the stream's head, says something that is not known here.
+  private func isNews(_ payload: String) -> Bool {
+    guard let head = Int64(payload), let known = heads.streamHead else { return true }
+    return head > known
+  }
+
+  private func maintainForever() async throws {
+    let admin = PostgresStreamAdmin(pool)
+    while true {
+      // At random phases, so that the workers of a fleet do not all come at once.
+      try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))
+      do {
+        try await admin.maintain()
+      } catch let error as TidemarkError {
+        logger.warning("Retention could not be kept", metadata: ["error": "\(error)"])
+      }
+    }
+  }
+}

@@ -1,0 +1,44 @@
+import PostgresClient
+
+/// What `tidemark.advance` answers.
+struct StreamAdvance: Sendable {
+  /// Somebody else was moving rows; what came after they had looked is still in the inbox.
+  var isBusy: Bool
+  var moved: Int
+  /// The last sequence number of the stream.
+  var head: Int64
+  var topologyVersion: Int64
+  var isEnabled: Bool
+  /// The shards with news and their last sequence numbers; `nil` when any shard may have some.
+  var shardHeads: [Int32: Int64]?
+
+  /// Moves what is in the inbox to the log, unless somebody else does just now, and asks what is new.
+  ///
+  /// - Parameter seenHead: the last sequence number of the stream that the caller knows about.
+  static func advance(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable) async throws
+    -> Self
+  {
+    try await mappingStreamErrors {
+      let rows = try await pool.query(
+        PostgresStatement(
+          """
+          SELECT busy, moved, head, version, enabled, changed_shards, changed_heads FROM tidemark.advance($1, $2)
+          """,
+          stream,
+          seenHead
+        )
+      )
+      let (busy, moved, head, version, enabled, shards, heads) = try rows[0].decode(
+        (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
+      )
+      return StreamAdvance(
+        isBusy: busy,
+        moved: moved,
+        head: head,
+        topologyVersion: version,
+        isEnabled: enabled,
+        shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
+      )
+    }
+  }
+}

@@ -1,0 +1,61 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+extension Worker {
+  /// A worker that reads a change stream of a PostgreSQL database and keeps its leases in the same database.
+  ///
+  /// ```swift
+  /// let worker = try Worker(
+  ///   application: "order-projector", stream: "orders", database: "postgresql://localhost/shop"
+  /// ) { _ in OrderProjector() }
+  /// try await worker.run()
+  /// ```
+  ///
+  /// - Parameters:
+  ///   - application: the name under which leases and checkpoints are kept.
+  ///   - stream: the stream's name; see ``PostgresStream``.
+  ///   - database: libpq's connection URL or keywords. Give a direct connection, not a transaction pooler's:
+  ///     through that a killed worker is noticed only by its heartbeats.
+  ///   - maximumConnections: for reading, planning and checkpoints together; the worker's session and the
+  ///     stream's wake-ups have one more each.
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong, or `PostgresError`
+  ///   for a URL that libpq cannot read.
+  public convenience init(
+    application: String,
+    stream: String,
+    database: String,
+    maximumConnections: Int = 8,
+    configuration: WorkerConfiguration = WorkerConfiguration(),
+    identity: WorkerIdentity = .current(),
+    events: (any WorkerEvents)? = nil,
+    logger: Logger = Logger(label: "tidemark"),
+    processor: @escaping ProcessorFactory
+  ) throws {
+    var connection = try PostgresConfiguration(url: database)
+    connection.applicationName = "tidemark \(application)"
+    try self.init(
+      application: application, stream: stream, database: connection,
+      pool: PostgresPool(connection, maximumConnections: maximumConnections, logger: logger),
+      configuration: configuration, identity: identity, events: events, logger: logger, processor: processor)
+  }
+
+  /// A worker that shares a pool with the rest of the program.
+  public convenience init(
+    application: String,
+    stream: String,
+    database: PostgresConfiguration,
+    pool: PostgresPool,
+    configuration: WorkerConfiguration = WorkerConfiguration(),
+    identity: WorkerIdentity = .current(),
+    events: (any WorkerEvents)? = nil,
+    logger: Logger = Logger(label: "tidemark"),
+    processor: @escaping ProcessorFactory
+  ) throws {
+    try self.init(
+      application: application,
+      stream: PostgresStream(stream, pool: pool, logger: logger),
+      leases: PostgresLeaseStore(database, pool: pool, logger: logger),
+      configuration: configuration, identity: identity, events: events, logger: logger, processor: processor)
+  }
+}

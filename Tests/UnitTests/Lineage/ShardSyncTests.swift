@@ -1,0 +1,69 @@
+import Testing
+import Tidemark
+
+@Suite("Shard sync")
+struct ShardSyncTests {
+  private func lease(
+    _ id: String, parents: [String] = [], children: [String] = [], _ checkpoint: Checkpoint
+  ) -> Lease {
+    Lease(shardID: id, parentShardIDs: parents, childShardIDs: children, checkpoint: checkpoint)
+  }
+
+  @Test("leases are added oldest first")
+  func oldestFirst() {
+    let shards = [
+      Shard(id: "c", parentIDs: ["a"], startingSequenceNumber: 200),
+      Shard(id: "b", startingSequenceNumber: 9), Shard(id: "a", startingSequenceNumber: 10),
+    ]
+    let missing = ShardSync.missingLeases(shards: shards, leased: [], position: .trimHorizon)
+    #expect(missing.map(\.shardID) == ["b", "a", "c"])
+  }
+
+  @Test("a parent that was trimmed still makes its child a descendant")
+  func trimmedParent() {
+    let shards = [Shard(id: "child", parentIDs: ["gone"])]
+    let missing = ShardSync.missingLeases(shards: shards, leased: ["gone"], position: .latest)
+    #expect(missing.map(\.checkpoint) == [.trimHorizon])
+  }
+
+  @Test("an ended lease is deleted once its children have progress and the source lists it no more")
+  func deletable() {
+    let parent = lease("p", children: ["c"], .shardEnd)
+    let moved = lease("c", parents: ["p"], .record(5))
+    let fresh = lease("c", parents: ["p"], .trimHorizon)
+    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["c"]) == ["p"])
+    #expect(ShardSync.deletableLeases(leases: [parent, fresh], listed: ["c"]).isEmpty)
+    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["p", "c"]).isEmpty)
+    #expect(ShardSync.deletableLeases(leases: [parent], listed: ["c"]).isEmpty)
+  }
+
+  @Test("ended leases go oldest first, one generation at a time")
+  func generations() {
+    let leases = [
+      lease("a", children: ["b"], .shardEnd), lease("b", parents: ["a"], children: ["c"], .shardEnd),
+      lease("c", parents: ["b"], .record(1)),
+    ]
+    #expect(ShardSync.deletableLeases(leases: leases, listed: ["c"]) == ["a"])
+    #expect(ShardSync.deletableLeases(leases: Array(leases.dropFirst()), listed: ["c"]) == ["b"])
+  }
+
+  @Test("the end of a disabled stream has no children and goes when it is listed no more")
+  func childless() {
+    let last = lease("z", .shardEnd)
+    #expect(ShardSync.deletableLeases(leases: [last], listed: []) == ["z"])
+    #expect(ShardSync.deletableLeases(leases: [last], listed: ["z"]).isEmpty)
+  }
+
+  @Test("a child may start when both parents have ended or are gone")
+  func gate() {
+    let child = lease("c", parents: ["a", "b"], .trimHorizon)
+    let ended = lease("a", .shardEnd)
+    let reading = lease("b", .record(7))
+    #expect(!child.mayStart(given: ["a": ended, "b": reading]))
+    #expect(child.mayStart(given: ["a": ended]))
+    #expect(child.mayStart(given: ["a": ended, "b": lease("b", .shardEnd)]))
+    var stopped = child
+    stopped.stoppedReason = "poison"
+    #expect(!stopped.mayStart(given: [:]))
+  }
+}
