@@ -5,6 +5,6 @@ struct TidemarkCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "tidemark",
     abstract: "Consume change streams with a fleet of workers, on PostgreSQL.",
-    subcommands: []
+    subcommands: [Demo.self, DrillWorkerCommand.self]
   )
 }

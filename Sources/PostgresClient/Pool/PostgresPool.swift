@@ -42,7 +42,9 @@ public final class PostgresPool: PostgresQueryable, Sendable {
     permits = FairQueue(permits: max(1, maximumConnections))
   }
 
-  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws
+    -> [PostgresRows]
+  {
     try await withConnection { try await $0.pipeline(statements) }
   }
 
@@ -50,6 +52,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   ///
   /// - Throws: What `body` threw; ``PostgresError/Code/timeout`` when none became free in time; or why none
   ///   could be made.
+  @discardableResult
   public nonisolated(nonsending) func withConnection<R>(
     _ body: (PostgresConnection) async throws -> R
   ) async throws -> R {
@@ -68,6 +71,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   }
 
   /// See ``PostgresConnection/transaction(isolation:readOnly:_:)``.
+  @discardableResult
   public nonisolated(nonsending) func transaction<R>(
     isolation: PostgresIsolation = .readCommitted,
     readOnly: Bool = false,
