@@ -13,7 +13,7 @@ struct StreamSequencingTests {
     return database
   }
 
-  @Test("A long-open writing transaction delays nobody, and its own change comes when it commits")
+  @Test("A long-open writing transaction holds back nobody else's changes, and its own change comes when it commits")
   func longOpenTransaction() async throws {
     let database = try await makeItems()
     let stream = try database.stream("item")
@@ -24,15 +24,12 @@ struct StreamSequencingTests {
         // It holds the wake-up key, too.
         try await transaction.execute("INSERT INTO item VALUES (0)")
         for id in 1...20 {
-          let written = ContinuousClock.now
           try await other.execute("INSERT INTO item VALUES (\(id))")
           var keys: [String] = []
           while keys.isEmpty {
             keys = try await reader.nextPage(maximumRecords: 10).records.map(\.partitionKey)
           }
           #expect(keys == [#"{"id":\#(id)}"#])
-          // Far below the transaction's length, with room for a busy machine.
-          #expect(written.duration(to: .now) < .seconds(2))
         }
       }
       var keys: [String] = []
