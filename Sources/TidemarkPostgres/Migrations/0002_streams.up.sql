@@ -135,7 +135,8 @@ BEGIN
     FROM generate_series(0, shard_count - 1) AS i;
 
   -- The number must not be cached: two changes of one item are in order only because the second takes its
-  -- number after the first, and the inbox's floor counts on it, too. Vacuum must not truncate: it would take a lock that stops all writers.
+  -- number after the first, and the inbox's floor counts on it, too. Vacuum must not truncate: it would take a
+  -- lock that stops all writers.
   EXECUTE format($sql$
     CREATE TABLE tidemark.%I (
       id bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,

@@ -13,7 +13,7 @@ struct StreamSequencingTests {
     return database
   }
 
-  @Test("A long-open writing transaction holds back nobody else's changes, and its own change comes when it commits")
+  @Test("A long-open writing transaction holds back nobody else's changes; its own come when it commits")
   func longOpenTransaction() async throws {
     let database = try await makeItems()
     let stream = try database.stream("item")
