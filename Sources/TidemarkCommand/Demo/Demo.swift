@@ -48,8 +48,7 @@ struct Demo: AsyncParsableCommand {
       let play = DemoPlay(
         fleet: fleet,
         view: FleetView(),
-        rate: rate,
-        failoverInterval: .seconds(failoverInterval)
+        rate: rate
       )
       defer { play.killAll() }
       let isGood = try await play.run()

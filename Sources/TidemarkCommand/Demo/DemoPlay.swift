@@ -9,14 +9,12 @@ final class DemoPlay: Sendable {
   private let fleet: DrillFleet
   private let view: FleetView
   private let load: OrdersLoad
-  private let failoverInterval: Duration
   private let processes = Mutex<[WorkerProcess]>([])
   private let isOver = Mutex(false)
 
-  init(fleet: DrillFleet, view: FleetView, rate: Int, failoverInterval: Duration) {
+  init(fleet: DrillFleet, view: FleetView, rate: Int) {
     self.fleet = fleet
     self.view = view
-    self.failoverInterval = failoverInterval
     load = OrdersLoad(fleet.table, transactionsPerSecond: rate)
   }
 
@@ -141,7 +139,7 @@ final class DemoPlay: Sendable {
     )
     try await takeover(of: shards, from: victim, since: moment)
     victim.resume()
-    await view.happened("SIGCONT: \(victim.name) wakes up, \(seconds(failoverInterval)) are over")
+    await view.happened("SIGCONT: \(victim.name) wakes up and does not know that its shards are read by others")
     try await fleet.wait("the paused worker learns that it lost its shards") {
       try fleet.history().contains { $0.worker == victim.name && $0.kind == .leaseLost && $0.at > moment }
     }
