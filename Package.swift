@@ -116,6 +116,7 @@ let package = Package(
       name: "UnitTests",
       dependencies: [
         "Tidemark", "TidemarkTestKit",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Fixtures")],
