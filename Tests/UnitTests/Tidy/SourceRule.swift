@@ -19,7 +19,7 @@ struct SourceRule: Sendable, CustomTestStringConvertible {
   func check(_ file: SourceFile) throws -> (violations: [String], met: Set<Exception>) {
     var violations: [String] = []
     var met: Set<Exception> = []
-    for match in file.code.matches(of: try Regex(pattern)) {
+    for match in file.code.matches(of: try Regex(pattern).matchingSemantics(.unicodeScalar)) {
       // A pattern may begin with the end of the line before.
       let start = file.code[match.range].firstIndex { !$0.isWhitespace } ?? match.range.lowerBound
       let (number, line) = file.line(at: start)
