@@ -47,7 +47,7 @@ struct PostgresLeaseStoreTests {
       try await database.pool.transaction { transaction in
         try await transaction.execute("INSERT INTO effect VALUES (1)")
         let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
-        #expect(try await store.checkpoint(write, in: transaction) == .accepted)
+        #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
         throw Undo()
       }
     }
@@ -55,7 +55,7 @@ struct PostgresLeaseStoreTests {
     try await database.pool.transaction { transaction in
       try await transaction.execute("INSERT INTO effect VALUES (2)")
       let write = CheckpointWrite(grant: grant, checkpoint: .record(2))
-      #expect(try await store.checkpoint(write, in: transaction) == .accepted)
+      #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
     }
     #expect(try await store.lease("a", in: scope)?.checkpoint == .record(2))
     let effects = try await database.pool.query("SELECT number FROM effect")
@@ -67,7 +67,8 @@ struct PostgresLeaseStoreTests {
     let grant = try await grant(["a"], to: register())[0]
     _ = try await store.transfer(grant)
     let outcome = try await database.pool.transaction { transaction in
-      try await store.checkpoint(CheckpointWrite(grant: grant, checkpoint: .record(1)), in: transaction)
+      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
+      return try await PostgresLeaseStore.checkpoint(write, in: transaction)
     }
     #expect(outcome == .leaseLost)
   }
@@ -79,7 +80,7 @@ struct PostgresLeaseStoreTests {
     let steps = ["a", "b"].map { Assignment.handOff(shardID: $0, to: other) }
     try await database.pool.transaction { transaction in
       let write = CheckpointWrite(grant: grants[0], checkpoint: .record(1))
-      _ = try await store.checkpoint(write, in: transaction)
+      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
       let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
       #expect(outcome == .applied([steps[1]], dead: []))
       #expect(try await store.look(as: other, in: scope).needsPlan)
@@ -95,7 +96,8 @@ struct PostgresLeaseStoreTests {
     let grant = try await grant(["a"], to: owner)[0]
     let step = Assignment.assign(shardID: "a", to: other)
     try await database.pool.transaction { transaction in
-      _ = try await store.checkpoint(CheckpointWrite(grant: grant, checkpoint: .record(1)), in: transaction)
+      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
+      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
       try await database.killSession(of: owner)
       let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in [step] }
       #expect(outcome == .applied([], dead: [owner]))
@@ -116,7 +118,7 @@ struct PostgresLeaseStoreTests {
     for number in 1...5 { _ = try await store.checkpoint(writes(UInt64(number))) }
     try await database.pool.transaction { transaction in
       let before = try await updates(in: transaction)
-      for write in writes(6) { _ = try await store.checkpoint(write, in: transaction) }
+      for write in writes(6) { _ = try await PostgresLeaseStore.checkpoint(write, in: transaction) }
       let after = try await updates(in: transaction)
       #expect(after.all - before.all == 200)
       #expect(after.inPlace - before.inPlace >= 180)
