@@ -79,6 +79,7 @@ let package = Package(
         "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: swiftSettings
     ),
