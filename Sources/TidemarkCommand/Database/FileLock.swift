@@ -1,13 +1,17 @@
 import Foundation
 
-/// An exclusive lock on a file, which ends with this value, or with the process.
+/// A lock on a file, which ends with this value, or with the process.
 final class FileLock: Sendable {
+  enum Mode {
+    case shared, exclusive
+  }
+
+  private let path: String
   private let descriptor: Int32
 
-  /// Waits until nobody else has the lock.
-  ///
-  /// - Throws: ``CommandFailure`` if the file cannot be made or the lock is not free in time.
-  init(path: String, within limit: Duration) async throws {
+  /// Makes the file if it is missing; does not lock it yet.
+  init(path: String) throws {
+    self.path = path
     descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else {
       throw CommandFailure(
@@ -16,11 +20,17 @@ final class FileLock: Sendable {
         exitCode: .databaseUnavailable
       )
     }
+  }
+
+  /// Waits until nobody else has a lock that is in the way of this one.
+  ///
+  /// - Throws: ``CommandFailure`` if that takes longer than `limit`; `CancellationError`.
+  func lock(_ mode: Mode, within limit: Duration) async throws {
     let deadline = ContinuousClock.now + limit
-    while flock(descriptor, LOCK_EX | LOCK_NB) != 0 {
+    while flock(descriptor, (mode == .shared ? LOCK_SH : LOCK_EX) | LOCK_NB) != 0 {
       guard ContinuousClock.now < deadline else {
         throw CommandFailure(
-          "Another tidemark command has been starting the private PostgreSQL for \(limit.inSeconds) seconds.",
+          "Another tidemark command has held \(path) for \(DurationArgument(limit)).",
           advice: "Wait for it or end it, and try again.",
           exitCode: .databaseUnavailable
         )
@@ -29,7 +39,7 @@ final class FileLock: Sendable {
     }
   }
 
-  func release() {
+  func unlock() {
     flock(descriptor, LOCK_UN)
   }
 

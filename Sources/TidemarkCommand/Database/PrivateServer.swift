@@ -10,6 +10,8 @@ import PostgresClient
 struct PrivateServer: Sendable {
   /// How long another command may take to start the server: that includes initdb.
   private static let startLimit = Duration.seconds(90)
+  /// How long the command that runs the server waits for others at its end. It ends those that take longer.
+  private static let endLimit = Duration.seconds(5)
 
   private let home: String
 
@@ -34,10 +36,13 @@ struct PrivateServer: Sendable {
     _ body: @Sendable (String) async throws -> Success
   ) async throws -> Success {
     try prepareHome()
-    // Who starts the server is decided by one command at a time.
-    let lock = try await FileLock(path: "\(home)/lock", within: Self.startLimit)
+    // One command at a time starts, joins or stops the server.
+    let change = try FileLock(path: "\(home)/change.lock")
+    let sharing = try FileLock(path: "\(home)/sharing.lock")
+    try await change.lock(.exclusive, within: Self.startLimit)
     if let url = await runningServer(logger: logger) {
-      lock.release()
+      try await sharing.lock(.shared, within: Self.startLimit)
+      change.unlock()
       Terminal.note("using the private PostgreSQL in \(directory), which another tidemark command runs")
       return try await explainingItsEnd { try await body(url) }
     }
@@ -45,9 +50,17 @@ struct PrivateServer: Sendable {
     var configuration = LocalPostgresConfiguration()
     configuration.directory = directory
     return try await withLocalPostgres(configuration) { server in
-      lock.release()
-      return try await body(server.url())
+      change.unlock()
+      let result = await Self.result(of: { try await body(server.url()) })
+      // Both stay locked until the server is gone. A command that was interrupted does not wait.
+      try? await change.lock(.exclusive, within: Self.startLimit)
+      try? await sharing.lock(.exclusive, within: Self.endLimit)
+      return try result.get()
     }
+  }
+
+  private static func result<Success>(of body: () async throws -> Success) async -> Result<Success, any Error> {
+    do { return .success(try await body()) } catch { return .failure(error) }
   }
 
   /// The address in the server's own lock file, if it answers there. After a crash the file may lie.

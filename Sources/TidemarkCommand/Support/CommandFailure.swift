@@ -41,8 +41,9 @@ struct CommandFailure: Error {
   }
 
   private init(_ error: PostgresError) {
-    // libpq's messages have lines of their own.
-    message = error.message.split(whereSeparator: \.isWhitespace).joined(separator: " ").asSentence
+    // libpq writes a line for each host, and beneath it, indented, a question that is advice.
+    let lines = error.message.split(separator: "\n").filter { !$0.hasPrefix("\t") }
+    message = lines.joined(separator: "; ").asSentence
     advice = error.hint
     switch error.code {
     case .invalidConfiguration:
