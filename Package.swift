@@ -70,6 +70,7 @@ let package = Package(
         "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: swiftSettings
     ),
@@ -99,7 +100,7 @@ let package = Package(
     ),
     .testTarget(
       name: "FleetTests",
-      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "TidemarkPostgres", "TidemarkCommand"],
+      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
       swiftSettings: swiftSettings
     ),
   ],

@@ -79,11 +79,14 @@ public actor LocalPostgres {
     settings["port"] = "\(port)"
     settings["listen_addresses"] = configuration.listensOnTCP ? "127.0.0.1" : ""
     settings["unix_socket_directories"] = directory.sockets
-    let script = String(decoding: PackageResources.supervise_sh, as: UTF8.self)
+    // A file, not `sh -c`, which would fill the list of processes with the text.
+    let script = "\(directory.base)/supervise.sh"
+    try Data(PackageResources.supervise_sh).write(to: URL(filePath: script), options: .atomic)
+    try user.own(script)
     let pipe = Pipe()
     supervisor = try ChildProcess(
       user.command(
-        ["/bin/sh", "-c", script, "supervise.sh", installation.binaryDirectory]
+        ["/bin/sh", script, installation.binaryDirectory]
           + [directory.base, directory.sockets, directory.isTemporary ? "no" : "yes"]
           + settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
       ),

@@ -9,8 +9,8 @@ public struct LocalPostgresConfiguration: Sendable {
   /// How many clients may be connected at once. Default: 200.
   public var maxConnections = 200
 
-  /// Server settings by name, as in `postgresql.conf`. They win over everything but `maxConnections` and
-  /// what says where the server listens.
+  /// Server settings by name, as in `postgresql.conf`. They win over that file, `ALTER SYSTEM` and
+  /// `maxConnections`, but do not decide where the server listens.
   ///
   /// The default changes none, so commits are durable (`fsync` is on). Tests may turn it off.
   public var settings: [String: String] = [:]

@@ -15,7 +15,10 @@ struct TidemarkCommand: AsyncParsableCommand {
       Exit codes: 0 success; 1 the operation failed; 64 the command was not understood; 69 the database cannot be \
       reached; 128 + n ended by signal n.
       """,
-    subcommands: [Migrate.self, StreamCommands.self, LeasesCommands.self, WorkersCommands.self]
+    subcommands: [
+      Migrate.self, StreamCommands.self, LeasesCommands.self, WorkersCommands.self, Demo.self,
+      DrillWorkerCommand.self,
+    ]
   )
 
   static func main() async {

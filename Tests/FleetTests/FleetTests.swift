@@ -1,1 +1,170 @@
+import FleetDrill
+import LocalPostgres
 import Testing
+import Tidemark
+import TidemarkPostgres
+
+/// Real processes, a real PostgreSQL: four shards, three workers, steady writes. One test at a time, since each
+/// measures how fast things happen.
+@Suite("A fleet of processes", .serialized, .timeLimit(.minutes(3)))
+struct FleetTests {
+  private static let names = ["a", "b", "c"]
+
+  @Test("after SIGKILL a worker's shards are read elsewhere, at the median in under half a second")
+  func crash() async throws {
+    try await FleetUnderTest.run { test in
+      var members = try Self.names.map { try test.start($0) }
+      try await test.waitForBalance(of: Self.names)
+      var firsts: [Duration] = []
+      for round in 0..<20 {
+        let standing = try await test.fleet.standing()
+        let index = try #require(members.firstIndex { !standing.shards(of: $0.name).isEmpty })
+        let victim = members.remove(at: index)
+        let shards = standing.shards(of: victim.name)
+        let moment = HistoryEntry.now()
+        victim.crash()
+        firsts.append(
+          try #require(try await test.recoveries(of: shards, from: victim.name, since: moment).min()))
+        members.append(try test.start("next-\(round)"))
+        try await test.waitForBalance(of: members.map(\.name))
+      }
+      firsts.sort()
+      print("SIGKILL → first record: min \(firsts[0]), median \(firsts[10]), max \(firsts[19])")
+      #expect(firsts[10] < .milliseconds(500))
+      _ = try await test.finish()
+    }
+  }
+
+  @Test("after SIGTERM nothing is lost and nothing is repeated")
+  func drain() async throws {
+    try await FleetUnderTest.run { test in
+      var members = try Self.names.map { try test.start($0) }
+      try await test.waitForBalance(of: Self.names)
+      for round in 0..<4 {
+        let leaving = members.removeFirst()
+        leaving.terminate()
+        try await leaving.waitUntilExit()
+        #expect(leaving.exitStatus == 0)
+        members.append(try test.start("next-\(round)"))
+        try await test.waitForBalance(of: members.map(\.name))
+      }
+      let check = try await test.finish()
+      #expect(check.repeats == 0)
+    }
+  }
+
+  @Test("a worker that was stopped past the failover time and goes on cannot move a checkpoint")
+  func pause() async throws {
+    try await FleetUnderTest.run(failover: .seconds(1), recordPause: .milliseconds(1)) { test in
+      let members = try Self.names.map { try test.start($0) }
+      try await test.waitForBalance(of: Self.names)
+      for victim in members {
+        let shards = try await test.fleet.standing().shards(of: victim.name)
+        let balanced = HistoryEntry.now()
+        try await test.fleet.wait("\(victim.name) handles records of each of its shards") {
+          let handled = try test.fleet.history().filter {
+            $0.worker == victim.name && $0.kind == .handled && $0.at > balanced
+          }
+          return Set(handled.map(\.shard)).isSuperset(of: shards)
+        }
+        let moment = HistoryEntry.now()
+        victim.pause()
+        _ = try await test.recoveries(of: shards, from: victim.name, since: moment)
+        victim.resume()
+        try await test.fleet.wait("\(victim.name) tries stale checkpoints") {
+          let tried = try test.fleet.history().filter {
+            $0.worker == victim.name && $0.at > moment
+              && [.staleCheckpointRefused, .staleCheckpointAccepted].contains($0.kind)
+          }
+          return Set(tried.map(\.shard)).isSuperset(of: shards)
+        }
+        try await test.waitForBalance(of: Self.names)
+      }
+      let check = try await test.finish()
+      #expect(check.refusedCheckpoints >= 3)
+    }
+  }
+
+  @Test("children start only after their parent's end, and within 200 ms of it")
+  func split() async throws {
+    try await FleetUnderTest.run { test in
+      for name in Self.names { _ = try test.start(name) }
+      try await test.waitForBalance(of: Self.names)
+      var gaps: [Duration] = []
+      for _ in 0..<5 {
+        let lease = try #require(try await test.fleet.standing().leases.first { !$0.isEnded })
+        let children = try await test.fleet.admin.split(lease.shardID, of: "orders")
+        try await test.fleet.wait("the children are read") {
+          let started = try test.fleet.history().filter { $0.kind == .leaseStarted }.map(\.shard)
+          return Set(started).isSuperset(of: children)
+        }
+        let history = try test.fleet.history()
+        let end = try #require(history.last { $0.shard == lease.shardID && $0.kind == .shardEnded }).at
+        for child in children {
+          let start = try #require(history.first { $0.shard == child && $0.kind == .leaseStarted }).at
+          gaps.append(.microseconds(start - end))
+        }
+        try await test.waitForBalance(of: Self.names)
+      }
+      gaps.sort()
+      print("parent's end → child's start: min \(gaps[0]), median \(gaps[5]), max \(gaps[9])")
+      #expect(gaps[0] > .zero)
+      #expect(gaps[9] < .milliseconds(200))
+      _ = try await test.finish()
+    }
+  }
+
+  @Test("a merge under load waits for both parents")
+  func merge() async throws {
+    try await FleetUnderTest.run { test in
+      for name in Self.names { _ = try test.start(name) }
+      try await test.waitForBalance(of: Self.names)
+      let open = try await test.fleet.admin.describe("orders").shards.sorted {
+        ($0.hashRange?.start ?? 0) < ($1.hashRange?.start ?? 0)
+      }
+      let child = try await test.fleet.admin.merge(open[1].id, open[2].id, of: "orders")
+      try await test.fleet.wait("the child is read") {
+        try test.fleet.history().contains { $0.shard == child && $0.kind == .handled }
+      }
+      _ = try await test.finish()
+    }
+  }
+
+  @Test("a restart of the database loses nothing and takes no lease from anybody", arguments: [true, false])
+  func restart(immediately: Bool) async throws {
+    try await FleetUnderTest.run(failover: .seconds(4)) { test in
+      for name in Self.names { _ = try test.start(name) }
+      try await test.waitForBalance(of: Self.names)
+      try await test.fleet.wait("something is handled") { try !test.fleet.history().isEmpty }
+      let before = try await test.fleet.standing().leases.map(\.epoch)
+      try await test.server.restart(mode: immediately ? .immediate : .fast)
+      let moment = HistoryEntry.now()
+      try await test.fleet.wait("every shard is read again") {
+        let shards = try test.fleet.history().filter { $0.at > moment && $0.kind == .handled }.map(\.shard)
+        return Set(shards).count == 4
+      }
+      #expect(try await test.fleet.standing().leases.map(\.epoch) == before)
+      _ = try await test.finish()
+    }
+  }
+
+  @Test("a stream that is disabled under load is read to its end")
+  func disable() async throws {
+    try await FleetUnderTest.run { test in
+      for name in Self.names { _ = try test.start(name) }
+      try await test.waitForBalance(of: Self.names)
+      // What is written after the disabling is in the table but not in the stream, so the writes end first.
+      test.load.stop()
+      try await test.fleet.wait("the writers have stopped") {
+        let before = test.load.transactions
+        try await ContinuousClock().sleep(for: .milliseconds(100))
+        return test.load.transactions == before
+      }
+      _ = try await test.fleet.admin.disable("orders")
+      try await test.fleet.wait("every lease has ended") {
+        try await test.fleet.standing().leases.allSatisfy(\.isEnded)
+      }
+      _ = try await test.finish()
+    }
+  }
+}

@@ -7,6 +7,7 @@ extension PostgresConnection {
   ///
   /// - Throws: What `body` threw; or a ``PostgresError``. When the connection is lost during COMMIT its
   ///   ``PostgresError/isOutcomeUnknown`` is true; when lost before, nothing was written.
+  @discardableResult
   public nonisolated(nonsending) func transaction<Result>(
     isolation: PostgresIsolation = .readCommitted,
     readOnly: Bool = false,

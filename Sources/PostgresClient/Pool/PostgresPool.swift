@@ -50,6 +50,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   ///
   /// - Throws: What `body` threw; ``PostgresError/Code/timeout`` when none became free in time; or why none
   ///   could be made.
+  @discardableResult
   public nonisolated(nonsending) func withConnection<R>(
     _ body: (PostgresConnection) async throws -> R
   ) async throws -> R {
@@ -68,6 +69,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   }
 
   /// See ``PostgresConnection/transaction(isolation:readOnly:_:)``.
+  @discardableResult
   public nonisolated(nonsending) func transaction<R>(
     isolation: PostgresIsolation = .readCommitted,
     readOnly: Bool = false,

@@ -71,9 +71,10 @@ struct LeaseCoordinator {
     }
 
     /// Whether to make it again at once.
-    mutating func end() -> Bool {
+    mutating func end(isWantedStill: Bool) -> Bool {
       isUnderWay = false
-      return isWanted && want()
+      defer { isWanted = false }
+      return isWanted && isWantedStill && want()
     }
 
     /// Ends it, and forgets what was asked for meanwhile.
@@ -128,10 +129,10 @@ struct LeaseCoordinator {
     case .registrationFailed: return registrationFailed()
     case .heartbeatAnswered(let reply, let sentAt): return heartbeatAnswered(reply, sentAt: sentAt)
     case .heartbeatFailed:
-      if heartbeat.end() { return beat() }
-      return [.startTimer(.heartbeat, configuration.failover.heartbeatInterval / 4)]
+      let again = endHeartbeat()
+      return again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval / 4)] : again
     case .looked(let reply): return looked(reply)
-    case .lookFailed: return look.end() ? lookNow() : [lookLater()]
+    case .lookFailed: return endLook()
     case .hint: return wantLook()
     case .planned(let outcome): return planned(outcome)
     case .planFailed: return planAgainSoon()
@@ -139,7 +140,7 @@ struct LeaseCoordinator {
     case .refreshFailed:
       // The version is forgotten, so that the next heartbeat or look asks for it again.
       assignmentVersion = -1
-      return refresh.end() ? refreshNow() : []
+      return endRefresh()
     case .synced:
       isSyncing = false
       return wantPlan() + [
@@ -191,26 +192,32 @@ struct LeaseCoordinator {
     .trust(until: sentAt + configuration.failover.interval - configuration.failover.margin)
   }
 
-  private mutating func beat() -> [Action] {
-    guard let incarnation else { return [] }
-    return [.heartbeat(incarnation, isDraining ? .draining : .active)]
+  private mutating func wantHeartbeat() -> [Action] {
+    incarnation != nil && heartbeat.want() ? beat() : []
   }
 
-  private mutating func wantHeartbeat() -> [Action] {
-    heartbeat.want() ? beat() : []
+  private mutating func endHeartbeat() -> [Action] {
+    heartbeat.end(isWantedStill: incarnation != nil) ? beat() : []
+  }
+
+  private func beat() -> [Action] {
+    incarnation.map { [.heartbeat($0, isDraining ? .draining : .active)] } ?? []
   }
 
   private mutating func heartbeatAnswered(
     _ reply: HeartbeatReply?,
     sentAt: ContinuousClock.Instant
   ) -> [Action] {
-    let again = heartbeat.end()
-    guard let reply else { return declaredDead() }
+    guard let reply else {
+      heartbeat.abandon()
+      return declaredDead()
+    }
     liveWorkers = max(reply.liveWorkers, 1)
+    let again = endHeartbeat()
     var actions = [trust(from: sentAt)]
-    actions += again ? beat() : [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)]
+    actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion)
-    if isDraining && !again && !isDrainKnown {
+    if isDraining && again.isEmpty && !isDrainKnown {
       isDrainKnown = true
       actions += wantPlan()
     }
@@ -241,16 +248,18 @@ struct LeaseCoordinator {
     .startTimer(.look, jittered(configuration.failover.lookInterval * liveWorkers))
   }
 
-  private func lookNow() -> [Action] {
-    incarnation.map { [.look($0)] } ?? []
+  private mutating func wantLook() -> [Action] {
+    guard let incarnation, look.want() else { return [] }
+    return [.look(incarnation)]
   }
 
-  private mutating func wantLook() -> [Action] {
-    incarnation != nil && look.want() ? lookNow() : []
+  private mutating func endLook() -> [Action] {
+    guard look.end(isWantedStill: incarnation != nil), let incarnation else { return [lookLater()] }
+    return [.look(incarnation)]
   }
 
   private mutating func looked(_ reply: LookReply) -> [Action] {
-    var actions = look.end() ? lookNow() : [lookLater()]
+    var actions = endLook()
     actions += noteVersion(reply.assignmentVersion)
     if reply.needsPlan { actions += wantPlan() }
     return actions
@@ -258,6 +267,11 @@ struct LeaseCoordinator {
 
   private mutating func wantPlan() -> [Action] {
     guard let incarnation, plan.want() else { return [] }
+    return [.plan(incarnation)]
+  }
+
+  private mutating func endPlan() -> [Action] {
+    guard plan.end(isWantedStill: incarnation != nil), let incarnation else { return [] }
     return [.plan(incarnation)]
   }
 
@@ -270,9 +284,8 @@ struct LeaseCoordinator {
       return wantHeartbeat()
     case .applied(let assignments, let dead):
       planAttempts = 0
-      let again = plan.end()
-      var actions: [Action] = again ? incarnation.map { [.plan($0)] } ?? [] : []
-      if isDrainKnown && !again { hasPlannedDrain = true }
+      var actions = endPlan()
+      if isDrainKnown && actions.isEmpty { hasPlannedDrain = true }
       if !assignments.isEmpty || !dead.isEmpty { actions.append(.planApplied(assignments, dead: dead)) }
       // A drain goes on from what the leases say now, even if no step was needed.
       if !assignments.isEmpty || isDraining { actions += wantRefresh() }
@@ -301,17 +314,19 @@ struct LeaseCoordinator {
     return wantRefresh()
   }
 
-  private func refreshNow() -> [Action] {
-    incarnation.map { [.refresh($0)] } ?? []
+  private mutating func wantRefresh() -> [Action] {
+    guard let incarnation, refresh.want() else { return [] }
+    return [.refresh(incarnation)]
   }
 
-  private mutating func wantRefresh() -> [Action] {
-    incarnation != nil && refresh.want() ? refreshNow() : []
+  private mutating func endRefresh() -> [Action] {
+    guard refresh.end(isWantedStill: incarnation != nil), let incarnation else { return [] }
+    return [.refresh(incarnation)]
   }
 
   /// Compares the leases that this worker owns with the consumers that it runs.
   private mutating func refreshed(_ leases: [Lease]) -> [Action] {
-    var actions: [Action] = refresh.end() ? refreshNow() : []
+    var actions = endRefresh()
     guard let incarnation else { return actions }
     var owned: Set<String> = []
     for lease in leases where lease.owner == incarnation {

@@ -30,7 +30,7 @@ extension PostgresLeaseStore {
     guard beat.state != .dead else {
       throw TidemarkError(.unsupported, "A worker cannot report itself dead.", advice: "Deregister it.")
     }
-    let session = try session(of: beat.incarnation)
+    guard let session = session(of: beat.incarnation) else { return nil }
     let reply = try await mappingErrors { try await session.heartbeat(beat) }
     if reply == nil { await endSession(of: beat.incarnation) }
     return reply
@@ -55,7 +55,10 @@ extension PostgresLeaseStore {
       scope.application,
       scope.stream
     )
-    let rows = try await mappingReadErrors { try await session(of: incarnation).query(statement) }
+    let rows = try await mappingReadErrors {
+      if let session = session(of: incarnation) { return try await session.query(statement) }
+      return try await pool.query(statement)
+    }
     guard let row = rows.first else { return LookReply(needsPlan: false, assignmentVersion: 0) }
     let (version, needsPlan) = try row.decode((Int64, Bool).self)
     return LookReply(needsPlan: needsPlan, assignmentVersion: version)

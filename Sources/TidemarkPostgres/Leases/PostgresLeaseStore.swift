@@ -25,18 +25,9 @@ public final class PostgresLeaseStore: LeaseStore {
 
   // MARK: Sessions
 
-  /// The session of a worker that was registered with this store.
-  ///
-  /// - Throws: `unsupported` for any other.
-  func session(of incarnation: WorkerIncarnation) throws -> WorkerSession {
-    guard let session = sessions.withLock({ $0[incarnation] }) else {
-      throw TidemarkError(
-        .unsupported,
-        "The worker \(incarnation) is not registered with this store.",
-        advice: "Call the store that registered it, or register anew."
-      )
-    }
-    return session
+  /// The session of a worker that was registered with this store and has not ended.
+  func session(of incarnation: WorkerIncarnation) -> WorkerSession? {
+    sessions.withLock { $0[incarnation] }
   }
 
   func add(_ session: WorkerSession) {
@@ -48,7 +39,7 @@ public final class PostgresLeaseStore: LeaseStore {
   }
 
   public func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void> {
-    guard let session = sessions.withLock({ $0[incarnation] }) else { return AsyncStream { $0.finish() } }
+    guard let session = session(of: incarnation) else { return AsyncStream { $0.finish() } }
     let listener = HintListener(session)
     return AsyncStream { await listener.next() }
   }

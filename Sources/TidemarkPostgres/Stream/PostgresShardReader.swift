@@ -91,26 +91,26 @@ actor PostgresShardReader: ShardReader {
     let deadline = stream.clock.now.advanced(by: Self.patience)
     var delay = DoublingDelay(from: .milliseconds(1), to: stream.pollInterval)
     while true {
-      let generation = stream.heads.generation
+      let mark = stream.heads.mark(of: shardOrdinal)
       let page = try await read(maximumRecords: max(1, maximumRecords))
       if !page.records.isEmpty || page.end != nil { return page }
       if stream.clock.now >= deadline { return page }
-      try await waitForNews(since: generation, until: deadline, &delay)
+      try await waitForNews(since: mark, until: deadline, &delay)
     }
   }
 
   /// The end of the wait says nothing: only what is read then counts.
   private func waitForNews(
-    since generation: UInt64,
+    since mark: StreamHeads.Mark,
     until deadline: ContinuousClock.Instant,
     _ delay: inout DoublingDelay
   ) async throws {
-    let (heads, shard, position) = (stream.heads, shardOrdinal, position ?? 0)
-    while stream.clock.now < deadline, !heads.hasNews(for: shard, after: position, since: generation) {
+    let (heads, shard) = (stream.heads, shardOrdinal)
+    while stream.clock.now < deadline, heads.mark(of: shard) == mark {
       try Task.checkCancellation()
       if heads.isPumped {
         await waiting(atMost: stream.clock.now.duration(to: deadline), on: stream.clock) {
-          await heads.news(for: shard, after: position, since: generation)
+          await heads.news(of: shard, since: mark)
         }
       } else {
         let answer = try await StreamAdvance.advance(identity.id, from: heads.streamHead, on: stream.pool)

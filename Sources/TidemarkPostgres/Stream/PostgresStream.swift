@@ -53,7 +53,14 @@ public final class PostgresStream: StreamSource {
 
   public func shards() async throws -> [Shard] {
     let stream = try await identified()
-    return try await mappingStreamErrors { try await Shard.list(of: stream.id, on: pool) }
+    let shards = try await mappingStreamErrors { try await Shard.list(of: stream.id, on: pool) }
+    guard !shards.isEmpty else {
+      throw TidemarkError(
+        .streamNotFound,
+        "The stream \(stream.fullName) was disabled and is older than its retention: it is gone."
+      )
+    }
+    return shards
   }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {

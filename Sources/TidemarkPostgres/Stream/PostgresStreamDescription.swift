@@ -40,11 +40,14 @@ extension PostgresStreamDescription {
           (date_part('epoch', s.disabled_at) * 1000000)::bigint
         FROM tidemark.stream s WHERE s.stream_id = coalesce($1, s.stream_id) ORDER BY s.stream_id
         """,
-        id))
+        id
+      )
+    )
     var streams: [PostgresStreamDescription] = []
     for row in rows {
       let (id, name, label, status, table, viewType, keys, retention, created, disabled) = try row.decode(
-        (Int32, String, String, String, String?, String?, [String], Double, Int64, Int64?).self)
+        (Int32, String, String, String, String?, String?, [String], Double, Int64, Int64?).self
+      )
       streams.append(
         PostgresStreamDescription(
           name: name,
@@ -57,7 +60,8 @@ extension PostgresStreamDescription {
           createdAt: Timestamp(microsecondsSinceEpoch: created),
           disabledAt: disabled.map { Timestamp(microsecondsSinceEpoch: $0) },
           shards: try await Shard.list(of: id, on: pool)
-        ))
+        )
+      )
     }
     return streams
   }

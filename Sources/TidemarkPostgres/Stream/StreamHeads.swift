@@ -4,6 +4,12 @@ import Tidemark
 /// What this process knows about the newest records of a stream, so that readers wait in memory and ask the
 /// database only when their shard has something new.
 final class StreamHeads: Sendable {
+  /// What was known of a shard at some moment. When it differs later, there is, or may be, something new.
+  struct Mark: Equatable {
+    fileprivate var shardHead: Int64?
+    fileprivate var generation: UInt64
+  }
+
   private struct Waiter {
     var shard: Int32
     var continuation: CheckedContinuation<Void, Never>
@@ -13,10 +19,15 @@ final class StreamHeads: Sendable {
     var streamHead: Int64?
     var topologyVersion: Int64?
     var shardHeads: [Int32: Int64] = [:]
+    /// Changes whenever any shard may have news: shards were closed, or too much was missed to say which.
     var generation: UInt64 = 0
     var pumps = 0
     var lastWaiter: UInt64 = 0
     var waiters: [UInt64: Waiter] = [:]
+
+    func mark(of shard: Int32) -> Mark {
+      Mark(shardHead: shardHeads[shard], generation: generation)
+    }
   }
 
   private let state = Mutex(State())
@@ -24,8 +35,8 @@ final class StreamHeads: Sendable {
   /// The last sequence number of the stream up to which everything is known here.
   var streamHead: Int64? { state.withLock { $0.streamHead } }
 
-  /// Changes whenever any shard may have news: shards were closed, or too much was missed to say which.
-  var generation: UInt64 { state.withLock { $0.generation } }
+  /// To be taken before the database is asked, and compared after.
+  func mark(of shard: Int32) -> Mark { state.withLock { $0.mark(of: shard) } }
 
   /// Whether somebody in this process keeps this up to date.
   var isPumped: Bool { state.withLock { $0.pumps > 0 } }
@@ -36,16 +47,14 @@ final class StreamHeads: Sendable {
   /// Takes over an answer and wakes whom it concerns.
   func apply(_ answer: StreamAdvance) {
     let woken = state.withLock { state in
-      let isFirst = state.streamHead == nil
       let topologyChanged = state.topologyVersion.map { $0 < answer.topologyVersion } ?? true
       state.streamHead = max(state.streamHead ?? answer.head, answer.head)
       state.topologyVersion = max(state.topologyVersion ?? 0, answer.topologyVersion)
-      if topologyChanged || isFirst || answer.shardHeads == nil {
+      guard !topologyChanged, let news = answer.shardHeads else {
         state.generation += 1
         defer { state.waiters = [:] }
         return state.waiters.values.map(\.continuation)
       }
-      let news = answer.shardHeads ?? [:]
       if news.isEmpty { return [] }
       state.shardHeads.merge(news) { max($0, $1) }
       let concerned = state.waiters.filter { news[$0.value.shard] != nil }
@@ -55,19 +64,8 @@ final class StreamHeads: Sendable {
     for continuation in woken { continuation.resume() }
   }
 
-  func hasNews(for shard: Int32, after position: Int64, since generation: UInt64) -> Bool {
-    state.withLock { Self.hasNews(in: $0, for: shard, after: position, since: generation) }
-  }
-
-  private static func hasNews(in state: State, for shard: Int32, after position: Int64, since: UInt64) -> Bool
-  {
-    state.generation != since || state.shardHeads[shard].map { $0 > position } ?? false
-  }
-
-  /// Returns once the shard has, or may have, records after `position`, or when the task is cancelled.
-  ///
-  /// - Parameter generation: what ``generation`` was before the caller last looked into the database.
-  func news(for shard: Int32, after position: Int64, since generation: UInt64) async {
+  /// Returns once the shard's mark is another one, or when the task is cancelled.
+  func news(of shard: Int32, since mark: Mark) async {
     let id = state.withLock { state in
       state.lastWaiter += 1
       return state.lastWaiter
@@ -76,7 +74,7 @@ final class StreamHeads: Sendable {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in
           // The cancellation handler may have run already and found nobody.
-          if Task.isCancelled || Self.hasNews(in: state, for: shard, after: position, since: generation) {
+          if Task.isCancelled || state.mark(of: shard) != mark {
             return true
           }
           state.waiters[id] = Waiter(shard: shard, continuation: continuation)

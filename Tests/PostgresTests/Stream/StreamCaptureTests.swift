@@ -34,7 +34,8 @@ struct StreamCaptureTests {
           #"REMOVE {"id":1} old {"id":1,"name":"b"}"#,
         ]
       ),
-    ])
+    ]
+  )
   func viewTypes(viewType: StreamViewType, expected: [String]) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
@@ -48,26 +49,34 @@ struct StreamCaptureTests {
   @Test("An update that changes nothing, a delete of nothing and a rolled-back transaction make no record")
   func nothingChanged() async throws {
     let database = try await StreamDatabase.make()
-    try await database.run("CREATE TABLE item (id int PRIMARY KEY, body json); INSERT INTO item VALUES (1, '{}')")
+    try await database.run(
+      "CREATE TABLE item (id int PRIMARY KEY, body json); INSERT INTO item VALUES (1, '{}')"
+    )
     try await database.admin.enable(table: "item")
     try await database.run("UPDATE item SET body = '{}'; DELETE FROM item WHERE id = 7")
     try await database.run("BEGIN; INSERT INTO item VALUES (2); UPDATE item SET body = '[]'; ROLLBACK")
     try await database.run("BEGIN; SAVEPOINT s; INSERT INTO item VALUES (3); ROLLBACK TO s; COMMIT")
     try await database.run("INSERT INTO item VALUES (4, '4')")
     #expect(
-      try await database.stream("item").readAll().map(\.summary) == [#"INSERT {"id":4} new {"id":4,"body":4}"#])
+      try await database.stream("item").readAll().map(\.summary) == [
+        #"INSERT {"id":4} new {"id":4,"body":4}"#
+      ]
+    )
   }
 
   @Test("A changed primary key is a removal and an insertion")
   func changedKey() async throws {
     let database = try await StreamDatabase.make()
-    try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'a')")
+    try await database.run(
+      "CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'a')"
+    )
     try await database.admin.enable(table: "item", shardCount: 1)
     try await database.run("UPDATE item SET id = 2, name = 'b'")
     #expect(
       try await database.stream("item").readAll().map(\.summary) == [
         #"REMOVE {"id":1} old {"id":1,"name":"a"}"#, #"INSERT {"id":2} new {"id":2,"name":"b"}"#,
-      ])
+      ]
+    )
   }
 
   @Test("TRUNCATE removes every row, with or without images")
@@ -77,14 +86,16 @@ struct StreamCaptureTests {
       """
       CREATE TABLE one (id int PRIMARY KEY, name text); INSERT INTO one VALUES (1, 'a'), (2, 'b');
       CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (3)
-      """)
+      """
+    )
     try await database.admin.enable(table: "one")
     try await database.admin.enable(table: "other", viewType: .keysOnly)
     try await database.run("BEGIN; TRUNCATE one; ROLLBACK; TRUNCATE one, other; TRUNCATE one")
     #expect(
       Set(try await database.stream("one").readAll().map(\.summary)) == [
         #"REMOVE {"id":1} old {"id":1,"name":"a"}"#, #"REMOVE {"id":2} old {"id":2,"name":"b"}"#,
-      ])
+      ]
+    )
     #expect(try await database.stream("other").readAll().map(\.summary) == [#"REMOVE {"id":3}"#])
   }
 
@@ -96,7 +107,8 @@ struct StreamCaptureTests {
     try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 5000) AS i")
     try await database.run("UPDATE item SET name = 'x' WHERE id <= 3000")
     try await database.run(
-      "INSERT INTO item SELECT i, 'y' FROM generate_series(5000, 5001) i ON CONFLICT (id) DO UPDATE SET name = 'y'")
+      "INSERT INTO item SELECT i, 'y' FROM generate_series(5000, 5001) i ON CONFLICT (id) DO UPDATE SET name = 'y'"
+    )
     let records = try await database.stream("item").readAll()
     let events = Dictionary(grouping: records, by: { $0.change?.eventName }).mapValues(\.count)
     #expect(events == [.insert: 5001, .modify: 3001])
@@ -111,18 +123,21 @@ struct StreamCaptureTests {
       CREATE SCHEMA "my shop";
       CREATE TABLE "my shop"."Order%s" (
         "tidemark item" text, id int, "re%1$gi\on's ""x""" text, "NEW" int, PRIMARY KEY ("re%1$gi\on's ""x""", id))
-      """#)
+      """#
+    )
     let description = try await database.admin.enable(table: #""my shop"."Order%s""#, shardCount: 1)
     #expect(description.name == "my shop.Order%s")
     #expect(description.keyColumns == [#"re%1$gi\on's "x""#, "id"])
     try await database.run(
-      #"INSERT INTO "my shop"."Order%s" VALUES ('a', 1, 'eu "w"', 2); TRUNCATE "my shop"."Order%s""#)
+      #"INSERT INTO "my shop"."Order%s" VALUES ('a', 1, 'eu "w"', 2); TRUNCATE "my shop"."Order%s""#
+    )
     let keys = #"{"re%1$gi\\on's \"x\"":"eu \"w\"","id":1}"#
     let image = #"{"tidemark item":"a","id":1,"re%1$gi\\on's \"x\"":"eu \"w\"","NEW":2}"#
     #expect(
       try await database.stream("my shop.Order%s").readAll().map(\.summary) == [
         "INSERT \(keys) new \(image)", "REMOVE \(keys) old \(image)",
-      ])
+      ]
+    )
   }
 
   @Test("Columns that are added or dropped appear in the images and disappear from them")
@@ -142,7 +157,8 @@ struct StreamCaptureTests {
         #"MODIFY {"id":1} old {"id":1,"a":"x"} new {"id":1,"a":"y"}"#,
         #"MODIFY {"id":1} old {"id":1,"a":"y","b":7} new {"id":1,"a":"z","b":7}"#,
         #"MODIFY {"id":1} old {"id":1,"b":7} new {"id":1,"b":8}"#,
-      ])
+      ]
+    )
   }
 
   @Test("A partitioned table has one stream, also for rows that move between partitions")
@@ -152,17 +168,20 @@ struct StreamCaptureTests {
       """
       CREATE TABLE item (id int PRIMARY KEY) PARTITION BY RANGE (id);
       CREATE TABLE item_low PARTITION OF item FOR VALUES FROM (0) TO (10);
-      """)
+      """
+    )
     try await database.admin.enable(table: "item", viewType: .keysOnly, shardCount: 1)
     try await database.run(
       """
       CREATE TABLE item_high PARTITION OF item FOR VALUES FROM (10) TO (20);
       INSERT INTO item VALUES (1), (11); UPDATE item SET id = 12 WHERE id = 1;
-      """)
+      """
+    )
     #expect(
       try await database.stream("item").readAll().map(\.summary) == [
         #"INSERT {"id":1}"#, #"INSERT {"id":11}"#, #"REMOVE {"id":1}"#, #"INSERT {"id":12}"#,
-      ])
+      ]
+    )
   }
 
   @Test("A record of 10 MB passes whole, and with another of that size in a page of its own")
@@ -170,7 +189,9 @@ struct StreamCaptureTests {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, body text)")
     try await database.admin.enable(table: "item", shardCount: 1)
-    try await database.run("INSERT INTO item SELECT i, repeat(md5(i::text), 327680) FROM generate_series(1, 2) AS i")
+    try await database.run(
+      "INSERT INTO item SELECT i, repeat(md5(i::text), 327680) FROM generate_series(1, 2) AS i"
+    )
     let stream = try database.stream("item")
     let reader = try await stream.reader(of: try await stream.shards()[0].id, after: .trimHorizon)
     for id in 1...2 {
@@ -187,7 +208,9 @@ struct StreamCaptureTests {
   func unprivilegedWriter() async throws {
     let database = try await StreamDatabase.make()
     let role = "writer_\(UInt32.random(in: 0 ... .max))"
-    try await database.run("CREATE TABLE item (id int PRIMARY KEY); CREATE ROLE \(role); GRANT INSERT ON item TO \(role)")
+    try await database.run(
+      "CREATE TABLE item (id int PRIMARY KEY); CREATE ROLE \(role); GRANT INSERT ON item TO \(role)"
+    )
     try await database.admin.enable(table: "item", viewType: .keysOnly)
     try await database.run("SET ROLE \(role); INSERT INTO item VALUES (1); RESET ROLE")
     #expect(try await database.stream("item").readAll().map(\.summary) == [#"INSERT {"id":1}"#])

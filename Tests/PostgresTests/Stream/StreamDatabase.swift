@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PostgresClient
+import Synchronization
 import Tidemark
 import TidemarkPostgres
 
@@ -19,8 +20,14 @@ struct StreamDatabase: Sendable {
     return StreamDatabase(url: url, pool: pool, admin: PostgresStreamAdmin(pool))
   }
 
-  static func makePool(_ url: String, connections: Int) throws -> PostgresPool {
-    PostgresPool(try PostgresConfiguration(url: url), maximumConnections: connections, logger: logger)
+  static func makePool(
+    _ url: String,
+    connections: Int,
+    settings: [String: String] = [:]
+  ) throws -> PostgresPool {
+    var configuration = try PostgresConfiguration(url: url)
+    configuration.settings = settings
+    return PostgresPool(configuration, maximumConnections: connections, logger: logger)
   }
 
   /// A stream with connections of its own, as another process would have.
@@ -56,7 +63,8 @@ extension PostgresStream {
     try await withThrowingTaskGroup(of: (String, [Record], [Shard]).self) { group in
       func start(_ shards: [Shard]) {
         for shard in shards where !started.contains(shard.id) {
-          guard shard.parentIDs.allSatisfy({ finished.contains($0) || !known.contains($0) && started.isEmpty })
+          guard
+            shard.parentIDs.allSatisfy({ finished.contains($0) || !known.contains($0) && started.isEmpty })
           else { continue }
           started.insert(shard.id)
           group.addTask {
@@ -76,7 +84,9 @@ extension PostgresStream {
   }
 
   private func read(
-    _ shardID: String, untilEnd: Bool, _ maximumRecords: Int
+    _ shardID: String,
+    untilEnd: Bool,
+    _ maximumRecords: Int
   ) async throws -> ([Record], [Shard]) {
     let reader = try await reader(of: shardID, after: .trimHorizon)
     var records: [Record] = []
@@ -102,11 +112,21 @@ extension Record {
 
 /// Runs `body` while the streams are pumped.
 func pumping<Result: Sendable>(
-  _ streams: PostgresStream..., body: @Sendable () async throws -> Result
+  _ streams: PostgresStream...,
+  body: @Sendable () async throws -> Result
 ) async throws -> Result {
   try await withThrowingTaskGroup(of: Void.self) { group in
     for stream in streams { group.addTask { try await stream.run() } }
     defer { group.cancelAll() }
     return try await body()
   }
+}
+
+/// A number that tasks share.
+final class SharedCounter: Sendable {
+  private let count = Mutex(0)
+
+  var value: Int { count.withLock { $0 } }
+
+  func add(_ number: Int = 1) { count.withLock { $0 += number } }
 }

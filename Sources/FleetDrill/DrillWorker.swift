@@ -1,0 +1,45 @@
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import Tidemark
+import TidemarkPostgres
+import UnixSignals
+
+/// A worker process of a drill.
+public struct DrillWorker: Sendable {
+  public var name: String
+  public var database: String
+  public var application = "drill"
+  public var stream = "orders"
+  /// The file that its history is appended to.
+  public var history: String
+  public var recordPause: Duration = .zero
+  public var configuration = WorkerConfiguration()
+
+  public init(name: String, database: String, history: String) {
+    self.name = name
+    self.database = database
+    self.history = history
+  }
+
+  /// Works until SIGTERM or SIGINT, on which it hands everything off.
+  public func run(logger: Logger) async throws {
+    let history = try HistoryFile(path: history)
+    var connection = try PostgresConfiguration(url: database)
+    connection.applicationName = "tidemark drill \(name)"
+    let pool = PostgresPool(connection, maximumConnections: 8, logger: logger)
+    let (name, recordPause) = (name, recordPause)
+    var identity = WorkerIdentity.current()
+    identity.workerID = name
+    let worker = try Worker(
+      application: application, stream: stream, database: connection, pool: pool, configuration: configuration,
+      identity: identity, logger: logger
+    ) { shard in
+      DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
+    }
+    try await ServiceGroup(
+      services: [worker], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
+    ).run()
+    await pool.close()
+  }
+}

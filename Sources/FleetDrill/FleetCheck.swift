@@ -1,0 +1,103 @@
+import Tidemark
+
+/// Compares what the workers say they did with what was committed and with what the lease table went through.
+/// It shares no code with the protocol.
+public struct FleetCheck: Sendable {
+  /// What is wrong, in sentences. Empty is good.
+  public private(set) var violations: [String] = []
+  /// Changes that were committed.
+  public private(set) var committed = 0
+  /// Changes that were handled at least once.
+  public private(set) var delivered = 0
+  /// Handlings beyond the first of a change.
+  public private(set) var repeats = 0
+  /// Checkpoints under an epoch that was over that were tried and refused.
+  public private(set) var refusedCheckpoints = 0
+
+  /// - Parameters:
+  ///   - journal: the committed changes of each order, in order.
+  ///   - history: what all workers wrote down.
+  ///   - parents: the parent shards of each shard.
+  ///   - audit: every change of a lease.
+  public init(
+    journal: [Int64: [OrderChange]],
+    history: [HistoryEntry],
+    parents: [String: [String]],
+    audit: [LeaseAudit.Change]
+  ) {
+    checkDelivery(journal, history)
+    checkLineage(parents, history)
+    checkLeases(audit)
+    refusedCheckpoints = history.count { $0.kind == .staleCheckpointRefused }
+    if history.contains(where: { $0.kind == .staleCheckpointAccepted }) {
+      violations.append("a checkpoint under an epoch that was over was accepted")
+    }
+  }
+
+  /// How many records were handled that had been handled before, by anybody, counted from `moment` on.
+  public static func repeats(in history: [HistoryEntry], since moment: Int64 = 0) -> Int {
+    var seen: Set<OrderChange> = []
+    return history.filter { $0.kind == .handled }.compactMap { entry in entry.change.map { (entry.at, $0) } }
+      .count { at, change in !seen.insert(change).inserted && at >= moment }
+  }
+
+  private mutating func note(_ violation: @autoclosure () -> String) {
+    if violations.count < 20 { violations.append(violation()) }
+  }
+
+  /// Every committed change is handled, nothing else is, and the changes of one order are handled in order: an
+  /// attempt may go back, but never skip ahead.
+  private mutating func checkDelivery(_ journal: [Int64: [OrderChange]], _ history: [HistoryEntry]) {
+    let position = Dictionary(
+      journal.values.flatMap { changes in changes.enumerated().map { ($1, $0) } }, uniquingKeysWith: { first, _ in first })
+    committed = position.count
+    var reached: [Int64: Int] = [:]
+    var handled = 0
+    for entry in history where entry.kind == .handled {
+      guard let change = entry.change else { continue }
+      handled += 1
+      guard let index = position[change] else {
+        note("\(change) was delivered but never committed")
+        continue
+      }
+      let next = reached[change.order, default: 0]
+      if index > next { note("order \(change.order): change \(index) was handled before change \(next)") }
+      reached[change.order] = max(next, index + 1)
+    }
+    delivered = reached.values.reduce(0, +)
+    repeats = handled - delivered
+    for (order, changes) in journal where reached[order, default: 0] < changes.count {
+      note("order \(order): \(changes.count - reached[order, default: 0]) of \(changes.count) changes are missing")
+    }
+  }
+
+  /// A child's first record comes after the end of each of its parents.
+  private mutating func checkLineage(_ parents: [String: [String]], _ history: [HistoryEntry]) {
+    var ended: [String: Int] = [:]
+    var started: [String: Int] = [:]
+    for (index, entry) in history.enumerated() {
+      if entry.kind == .shardEnded { ended[entry.shard] = index }
+      if entry.kind == .leaseStarted && started[entry.shard] == nil { started[entry.shard] = index }
+    }
+    for (shard, parents) in parents {
+      guard let start = started[shard] else { continue }
+      for parent in parents where started[parent] != nil {
+        if ended[parent].map({ $0 > start }) ?? true { note("\(shard) started before its parent \(parent) had ended") }
+      }
+    }
+  }
+
+  /// The epoch never falls and rises exactly when the owner changes; the checkpoint never goes back.
+  private mutating func checkLeases(_ audit: [LeaseAudit.Change]) {
+    for change in audit {
+      if change.newEpoch < change.oldEpoch { note("\(change.shard): the epoch fell") }
+      if (change.newEpoch != change.oldEpoch) != (change.newOwner != change.oldOwner) {
+        note("\(change.shard): epoch \(change.oldEpoch) → \(change.newEpoch) while the owner went from "
+          + "\(change.oldOwner.map(String.init) ?? "nobody") to \(change.newOwner.map(String.init) ?? "nobody")")
+      }
+      if change.wentBack {
+        note("\(change.shard): the checkpoint went back from \(change.oldCheckpoint) to \(change.newCheckpoint)")
+      }
+    }
+  }
+}

@@ -1,0 +1,36 @@
+import Foundation
+import Synchronization
+
+/// A worker's history on disk, one JSON object a line. Each line is one `write` to a file that is opened for
+/// appending, so a killed process leaves all that it has done and at most one torn line.
+public final class HistoryFile: Sendable {
+  private let handle: Mutex<FileHandle>
+
+  public init(path: String) throws {
+    if !FileManager.default.fileExists(atPath: path) {
+      _ = FileManager.default.createFile(atPath: path, contents: nil)
+    }
+    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
+    try file.seekToEnd()
+    handle = Mutex(file)
+  }
+
+  public func append(_ entry: HistoryEntry) throws {
+    var line = try JSONEncoder().encode(entry)
+    line.append(UInt8(ascii: "\n"))
+    try handle.withLock { try $0.write(contentsOf: line) }
+  }
+
+  /// Everything that the histories in a directory say, in the order of time.
+  public static func entries(inDirectory directory: String) throws -> [HistoryEntry] {
+    let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".jsonl") }
+    let decoder = JSONDecoder()
+    return try files.flatMap { file in
+      let content = try Data(contentsOf: URL(fileURLWithPath: directory + "/" + file))
+      // Without its newline a line is torn: the process died while it wrote it.
+      return try content.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
+        .map { try decoder.decode(HistoryEntry.self, from: $0) }
+    }
+    .sorted { $0.at < $1.at }
+  }
+}

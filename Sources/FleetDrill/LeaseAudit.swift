@@ -1,0 +1,67 @@
+import PostgresClient
+
+/// A trigger on the lease table that writes down every change of a lease, whoever makes it: an account of what
+/// was accepted that does not depend on any worker.
+public struct LeaseAudit: Sendable {
+  /// A lease before and after one change.
+  public struct Change: Sendable {
+    /// Microseconds since 1970, by the database's clock.
+    public var at: Int64
+    public var shard: String
+    public var oldOwner: Int64?
+    public var newOwner: Int64?
+    public var oldEpoch: Int64
+    public var newEpoch: Int64
+    public var oldCheckpoint: String
+    public var newCheckpoint: String
+    /// Whether the checkpoint moved back.
+    public var wentBack: Bool
+  }
+
+  private let pool: PostgresPool
+
+  public init(_ pool: PostgresPool) {
+    self.pool = pool
+  }
+
+  public func install() async throws {
+    try await pool.execute(
+      """
+      CREATE TABLE lease_audit (
+        id bigint GENERATED ALWAYS AS IDENTITY, at bigint NOT NULL, shard text NOT NULL,
+        old_owner bigint, new_owner bigint, old_epoch bigint NOT NULL, new_epoch bigint NOT NULL,
+        old_checkpoint text NOT NULL, new_checkpoint text NOT NULL, went_back boolean NOT NULL)
+      """)
+    try await pool.execute(
+      """
+      CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        INSERT INTO lease_audit (
+          at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back)
+        VALUES (
+          (date_part('epoch', clock_timestamp()) * 1000000)::bigint, NEW.shard_id, OLD.owner, NEW.owner,
+          OLD.epoch, NEW.epoch, OLD.checkpoint, NEW.checkpoint,
+          (tidemark.checkpoint_rank(NEW.checkpoint), NEW.sub_sequence_number)
+            < (tidemark.checkpoint_rank(OLD.checkpoint), OLD.sub_sequence_number));
+        RETURN NULL;
+      END $$
+      """)
+    try await pool.execute(
+      "CREATE TRIGGER audit AFTER UPDATE ON tidemark.lease FOR EACH ROW EXECUTE FUNCTION audit_lease()")
+  }
+
+  public func changes() async throws -> [Change] {
+    let rows = try await pool.query(
+      """
+      SELECT at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back
+      FROM lease_audit ORDER BY id
+      """)
+    return try rows.map { row in
+      let (at, shard, oldOwner, newOwner, oldEpoch, newEpoch, oldCheckpoint, newCheckpoint, wentBack) =
+        try row.decode((Int64, String, Int64?, Int64?, Int64, Int64, String, String, Bool).self)
+      return Change(
+        at: at, shard: shard, oldOwner: oldOwner, newOwner: newOwner, oldEpoch: oldEpoch, newEpoch: newEpoch,
+        oldCheckpoint: oldCheckpoint, newCheckpoint: newCheckpoint, wentBack: wentBack)
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import PostgresClient
+import Synchronization
+import Tidemark
+
+/// Steady writes to the table `orders`.
+public final class OrdersLoad: Sendable {
+  private let table: OrdersTable
+  private let writers: Int
+  private let transactionsPerSecond: Int
+  private let isStopped = Mutex(false)
+  private let count = Atomic<Int>(0)
+
+  /// - Parameter transactionsPerSecond: of all writers together.
+  public init(_ table: OrdersTable, writers: Int = 4, transactionsPerSecond: Int = 200) {
+    self.table = table
+    self.writers = writers
+    self.transactionsPerSecond = transactionsPerSecond
+  }
+
+  /// Transactions so far.
+  public var transactions: Int { count.load(ordering: .relaxed) }
+
+  public func stop() { isStopped.withLock { $0 = true } }
+
+  /// Writes until ``stop()`` or cancellation. A database that is away is waited for.
+  public func run() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 0..<writers { group.addTask { try await self.write() } }
+      try await group.waitForAll()
+    }
+  }
+
+  private func write() async throws {
+    var random = SystemRandomNumberGenerator()
+    let clock = ContinuousClock()
+    let interval = Duration.seconds(1) * writers / transactionsPerSecond
+    var next = clock.now
+    while !isStopped.withLock({ $0 }) {
+      do {
+        try await table.write(using: &random)
+        count.add(1, ordering: .relaxed)
+      } catch let error as PostgresError where error.isRetryable || error.isOutcomeUnknown {
+        // The journal says what was committed, so an unknown outcome needs no care.
+        try await clock.sleep(for: .milliseconds(20))
+      }
+      next = max(next.advanced(by: interval), clock.now.advanced(by: .zero - interval * 5))
+      try await clock.sleep(until: next, tolerance: nil)
+    }
+  }
+}

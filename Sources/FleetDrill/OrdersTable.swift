@@ -1,0 +1,81 @@
+import PostgresClient
+import Tidemark
+import TidemarkPostgres
+
+/// The table `orders` that a drill writes to, and beside it a journal of every committed change, written by the
+/// same transactions and independent of the stream: what must have been delivered in the end.
+public struct OrdersTable: Sendable {
+  private let pool: PostgresPool
+
+  public init(_ pool: PostgresPool) {
+    self.pool = pool
+  }
+
+  public func create() async throws {
+    try await pool.execute(
+      """
+      CREATE TABLE orders (
+        id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        customer integer NOT NULL, status text NOT NULL, amount numeric(10, 2) NOT NULL,
+        version bigint NOT NULL DEFAULT 1)
+      """)
+    try await pool.execute(
+      "CREATE TABLE order_journal (id bigint NOT NULL, event text NOT NULL, version bigint NOT NULL)")
+  }
+
+  /// One to three changes in one transaction: half of them new orders, the others changes of recent ones. One in
+  /// twenty transactions is rolled back.
+  func write(using random: inout some RandomNumberGenerator) async throws {
+    let statements = (0..<Int.random(in: 1...3, using: &random)).map { _ in Self.change(using: &random) }
+    let rollsBack = Int.random(in: 0..<20, using: &random) == 0
+    do {
+      try await pool.transaction { transaction in
+        for statement in statements { try await transaction.execute(statement) }
+        if rollsBack { throw RolledBack() }
+      }
+    } catch is RolledBack {}
+  }
+
+  private struct RolledBack: Error {}
+
+  private static func change(using random: inout some RandomNumberGenerator) -> PostgresStatement {
+    let back = Int64.random(in: 0..<100, using: &random)
+    let customer = Int64.random(in: 1...50, using: &random)
+    let amount = Int64.random(in: 100...100_000, using: &random)
+    switch Int.random(in: 0..<10, using: &random) {
+    case 0..<5:
+      return """
+        WITH changed AS (
+          INSERT INTO orders (customer, status, amount) VALUES (\(customer)::int, 'placed', \(amount) / 100.0)
+          RETURNING id, version)
+        INSERT INTO order_journal SELECT id, 'INSERT', version FROM changed
+        """
+    case 5..<9:
+      return """
+        WITH changed AS (
+          UPDATE orders SET status = 'paid', amount = \(amount) / 100.0, version = version + 1
+          WHERE id = (SELECT max(id) - \(back) FROM orders) RETURNING id, version)
+        INSERT INTO order_journal SELECT id, 'MODIFY', version FROM changed
+        """
+    default:
+      return """
+        WITH changed AS (
+          DELETE FROM orders WHERE id = (SELECT max(id) - \(back) FROM orders) RETURNING id, version)
+        INSERT INTO order_journal SELECT id, 'REMOVE', version FROM changed
+        """
+    }
+  }
+
+  /// Every committed change, for each order in the order in which it happened.
+  public func journal() async throws -> [Int64: [OrderChange]] {
+    let rows = try await pool.query(
+      "SELECT id, event, version FROM order_journal ORDER BY id, version, event = 'REMOVE'")
+    var journal: [Int64: [OrderChange]] = [:]
+    for row in rows {
+      let (id, event, version) = try row.decode((Int64, String, Int64).self)
+      guard let event = Change.EventName(rawValue: event) else { continue }
+      journal[id, default: []].append(OrderChange(order: id, event: event, version: version))
+    }
+    return journal
+  }
+}

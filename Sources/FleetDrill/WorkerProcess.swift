@@ -1,0 +1,44 @@
+import Foundation
+
+/// A worker of a drill as a process that can be killed, paused and ended.
+public final class WorkerProcess: @unchecked Sendable {
+  // `@unchecked Sendable`: `Process` may be asked for its state from any thread once it was started, and is not
+  // changed after that.
+  private let process = Process()
+
+  public let name: String
+  public var processID: Int32 { process.processIdentifier }
+  public var isRunning: Bool { process.isRunning }
+  /// What it ended with; only once ``isRunning`` is false.
+  public var exitStatus: Int32 { process.terminationStatus }
+
+  /// Starts `executable` as a worker.
+  /// - Parameter log: the file that its output is appended to.
+  init(name: String, executable: String, arguments: [String], log: String) throws {
+    self.name = name
+    if !FileManager.default.fileExists(atPath: log) {
+      _ = FileManager.default.createFile(atPath: log, contents: nil)
+    }
+    let output = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
+    try output.seekToEnd()
+    process.executableURL = URL(fileURLWithPath: executable)
+    process.arguments = arguments
+    process.standardInput = FileHandle.nullDevice
+    process.standardOutput = output
+    process.standardError = output
+    try process.run()
+  }
+
+  /// SIGKILL: the process is gone at once.
+  public func crash() { kill(processID, SIGKILL) }
+  /// SIGSTOP: it stands still, its connections stay open.
+  public func pause() { kill(processID, SIGSTOP) }
+  /// SIGCONT.
+  public func resume() { kill(processID, SIGCONT) }
+  /// SIGTERM: it hands everything off and ends.
+  public func terminate() { kill(processID, SIGTERM) }
+
+  public func waitUntilExit() async throws {
+    while process.isRunning { try await ContinuousClock().sleep(for: .milliseconds(5)) }
+  }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import FleetDrill
+import Foundation
+import LocalPostgres
+import Logging
+import PostgresClient
+import Tidemark
+
+/// `tidemark demo`: a fleet of real processes over a real table, with a split, a crash and a pause, and a check of
+/// everything that was delivered.
+struct Demo: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Show a fleet: three workers, a split, a crash, a pause, a drain, and a check of what was delivered.",
+    discussion: """
+      Starts a private PostgreSQL in a temporary directory, writes to a table, and stops everything at the end. \
+      Takes about half a minute. Exits with 1 if the check finds anything wrong.
+      """)
+
+  @Option(help: "Transactions per second that are written to the table.")
+  var rate = 200
+
+  @Option(help: "Workers' failover interval in seconds: how long a paused worker keeps its shards.")
+  var failoverInterval = 3
+
+  func validate() throws {
+    guard (1...5000).contains(rate) else { throw ValidationError("--rate must be within 1 and 5000.") }
+    guard (1...60).contains(failoverInterval) else {
+      throw ValidationError("--failover-interval must be within 1 and 60 seconds.")
+    }
+  }
+
+  func run() async throws {
+    let directory = FileManager.default.temporaryDirectory.path + "/tidemark-demo-\(ProcessInfo.processInfo.processIdentifier)"
+    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: directory) }
+    print("Starting a private PostgreSQL …")
+    let isGood = try await withLocalPostgres { server in
+      let fleet = try await DrillFleet(
+        database: server.url(), executable: try Self.executable(), directory: directory,
+        options: ["--failover-milliseconds", String(failoverInterval * 1000)])
+      let play = DemoPlay(fleet: fleet, view: FleetView(), rate: rate, failoverInterval: .seconds(failoverInterval))
+      defer { play.killAll() }
+      let isGood = try await play.run()
+      await fleet.pool.close()
+      return isGood
+    }
+    if !isGood { throw ExitCode.failure }
+  }
+
+  /// This program: its own workers.
+  private static func executable() throws -> String {
+    guard let path = Bundle.main.executablePath else {
+      throw ValidationError("Cannot find this program's own file to start workers from.")
+    }
+    return path
+  }
+}

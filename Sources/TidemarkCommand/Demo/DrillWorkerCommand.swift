@@ -1,0 +1,38 @@
+import ArgumentParser
+import FleetDrill
+import Logging
+import Tidemark
+
+/// A worker process of `tidemark demo` and of fleet tests.
+struct DrillWorkerCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "drill-worker", abstract: "Run one worker of a drill.", shouldDisplay: false)
+
+  @Option(help: "The worker's name.")
+  var name: String
+
+  @Option(help: "The database, as libpq's URL.")
+  var databaseURL: String
+
+  @Option(help: "The file to append the history to.")
+  var history: String
+
+  @Option(help: "The failover interval in milliseconds.")
+  var failoverMilliseconds: Int?
+
+  @Option(help: "How long handling a record takes, in microseconds.")
+  var recordPauseMicroseconds = 0
+
+  func run() async throws {
+    var worker = DrillWorker(name: name, database: databaseURL, history: history)
+    worker.recordPause = .microseconds(recordPauseMicroseconds)
+    if let failoverMilliseconds {
+      let interval = Duration.milliseconds(failoverMilliseconds)
+      worker.configuration.failover.interval = interval
+      worker.configuration.failover.heartbeatInterval = min(interval / 5, .seconds(1))
+      worker.configuration.failover.margin = interval / 10
+    }
+    LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
+    try await worker.run(logger: Logger(label: name))
+  }
+}

@@ -1,0 +1,44 @@
+import Tidemark
+
+/// What every ``LeaseStore`` must do, as cases that throw ``ConformanceFailure``.
+///
+/// ```swift
+/// @Test(arguments: LeaseStoreConformance.cases)
+/// func conforms(_ test: LeaseStoreConformance.Case) async throws {
+///   try await test.run(in: MyEnvironment())
+/// }
+/// ```
+public enum LeaseStoreConformance {
+  /// One behaviour.
+  public struct Case: Sendable, CustomStringConvertible {
+    /// The behaviour as a sentence.
+    public let name: String
+    private let body: @Sendable (LeaseStoreFixture) async throws -> Void
+
+    init(_ name: String, _ body: @escaping @Sendable (LeaseStoreFixture) async throws -> Void) {
+      self.name = name
+      self.body = body
+    }
+
+    public var description: String { name }
+
+    /// Runs the case in a scope of its own.
+    public func run(in environment: any LeaseStoreEnvironment) async throws {
+      let scope = LeaseScope(application: "conformance-\(UInt64.random(in: 0 ... .max))", stream: "stream")
+      let store = try await environment.makeStore()
+      let fixture = LeaseStoreFixture(environment: environment, store: store, scope: scope)
+      do {
+        try await body(fixture)
+      } catch {
+        try? await fixture.deregisterAll()
+        throw error
+      }
+      try await fixture.deregisterAll()
+    }
+  }
+
+  /// All cases.
+  public static let cases: [Case] =
+    workerCases + deathCases + planningCases + handoffCases + checkpointCases + shardEndCases
+    + operatorCases
+}

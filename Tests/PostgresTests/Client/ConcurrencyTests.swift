@@ -1,0 +1,122 @@
+import PostgresClient
+import Synchronization
+import Testing
+
+@Suite("Many tasks on one connection")
+struct ConcurrencyTests {
+  @Test("callers are served in the order in which they came")
+  func order() async throws {
+    let connection = try await connectToNewDatabase()
+    try await connection.execute("CREATE TABLE entry (place serial, caller int)")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      let queued = Mutex(0)
+      try await connection.transaction { _ in
+        for caller in 0..<50 {
+          group.addTask {
+            // A transaction's body cannot see who queues: each starts once the one before stands in the queue.
+            queued.withLock { $0 += 1 }
+            try await connection.execute("INSERT INTO entry (caller) VALUES (\(caller))")
+          }
+          try await eventually(within: .seconds(5), "caller \(caller) came") { queued.withLock { $0 } == caller + 1 }
+          try await Task.sleep(for: .milliseconds(2))
+        }
+      }
+      try await group.waitForAll()
+    }
+    let callers = try await connection.query("SELECT caller FROM entry ORDER BY place").map {
+      try $0.decode(Int.self)
+    }
+    #expect(callers == Array(0..<50))
+  }
+
+  @Test("a transaction has the connection to itself among 50 tasks")
+  func exclusivity() async throws {
+    let connection = try await connectToNewDatabase()
+    try await connection.execute("CREATE TABLE counter (value int)")
+    try await connection.execute("INSERT INTO counter VALUES (0)")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for task in 0..<50 {
+        group.addTask {
+          if task.isMultiple(of: 2) {
+            try await connection.transaction { transaction in
+              let value: Int = try await transaction.value("SELECT value FROM counter")
+              await Task.yield()
+              try await transaction.execute("UPDATE counter SET value = \(value + 1)")
+              // Statements of others would be inside this transaction and see its own id assigned.
+            }
+          } else {
+            let isInside: Bool = try await connection.value("SELECT now() <> statement_timestamp()")
+            #expect(!isInside)
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await connection.value("SELECT value FROM counter", as: Int.self) == 25)
+  }
+
+  @Test("a task cancelled while it waits for its turn leaves the queue at once")
+  func cancelledWaiter() async throws {
+    let connection = try await connectToNewDatabase()
+    try await connection.transaction { _ in
+      let waiter = Task.detached { try await connection.execute("SELECT 1") }
+      waiter.cancel()
+      let error = try await postgresError { _ = try await waiter.value }
+      #expect(error.code == .cancelled)
+    }
+    #expect(try await connection.value("SELECT 3", as: Int.self) == 3)
+  }
+
+  @Test("connections work side by side: a busy one does not hold up another's statements")
+  func independence() async throws {
+    let configuration = try await newDatabase()
+    let busy = try await connect(configuration)
+    let quick = try await connect(configuration)
+    let bytes = [UInt8](repeating: 7, count: 10_000_000)
+    let worker = Task {
+      for _ in 0..<1_000_000 where !Task.isCancelled { _ = try await busy.query("SELECT \(bytes)") }
+    }
+    var slowest = Duration.zero
+    let clock = ContinuousClock()
+    for _ in 0..<200 {
+      let time = try await clock.measure { _ = try await quick.query("SELECT 1") }
+      slowest = max(slowest, time)
+    }
+    worker.cancel()
+    _ = await worker.result
+    // One statement of the other takes far longer in all than any wait here may.
+    #expect(slowest < .milliseconds(500))
+  }
+
+  @Test("a connection that nobody holds any more closes its session")
+  func deinitialization() async throws {
+    let configuration = try await newDatabase()
+    let observer = try await connect(configuration)
+    func use() async throws -> Int {
+      let connection = try await connect(configuration)
+      _ = try await connection.listen(to: "channel")
+      return try await connection.value("SELECT pg_backend_pid()")
+    }
+    let processID = try await use()
+    try await eventually(within: .seconds(5), "the session has ended") {
+      try await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(processID)").isEmpty
+    }
+  }
+
+  @Test("closing fails the statement that runs, those that wait and those that come")
+  func closing() async throws {
+    let configuration = try await newDatabase()
+    let connection = try await connect(configuration)
+    let observer = try await connect(configuration)
+    let running = Task { try await connection.execute("SELECT pg_sleep(60)") }
+    try await waitUntilRunning("SELECT pg_sleep", seenBy: observer)
+    let waiting = Task { try await connection.execute("SELECT 1") }
+    await connection.close()
+    #expect(connection.isClosed)
+    let error = try await postgresError { _ = try await running.value }
+    #expect(error.code == .closed && error.isOutcomeUnknown)
+    #expect(try await postgresError { _ = try await waiting.value }.code == .closed)
+    #expect(try await postgresError { try await connection.execute("SELECT 1") }.code == .closed)
+    await connection.close()
+  }
+}

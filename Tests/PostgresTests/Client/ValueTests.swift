@@ -1,0 +1,180 @@
+import PostgresClient
+import Testing
+
+@Suite("Values in statements and rows")
+struct ValueTests {
+  @Test("every scalar type comes back as it was bound, with its extremes")
+  func scalars() async throws {
+    let connection = try await connectToNewDatabase()
+    func check<T: PostgresEncodable & PostgresDecodable & Equatable>(_ values: T...) async throws {
+      for value in values {
+        #expect(try await connection.value("SELECT \(value)") == value)
+      }
+    }
+    try await check(true, false)
+    try await check(Int16.min, -1, 0, Int16.max)
+    try await check(Int32.min, -1, 0, Int32.max)
+    try await check(Int64.min, -1, 0, Int64.max)
+    try await check(Int.min, 0, Int.max)
+    try await check(Float.leastNonzeroMagnitude, -.infinity, .greatestFiniteMagnitude)
+    try await check(Double.leastNonzeroMagnitude, -.infinity, .greatestFiniteMagnitude, -0.0)
+    try await check("", "a", "ümlaut 🌊", "quote ' \" \\ $1 %s", "line\nbreak")
+    try await check([UInt8](), [0], [0, 255, 39, 92, 0])
+    await connection.close()
+  }
+
+  @Test("NaN stays NaN")
+  func notANumber() async throws {
+    let connection = try await connectToNewDatabase()
+    #expect(try await connection.value("SELECT \(Double.nan)", as: Double.self).isNaN)
+    #expect(try await connection.value("SELECT \(Float.nan)", as: Float.self).isNaN)
+    #expect(try await connection.value("SELECT \([Double.nan])", as: [Double].self)[0].isNaN)
+  }
+
+  @Test("arrays come back with their NULLs, empty ones too")
+  func arrays() async throws {
+    let connection = try await connectToNewDatabase()
+    func check<T: PostgresEncodable & PostgresDecodable & Equatable>(_ values: T...) async throws {
+      for value in values {
+        #expect(try await connection.value("SELECT \(value)") == value)
+      }
+    }
+    try await check([Int64](), [1, -2, .max])
+    try await check([Int](), [1, -2, .max])
+    try await check([Int32.min, 0, .max])
+    try await check([Int16.min, 0, .max])
+    try await check([true, false, true])
+    try await check([1.5, -.infinity])
+    try await check([Float(1.5)])
+    try await check(["", "a", "{\"x\",NULL}", "NULL"])
+    try await check([String?.none, "a", nil, ""])
+    try await check([Int64?.some(1), nil])
+    try await check([[UInt8]](), [[], [0, 1], [255]])
+    try await check([[UInt8]?.none, [], [0]])
+  }
+
+  @Test("arrays bound to unnest are rows for the server")
+  func unnest() async throws {
+    let connection = try await connectToNewDatabase()
+    let rows = try await connection.query(
+      "SELECT * FROM unnest(\([1, 2, 3]), \(["a", nil, "c"])) AS t (id, name) ORDER BY id")
+    let decoded = try rows.map { try $0.decode((Int, String?).self) }
+    #expect(decoded.map(\.0) == [1, 2, 3])
+    #expect(decoded.map(\.1) == ["a", nil, "c"])
+  }
+
+  @Test("nil binds NULL of its type, and NULL is read by optionals only")
+  func nulls() async throws {
+    let connection = try await connectToNewDatabase()
+    #expect(try await connection.value("SELECT \(Int?.none)", as: Int?.self) == nil)
+    #expect(try await connection.value("SELECT \(Int?.some(4))", as: Int?.self) == 4)
+    #expect(try await connection.value("SELECT \([UInt8]?.none) IS NULL", as: Bool.self))
+    #expect(try await connection.value("SELECT pg_typeof(\(Bool?.none))::text") == "boolean")
+    let error = try await postgresError { _ = try await connection.value("SELECT NULL::int8 AS n", as: Int.self) }
+    #expect(error.code == .decoding)
+    #expect(error.message.contains("\"n\""))
+    let inArray = try await postgresError {
+      _ = try await connection.value("SELECT ARRAY[1, NULL]::int8[]", as: [Int].self)
+    }
+    #expect(inArray.code == .decoding)
+  }
+
+  @Test("values given beside the text are bound in order, optionals among them")
+  func explicitValues() async throws {
+    let connection = try await connectToNewDatabase()
+    let missing: String? = nil
+    let rows = try await connection.query(PostgresStatement("SELECT $2, $1, $3, $1 + 1", 7, "b", missing))
+    let row = try #require(rows.first)
+    #expect(try row.decode((String, Int, String?, Int).self) == ("b", 7, nil, 8))
+  }
+
+  @Test("20 MB of bytes go there and back")
+  func large() async throws {
+    let connection = try await connectToNewDatabase()
+    var random = SystemRandomNumberGenerator()
+    let bytes = (0..<2_500_000).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
+    #expect(try await connection.value("SELECT \(bytes)") == bytes)
+  }
+
+  @Test("JSON is read as text or bytes, jsonb without its version byte")
+  func json() async throws {
+    let connection = try await connectToNewDatabase()
+    let row = try #require(
+      await connection.query("SELECT '{\"a\": 1}'::jsonb AS b, '{\"a\":1}'::json AS j, 'x'::name AS n").first)
+    #expect(try row.decode("b", as: String.self) == "{\"a\": 1}")
+    #expect(try row.decode("b", as: [UInt8].self) == Array("{\"a\": 1}".utf8))
+    #expect(try row.decode("j", as: ArraySlice<UInt8>.self) == ArraySlice("{\"a\":1}".utf8))
+    #expect(try row.decode("n", as: String.self) == "x")
+  }
+
+  @Test("a value of another type is refused with advice, never misread")
+  func wrongTypes() async throws {
+    let connection = try await connectToNewDatabase()
+    func check<T: PostgresDecodable>(_ sql: PostgresStatement, _ type: T.Type) async throws {
+      let error = try await postgresError { _ = try await connection.value(sql, as: type) }
+      #expect(error.code == .decoding, "\(sql.sql)")
+    }
+    try await check("SELECT 1.5::numeric", Double.self)
+    try await check("SELECT now()", Int.self)
+    try await check("SELECT 'a'::text", Int.self)
+    try await check("SELECT 1::int8", String.self)
+    try await check("SELECT 70000::int8", Int16.self)
+    try await check("SELECT gen_random_uuid()", String.self)
+    try await check("SELECT ARRAY[[1, 2], [3, 4]]::int8[]", [Int].self)
+    try await check("SELECT 'no array'::text", [String].self)
+    try await check("SELECT 1::float8", Float.self)
+    #expect(try await connection.value("SELECT 70000::int4", as: Int64.self) == 70000)
+    #expect(try await connection.value("SELECT 'pg_class'::regclass::oid", as: Int.self) == 1259)
+  }
+
+  @Test("a row is decoded by position only when the number of columns fits, and by name as the server names it")
+  func rows() async throws {
+    let connection = try await connectToNewDatabase()
+    let rows = try await connection.query("SELECT n, 'x' || n AS \"Label\" FROM generate_series(1, 3) n")
+    #expect(rows.count == 3)
+    #expect(rows.affectedRows == 3)
+    #expect(try rows.map { try $0.decode("Label", as: String.self) } == ["x1", "x2", "x3"])
+    #expect(throws: PostgresError.self) { try rows[0].decode("label", as: String.self) }
+    #expect(throws: PostgresError.self) { try rows[0].decode(Int.self) }
+    #expect(throws: PostgresError.self) { try rows[0].decode((Int, String, String).self) }
+    let (number, label) = try rows[2].decode((Int, String).self)
+    #expect(number == 3 && label == "x3")
+  }
+
+  @Test("results outlive the statement, and the connection")
+  func ownership() async throws {
+    let connection = try await connectToNewDatabase()
+    let rows = try await connection.query("SELECT n::text FROM generate_series(1, 1000) n")
+    try await connection.execute("SELECT 1")
+    await connection.close()
+    #expect(try rows.map { try $0.decode(String.self) } == (1...1000).map(String.init))
+  }
+
+  @Test("text in values and identifiers never becomes SQL")
+  func injection() async throws {
+    let connection = try await connectToNewDatabase()
+    let attacks = ["'; DROP TABLE item; --", "\"; DROP TABLE item; --", "$1", "\\'; SELECT 1; --", "a\"b\"\"c", "%s"]
+    try await connection.execute("CREATE TABLE item (name text)")
+    for attack in attacks {
+      try await connection.execute("INSERT INTO item VALUES (\(attack))")
+      try await connection.execute("CREATE TABLE \(identifier: attack) (\(identifier: attack) int)")
+      let name: String = try await connection.value("SELECT relname FROM pg_class WHERE relname = \(attack)")
+      #expect(name == attack)
+      let rows = try await connection.query("SELECT 1 AS \(identifier: attack)")
+      #expect(try rows[0].decode(attack, as: Int.self) == 1)
+      _ = try await connection.listen(to: attack)
+    }
+    #expect(try await connection.value("SELECT count(*) FROM item", as: Int.self) == attacks.count)
+    let channels = try await connection.query("SELECT pg_listening_channels()").map { try $0.decode(String.self) }
+    #expect(Set(channels) == Set(attacks))
+  }
+
+  @Test("a NUL in a statement's text is refused, and dropped from an identifier")
+  func nul() async throws {
+    let connection = try await connectToNewDatabase()
+    let error = try await postgresError { try await connection.execute(PostgresStatement("SELECT 1\0, 2")) }
+    #expect(error.code == .misuse)
+    let named: PostgresStatement = "SELECT 1 AS \(identifier: "a\0b")"
+    #expect(named.sql == "SELECT 1 AS \"ab\"")
+  }
+}

@@ -1,0 +1,73 @@
+import Logging
+import PostgresClient
+import Tidemark
+import TidemarkPostgres
+import TidemarkTestKit
+
+/// A migrated database of its own on the tests' server.
+struct LeaseDatabase: LeaseStoreEnvironment {
+  let failoverInterval = Duration.seconds(1)
+  let configuration: PostgresConfiguration
+  let pool: PostgresPool
+
+  /// One for all cases that keep to a scope of their own.
+  static func shared() async throws -> LeaseDatabase {
+    try await made.value
+  }
+
+  private static let made = Task { try await LeaseDatabase() }
+
+  init() async throws {
+    configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
+    pool = PostgresPool(configuration, logger: Self.logger)
+    try await Migrator(pool, logger: Self.logger).migrate()
+  }
+
+  static var logger: Logger {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    return logger
+  }
+
+  func makeStore() -> any LeaseStore {
+    PostgresLeaseStore(configuration, pool: pool, logger: Self.logger)
+  }
+
+  func pass(_ duration: Duration) async throws {
+    try await Task.sleep(for: duration)
+  }
+
+  func killSession(of incarnation: WorkerIncarnation) async throws {
+    try await pool.execute(
+      """
+      SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
+      WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+        AND classid::bigint << 32 | objid::bigint = tidemark.session_key(\(incarnation.number))
+      """
+    )
+  }
+
+  /// As workers see a restart: their sessions are gone, and the server is not the one that they were on.
+  func restartServer(in scope: LeaseScope) async throws {
+    let rows = try await pool.query(
+      """
+      UPDATE tidemark.worker SET server_started_at = server_started_at - interval '1 hour'
+      WHERE application = \(scope.application) AND stream = \(scope.stream) RETURNING incarnation
+      """
+    )
+    for row in rows {
+      try await killSession(of: WorkerIncarnation(row.decode("incarnation", as: Int64.self)))
+    }
+  }
+
+  func deadLetters(of shardID: String, in scope: LeaseScope) async throws -> [String] {
+    try await pool.query(
+      """
+      SELECT sequence_number FROM tidemark.dead_letter
+      WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
+      ORDER BY tidemark.checkpoint_rank(sequence_number)
+      """
+    ).map { try $0.decode("sequence_number", as: String.self) }
+  }
+}

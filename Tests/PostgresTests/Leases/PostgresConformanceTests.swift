@@ -1,0 +1,10 @@
+import Testing
+import TidemarkTestKit
+
+@Suite("The PostgreSQL lease store does what every lease store must", .serialized)
+struct PostgresConformanceTests {
+  @Test(arguments: LeaseStoreConformance.cases)
+  func conforms(_ test: LeaseStoreConformance.Case) async throws {
+    try await test.run(in: LeaseDatabase.shared())
+  }
+}

@@ -1,0 +1,239 @@
+import PostgresClient
+import Testing
+import Tidemark
+import TidemarkPostgres
+
+@Suite("Enabling, disabling and naming streams")
+struct StreamLifecycleTests {
+  @Test(
+    "A table that cannot have a stream is refused with the reason and what to do",
+    arguments: [
+      ("missing", "no table", "schema.table"),
+      ("keyless", "no primary key", "ADD PRIMARY KEY"),
+      ("a_view", "a view", "ordinary and partitioned tables"),
+      ("a_materialized_view", "a materialized view", "ordinary and partitioned tables"),
+      ("a_partition", "a partition", "partitioned table that it belongs to"),
+      ("a_parent", "inheritance", "ordinary and partitioned tables"),
+      ("a_child", "inheritance", "ordinary and partitioned tables"),
+      ("deferrable_key", "deferrable", "NOT DEFERRABLE"),
+      ("a_foreign_table", "a foreign table", "ordinary and partitioned tables"),
+      ("pg_catalog.pg_class", "a system table", "ordinary and partitioned tables"),
+    ]
+  )
+  func refusedTables(table: String, reason: String, advice: String) async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE keyless (id int UNIQUE NOT NULL);
+      CREATE VIEW a_view AS SELECT 1 AS id;
+      CREATE MATERIALIZED VIEW a_materialized_view AS SELECT 1 AS id;
+      CREATE TABLE partitioned (id int PRIMARY KEY) PARTITION BY RANGE (id);
+      CREATE TABLE a_partition PARTITION OF partitioned DEFAULT;
+      CREATE TABLE a_parent (id int PRIMARY KEY);
+      CREATE TABLE a_child (PRIMARY KEY (id)) INHERITS (a_parent);
+      CREATE TABLE deferrable_key (id int PRIMARY KEY DEFERRABLE);
+      CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
+      CREATE FOREIGN TABLE a_foreign_table (id int) SERVER nowhere;
+      """
+    )
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.admin.enable(table: table)
+    }
+    #expect(error.code == .unsupported)
+    #expect(error.message.contains(reason))
+    #expect(error.advice?.contains(advice) == true)
+    #expect(try await database.admin.list().isEmpty)
+  }
+
+  @Test("Bad arguments are refused by name")
+  func badArguments() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item")
+    let refused: [(String, @Sendable () async throws -> PostgresStreamDescription)] = [
+      (
+        "already has a stream", { @Sendable in try await database.admin.enable(table: "item", name: "again") }
+      ),
+      ("already enabled", { @Sendable in try await database.admin.enable(table: "other", name: "item") }),
+      ("slash", { @Sendable in try await database.admin.create("a/b") }),
+      ("0 shards", { @Sendable in try await database.admin.create("a", shardCount: 0) }),
+      ("retention", { @Sendable in try await database.admin.create("a", retention: .zero) }),
+    ]
+    for (reason, call) in refused {
+      let error = try await #require(throws: TidemarkError.self) { try await call() }
+      #expect(error.code == .invalidConfiguration)
+      #expect(error.message.contains(reason))
+      #expect(error.advice != nil)
+    }
+  }
+
+  @Test("A stream is described by what it was enabled with")
+  func description() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int, region text, PRIMARY KEY (region, id))")
+    let enabled = try await database.admin.enable(
+      table: "item",
+      viewType: .oldImage,
+      retention: .seconds(3600),
+      shardCount: 3
+    )
+    #expect(enabled.table == "public.item")
+    #expect(enabled.viewType == .oldImage)
+    #expect(enabled.keyColumns == ["region", "id"])
+    #expect(enabled.retention == .seconds(3600))
+    #expect(enabled.status == .enabled)
+    #expect(enabled.label.wholeMatch(of: /\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}/) != nil)
+    #expect(enabled.shards.count == 3)
+    #expect(enabled.shards.first?.hashRange?.start == 0)
+    #expect(enabled.shards.last?.hashRange?.end == .max)
+    for (left, right) in zip(enabled.shards, enabled.shards.dropFirst()) {
+      #expect(left.id.wholeMatch(of: /shardId-\d{20}-[0-9a-f]{8}/) != nil)
+      #expect(left.id < right.id)
+      #expect((left.hashRange?.end ?? 0) + 1 == right.hashRange?.start)
+    }
+    #expect(try await database.admin.list() == [enabled])
+    #expect(try await database.admin.describe("item") == enabled)
+    #expect(try await database.stream("item").streamName() == "item/\(enabled.label)")
+  }
+
+  @Test("An unknown stream's error names the command that makes one")
+  func unknownStream() async throws {
+    let database = try await StreamDatabase.make()
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.stream("nothing").streamName()
+    }
+    #expect(error.code == .streamNotFound)
+    #expect(error.advice?.contains("tidemark stream enable") == true)
+  }
+
+  @Test("A database without the schema says so")
+  func noSchema() async throws {
+    let url = try await TestServer.shared().makeDatabase()
+    let stream = PostgresStream("item", pool: try StreamDatabase.makePool(url, connections: 1))
+    let error = try await #require(throws: TidemarkError.self) { try await stream.shards() }
+    #expect(error.code == .streamNotFound)
+    #expect(error.advice?.contains("migrations") == true)
+  }
+
+  @Test("A disabled stream is readable to its end; enabling again is another stream that starts empty")
+  func disableAndEnable() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    let first = try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 100) AS i")
+    let disabled = try await database.admin.disable("item")
+    #expect(disabled.fullName == first.fullName)
+    #expect(disabled.status == .disabled)
+    #expect(disabled.shards.allSatisfy { !$0.isOpen && $0.closedAt != nil })
+    try await database.run("INSERT INTO item VALUES (101)")
+
+    let early = try database.stream("item")
+    #expect(try await early.streamName() == first.fullName)
+    let second = try await database.admin.enable(table: "item", viewType: .newImage)
+    try await database.run("INSERT INTO item VALUES (102)")
+    #expect(try await early.streamName() == first.fullName)
+    #expect(try await early.readAll(untilEnd: true).count == 100)
+    #expect(second.fullName != first.fullName)
+    let late = try database.stream("item")
+    #expect(try await late.streamName() == second.fullName)
+    #expect(try await late.readAll().map(\.summary) == [#"INSERT {"id":102} new {"id":102}"#])
+    #expect(try await database.stream(first.fullName).readAll().count == 100)
+    let again = try await #require(throws: TidemarkError.self) {
+      try await database.admin.disable(first.fullName)
+    }
+    #expect(again.code == .streamDisabled)
+  }
+
+  @Test("Disabling waits for an open transaction that has written and loses nothing of it")
+  func disableWaitsForWriters() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      try await database.pool.transaction { transaction in
+        try await transaction.execute("INSERT INTO item VALUES (1)")
+        group.addTask { _ = try await database.admin.disable("item") }
+        try await eventually(within: .seconds(5), "disabling waits for the table's lock") {
+          try await database.number(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+          ) == 1
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await database.stream("item").readAll(untilEnd: true).map(\.partitionKey) == [#"{"id":1}"#])
+  }
+
+  @Test("Put records come back as they were, in a transaction of the caller's or without")
+  func put() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("events", shardCount: 2)
+    try await database.admin.put([0, 255, 1], partitionKey: "a", to: "events")
+    try await database.admin.put([], partitionKey: "a", to: "events")
+    struct Undone: Error {}
+    await #expect(throws: Undone.self) {
+      try await database.pool.transaction { transaction in
+        try await database.admin.put([2], partitionKey: "a", to: "events", using: transaction)
+        throw Undone()
+      }
+    }
+    try await database.pool.transaction { transaction in
+      try await database.admin.put([3], partitionKey: "a", to: "events", using: transaction)
+    }
+    let records = try await database.stream("events").readAll()
+    #expect(records.map(\.partitionKey) == ["a", "a", "a"])
+    #expect(
+      records.map { record -> [UInt8] in if case .data(let data) = record.body { Array(data) } else { [9] } }
+        == [[0, 255, 1], [], [3]]
+    )
+  }
+
+  @Test("A disabled stream takes no put, not even one that was waiting")
+  func putIntoDisabled() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("events")
+    try await database.admin.disable("events")
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.admin.put([1], partitionKey: "a", to: "events")
+    }
+    #expect(error.code == .streamDisabled)
+    #expect(error.advice != nil)
+
+    try await database.admin.create("others")
+    let admin = database.admin
+    await withTaskGroup(of: Void.self) { group in
+      for _ in 0..<4 {
+        group.addTask { while (try? await admin.put([1], partitionKey: "a", to: "others")) != nil {} }
+      }
+      _ = try? await admin.disable("others")
+    }
+    #expect(try await admin.describe("others").status == .disabled)
+    let id = try await database.number("SELECT tidemark.find_stream('others')")
+    #expect(try await database.number("SELECT count(*) FROM tidemark.inbox_\(id)") == 0)
+  }
+
+  @Test("A stream whose table was dropped is disabled by maintenance")
+  func droppedTable() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.run("INSERT INTO item VALUES (1); DROP TABLE item")
+    try await database.admin.maintain()
+    #expect(try await database.admin.describe("item").status == .disabled)
+    #expect(try await database.stream("item").readAll(untilEnd: true).count == 1)
+  }
+
+  @Test("Taking the migration back leaves nothing on the tables")
+  func migratingDown() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item")
+    let migrator = Migrator(database.pool, logger: StreamDatabase.logger)
+    try await migrator.migrate(to: 1)
+    try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
+    #expect(try await database.number("SELECT count(*) FROM pg_trigger") == 0)
+    try await migrator.migrate()
+    try await database.admin.enable(table: "item")
+    #expect(try await database.admin.list().count == 1)
+  }
+}

@@ -1,0 +1,326 @@
+import PostgresClient
+import Testing
+import Tidemark
+
+@testable import TidemarkPostgres
+
+@Suite("Reading a stream's shards")
+struct StreamReadingTests {
+  /// A put stream of one shard with a reader-friendly payload.
+  private func makeStream(shardCount: Int = 1) async throws -> (StreamDatabase, PostgresStream) {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("events", retention: .seconds(2), shardCount: shardCount)
+    return (database, try database.stream("events"))
+  }
+
+  private func put(_ values: ClosedRange<Int>, in database: StreamDatabase) async throws {
+    for value in values {
+      try await database.admin.put([UInt8(value)], partitionKey: "key \(value)", to: "events")
+    }
+  }
+
+  private func values(_ page: ShardPage) -> [Int] {
+    page.records.map { record in if case .data(let data) = record.body { Int(data.first ?? 0) } else { -1 } }
+  }
+
+  @Test("An empty shard returns an empty page after about a second, with and without a pump")
+  func emptyShard() async throws {
+    let (_, stream) = try await makeStream()
+    let reader = try await stream.reader(of: try await stream.shards()[0].id, after: .trimHorizon)
+    let unpumped = try await ContinuousClock().measure {
+      let page = try await reader.nextPage(maximumRecords: 10)
+      #expect(page.records.isEmpty && page.end == nil && page.millisBehindLatest == 0)
+    }
+    #expect(unpumped >= .milliseconds(900))
+    try await pumping(stream) {
+      try await eventually(within: .seconds(5), "the pump runs") { stream.heads.isPumped }
+      let pumped = try await ContinuousClock().measure {
+        let page = try await reader.nextPage(maximumRecords: 10)
+        #expect(page.records.isEmpty)
+      }
+      #expect(pumped >= .milliseconds(900))
+    }
+  }
+
+  @Test("A page has at most the records asked for, about a megabyte, and says how far behind it is")
+  func pageBounds() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...5, in: database)
+    for value in 6...8 {
+      try await database.admin.put(
+        [UInt8](repeating: UInt8(value), count: 600_000),
+        partitionKey: "k",
+        to: "events"
+      )
+    }
+    let shard = try await stream.shards()[0].id
+    let reader = try await stream.reader(of: shard, after: .trimHorizon)
+    var pages: [ShardPage] = []
+    pages.append(try await reader.nextPage(maximumRecords: 2))
+    for _ in 0..<2 { pages.append(try await reader.nextPage(maximumRecords: 100)) }
+    #expect(pages.map(values) == [[1, 2], [3, 4, 5, 6, 7], [8]])
+    #expect(pages[1].millisBehindLatest >= 0)
+    #expect(pages[2].millisBehindLatest == 0)
+    // A page of the first two lags behind by as much as the clock has moved on.
+    try await eventually(within: .seconds(5), "the first records are some time old") {
+      let page = try await stream.reader(of: shard, after: .trimHorizon).nextPage(maximumRecords: 2)
+      return page.millisBehindLatest >= 20
+    }
+  }
+
+  @Test("Reading goes on behind a checkpoint, and behind an end there is nothing but the end")
+  func checkpoints() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...3, in: database)
+    let shard = try await stream.shards()[0].id
+    let all = try await stream.reader(of: shard, after: .trimHorizon).nextPage(maximumRecords: 10)
+    #expect(values(all) == [1, 2, 3])
+    let rest = try await stream.reader(of: shard, after: all.records[1].checkpoint).nextPage(
+      maximumRecords: 10
+    )
+    #expect(values(rest) == [3])
+    #expect(rest.records[0].sequenceNumber == all.records[2].sequenceNumber)
+
+    let early = try await #require(throws: TidemarkError.self) {
+      try await stream.reader(of: shard, after: .shardEnd)
+    }
+    #expect(early.code == .checkpointOutOfRange)
+    let foreign = try await #require(throws: TidemarkError.self) {
+      let number = try #require(SequenceNumber("340282366920938463463374607431768211455"))
+      return try await stream.reader(of: shard, after: .record(number))
+    }
+    #expect(foreign.code == .checkpointOutOfRange)
+    let unknown = try await #require(throws: TidemarkError.self) {
+      try await stream.reader(of: "shardId-x", after: .trimHorizon)
+    }
+    #expect(unknown.code == .shardNotFound)
+
+    try await database.admin.disable("events")
+    for checkpoint in [Checkpoint.shardEnd, .latest, all.records[2].checkpoint] {
+      let page = try await stream.reader(of: shard, after: checkpoint).nextPage(maximumRecords: 10)
+      #expect(page.records.isEmpty && page.end?.children.isEmpty == true)
+    }
+  }
+
+  @Test(
+    "LATEST leaves out what was committed before and has all that is committed later, also from a transaction that was open"
+  )
+  func latest() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...2, in: database)
+    let shard = try await stream.shards()[0].id
+    let reader = try await database.pool.transaction { transaction in
+      try await database.admin.put([3], partitionKey: "open", to: "events", using: transaction)
+      return try await stream.reader(of: shard, after: .latest)
+    }
+    try await put(4...4, in: database)
+    var seen: [Int] = []
+    while seen.count < 2 { seen += values(try await reader.nextPage(maximumRecords: 10)) }
+    #expect(seen == [3, 4])
+  }
+
+  @Test("AT_TIMESTAMP starts with the first record that is not older, whether there is one yet or not")
+  func atTimestamp() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...4, in: database)
+    let shard = try await stream.shards()[0].id
+    let all = try await stream.reader(of: shard, after: .trimHorizon).nextPage(maximumRecords: 10)
+    for index in 0..<4 {
+      let time = all.records[index].approximateCreationTime
+      let page = try await stream.reader(of: shard, after: .atTimestamp(time)).nextPage(maximumRecords: 10)
+      #expect(values(page) == Array(index + 1...4))
+    }
+    let long = Timestamp(microsecondsSinceEpoch: 0)
+    let whole = try await stream.reader(of: shard, after: .atTimestamp(long)).nextPage(maximumRecords: 10)
+    #expect(values(whole) == [1, 2, 3, 4])
+    let now = Timestamp(
+      microsecondsSinceEpoch: all.records[3].approximateCreationTime.microsecondsSinceEpoch + 1
+    )
+    let later = try await stream.reader(of: shard, after: .atTimestamp(now))
+    try await put(5...5, in: database)
+    #expect(values(try await later.nextPage(maximumRecords: 10)) == [5])
+  }
+
+  @Test(
+    "A split shard ends with its children, which have what comes after; merging them gives one child back"
+  )
+  func splitAndMerge() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...20, in: database)
+    let parent = try await stream.shards()[0]
+    let reader = try await stream.reader(of: parent.id, after: .trimHorizon)
+    #expect(values(try await reader.nextPage(maximumRecords: 100)) == Array(1...20))
+    let children = try await database.admin.split(parent.id, of: "events")
+    let end = try #require(try await reader.nextPage(maximumRecords: 100).end)
+    #expect(end.children.map(\.id) == children)
+    #expect(end.children.map(\.parentIDs) == [[parent.id], [parent.id]])
+    #expect(end.children[0].hashRange == Shard.HashRange(start: 0, end: UInt128.max / 2))
+    #expect(end.children[1].hashRange == Shard.HashRange(start: UInt128.max / 2 + 1, end: .max))
+
+    try await put(21...40, in: database)
+    let closed = try #require(try await stream.shards().first)
+    let ending = try #require(closed.endingSequenceNumber)
+    #expect(end.children.allSatisfy { ($0.startingSequenceNumber ?? 0) > ending })
+    var seen: [Int] = []
+    for child in children {
+      let page = try await stream.reader(of: child, after: .trimHorizon).nextPage(maximumRecords: 100)
+      #expect(!page.records.isEmpty)
+      seen += values(page)
+    }
+    #expect(seen.sorted() == Array(21...40))
+
+    let merged = try await database.admin.merge(children[1], children[0], of: "events")
+    for child in children {
+      let page = try await stream.reader(of: child, after: .latest).nextPage(maximumRecords: 100)
+      #expect(page.records.isEmpty && page.end?.children.map(\.id) == [merged])
+    }
+    let last = try #require(try await stream.shards().last)
+    #expect(last.hashRange == .all)
+    #expect(Set(last.parentIDs) == Set(children))
+  }
+
+  @Test("A split that cannot be, and a merge of shards that do not touch, are refused")
+  func badTopology() async throws {
+    let (database, stream) = try await makeStream(shardCount: 3)
+    let shards = try await stream.shards().map(\.id)
+    let hash = try #require(try await stream.shards()[0].hashRange).end
+    let refused: [(TidemarkError.Code, @Sendable () async throws -> Void)] = [
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.merge(shards[0], shards[2], of: "events") }
+      ),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.merge(shards[0], shards[0], of: "events") }
+      ),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.split(shards[1], of: "events", at: hash) }
+      ),
+      (.shardNotFound, { @Sendable in _ = try await database.admin.split("shardId-x", of: "events") }),
+    ]
+    for (code, call) in refused {
+      let error = try await #require(throws: TidemarkError.self) { try await call() }
+      #expect(error.code == code)
+    }
+    #expect(try await stream.shards().count == 3)
+    try await database.admin.split(shards[1], of: "events", at: hash + 1 + (5 << 96))
+    let closed = try await #require(throws: TidemarkError.self) {
+      try await database.admin.split(shards[1], of: "events")
+    }
+    #expect(closed.code == .invalidConfiguration)
+    #expect(try await stream.shards()[4].hashRange?.start == hash + 1 + (5 << 96))
+  }
+
+  @Test(
+    "A waiting reader sees a split and a new record at once, with and without a pump",
+    arguments: [false, true]
+  )
+  func waking(isPumped: Bool) async throws {
+    let (database, stream) = try await makeStream()
+    let shard = try await stream.shards()[0].id
+    @Sendable func check() async throws {
+      let reader = try await stream.reader(of: shard, after: .trimHorizon)
+      async let first = reader.nextPage(maximumRecords: 10)
+      try await put(1...1, in: database)
+      #expect(values(try await first) == [1])
+      async let second = reader.nextPage(maximumRecords: 10)
+      try await database.admin.split(shard, of: "events")
+      var page = try await second
+      if page.end == nil { page = try await reader.nextPage(maximumRecords: 10) }
+      #expect(page.end?.children.count == 2)
+    }
+    if isPumped { try await pumping(stream) { try await check() } } else { try await check() }
+  }
+
+  @Test(
+    "Retention drops whole partitions; a reader behind it is told, and TRIM_HORIZON goes on with what is left"
+  )
+  func retention() async throws {
+    let (database, stream) = try await makeStream(shardCount: 2)
+    let shards = try await stream.shards()
+    // The interval that one partition covers, made short, so that there are several.
+    try await database.run("UPDATE tidemark.stream SET partition_interval = '1 millisecond'")
+    let key = try #require(
+      try await database.text(
+        """
+        SELECT 'key ' || i FROM generate_series(1, 100) AS i
+        WHERE ('x' || left(md5('key ' || i), 8))::bit(32)::bigint < 2147483648 LIMIT 1
+        """
+      )
+    )
+    var positions: [Checkpoint] = []
+    let reader = try await stream.reader(of: shards[0].id, after: .trimHorizon)
+    for value in 1...3 {
+      try await database.admin.put([UInt8(value)], partitionKey: key, to: "events")
+      let page = try await reader.nextPage(maximumRecords: 10)
+      #expect(values(page) == [value])
+      positions += page.records.map(\.checkpoint)
+    }
+    let behind = try await stream.reader(of: shards[0].id, after: positions[0])
+    let ahead = try await stream.reader(of: shards[0].id, after: positions[1])
+    let unborn = try await stream.reader(of: shards[0].id, after: .trimHorizon)
+    let untouched = try await stream.reader(of: shards[1].id, after: .record(SequenceNumber(1)))
+    #expect(try await database.number("SELECT count(*) FROM tidemark.log_partition") == 3)
+
+    // As if the first two had been closed two retentions ago.
+    try await database.run(
+      "UPDATE tidemark.log_partition SET closed_at = closed_at - interval '4 s' WHERE partition_ordinal <= 2"
+    )
+    try await database.admin.maintain()
+    #expect(try await database.number("SELECT count(*) FROM tidemark.log_partition") == 1)
+    #expect(try await database.number("SELECT count(*) FROM pg_class WHERE relname ~ '^log_1_[0-9]+$'") == 1)
+
+    let error = try await #require(throws: TidemarkError.self) {
+      try await behind.nextPage(maximumRecords: 10)
+    }
+    #expect(error.code == .recordsTrimmed)
+    #expect(values(try await ahead.nextPage(maximumRecords: 10)) == [3])
+    #expect(values(try await unborn.nextPage(maximumRecords: 10)) == [3])
+    // Nothing of this shard was dropped.
+    #expect(try await untouched.nextPage(maximumRecords: 10).records.isEmpty)
+    let late = try await #require(throws: TidemarkError.self) {
+      try await stream.reader(of: shards[0].id, after: positions[0])
+    }
+    #expect(late.code == .recordsTrimmed)
+    let fromStart = try await stream.reader(of: shards[0].id, after: .trimHorizon)
+    #expect(values(try await fromStart.nextPage(maximumRecords: 10)) == [3])
+    // The numbers go on where they were, also when the partition in use is dropped.
+    try await database.run("UPDATE tidemark.step SET moved_at = moved_at - interval '4 s'")
+    try await database.admin.maintain()
+    #expect(try await database.number("SELECT count(*) FROM tidemark.log_partition") == 0)
+    try await database.admin.put([4], partitionKey: key, to: "events")
+    let next = try await stream.reader(of: shards[0].id, after: .trimHorizon).nextPage(maximumRecords: 10)
+    #expect(values(next) == [4])
+    #expect(next.records.allSatisfy { $0.checkpoint > positions[2] })
+  }
+
+  @Test("Closed shards and disabled streams go when all their records are older than retention")
+  func cleaningUp() async throws {
+    let (database, stream) = try await makeStream()
+    try await put(1...3, in: database)
+    let parent = try await stream.shards()[0].id
+    #expect(try await stream.readAll().count == 3)
+    try await database.admin.split(parent, of: "events")
+    let reader = try await stream.reader(of: parent, after: .trimHorizon)
+    try await database.admin.maintain()
+    #expect(try await stream.shards().count == 3)
+    try await eventually(within: .seconds(20), "the parent is listed no more") {
+      try await database.admin.maintain()
+      return try await stream.shards().count == 2
+    }
+    let error = try await #require(throws: TidemarkError.self) {
+      try await reader.nextPage(maximumRecords: 1)
+    }
+    #expect(error.code == .shardNotFound)
+    try await database.admin.disable("events")
+    #expect(try await database.admin.list().count == 1)
+    try await eventually(within: .seconds(20), "the stream is listed no more") {
+      try await database.admin.maintain()
+      return try await database.admin.list().isEmpty
+    }
+    #expect(try await database.number("SELECT count(*) FROM pg_class WHERE relname ~ '^(log|inbox)_1'") == 0)
+    let gone = try await #require(throws: TidemarkError.self) { try await stream.shards() }
+    #expect(gone.code == .streamNotFound)
+  }
+}

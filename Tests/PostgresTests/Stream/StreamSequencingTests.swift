@@ -1,0 +1,186 @@
+import PostgresClient
+import Testing
+import Tidemark
+
+@testable import TidemarkPostgres
+
+@Suite("Sequencing committed changes")
+struct StreamSequencingTests {
+  private func makeItems(shardCount: Int = 1) async throws -> StreamDatabase {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    try await database.admin.enable(table: "item", viewType: .keysOnly, shardCount: shardCount)
+    return database
+  }
+
+  @Test("A long-open writing transaction delays nobody, and its own change comes when it commits")
+  func longOpenTransaction() async throws {
+    let database = try await makeItems()
+    let stream = try database.stream("item")
+    let other = try StreamDatabase.makePool(database.url, connections: 1)
+    let reader = try await stream.reader(of: try await stream.shards()[0].id, after: .trimHorizon)
+    try await pumping(stream) {
+      try await database.pool.transaction { transaction in
+        // It holds the wake-up key, too.
+        try await transaction.execute("INSERT INTO item VALUES (0)")
+        for id in 1...20 {
+          let written = ContinuousClock.now
+          try await other.execute("INSERT INTO item VALUES (\(id))")
+          var keys: [String] = []
+          while keys.isEmpty {
+            keys = try await reader.nextPage(maximumRecords: 10).records.map(\.partitionKey)
+          }
+          #expect(keys == [#"{"id":\#(id)}"#])
+          // Far below the transaction's length, with room for a busy machine.
+          #expect(written.duration(to: .now) < .seconds(2))
+        }
+      }
+      var keys: [String] = []
+      while keys.isEmpty { keys = try await reader.nextPage(maximumRecords: 10).records.map(\.partitionKey) }
+      #expect(keys == [#"{"id":0}"#])
+    }
+  }
+
+  @Test("A step that is killed at work loses nothing and doubles nothing")
+  func killedStep() async throws {
+    let database = try await makeItems(shardCount: 2)
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 30000) AS i")
+    let stream = try database.stream("item")
+    let id = try await stream.identified().id
+    let kills = SharedCounter()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        while true {
+          do {
+            if try await StreamAdvance.advance(id, from: nil, on: stream.pool).moved == 0 { break }
+          } catch let error as TidemarkError where error.isRetryable {
+            kills.add()
+          }
+        }
+      }
+      group.addTask {
+        // Each kill hits a step at another point of its work.
+        for _ in 0..<12 {
+          try await eventually(within: .seconds(10), "a step runs, or all is done") {
+            let killed = try await database.number(
+              """
+              SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+              WHERE datname = current_database() AND state = 'active' AND query LIKE '%tidemark.advance(%'
+                AND pid <> pg_backend_pid()
+              """
+            )
+            if killed > 0 { return true }
+            return try await database.number("SELECT count(*) FROM tidemark.inbox_\(id)") == 0
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(kills.value > 0)
+    let records = try await stream.readAll()
+    #expect(records.count == 30000)
+    #expect(Set(records.map(\.partitionKey)).count == 30000)
+  }
+
+  @Test("A caller that finds another at work does not wait, and what was moved comes with its commit")
+  func busyCaller() async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    try await database.run("INSERT INTO item VALUES (1)")
+    try await database.pool.transaction { transaction in
+      let mine = try await StreamAdvance.advance(id, from: nil, on: transaction)
+      #expect(mine.moved == 1 && !mine.isBusy)
+      let theirs = try await StreamAdvance.advance(id, from: nil, on: database.pool)
+      #expect(theirs.moved == 0 && theirs.isBusy)
+    }
+    let after = try await StreamAdvance.advance(id, from: 0, on: database.pool)
+    #expect(after.moved == 0 && !after.isBusy && after.shardHeads == [0: after.head])
+  }
+
+  @Test("A step refuses a transaction whose snapshot is older than its lock")
+  func isolation() async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.pool.transaction(isolation: .repeatableRead) { transaction in
+        try await StreamAdvance.advance(id, from: nil, on: transaction)
+      }
+    }
+    #expect(error.code == .unsupported)
+  }
+
+  @Test("A step is bounded in rows and in bytes, and goes on where it stopped")
+  func boundedSteps() async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 4500) AS i")
+    for expected in [2000, 2000, 500, 0] {
+      #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == expected)
+    }
+    try await database.admin.create("events", shardCount: 1)
+    let events = try await database.stream("events").identified().id
+    for _ in 0..<3 {
+      try await database.admin.put([UInt8](repeating: 1, count: 5 << 20), partitionKey: "k", to: "events")
+    }
+    for expected in [2, 1, 0] {
+      #expect(try await StreamAdvance.advance(events, from: nil, on: database.pool).moved == expected)
+    }
+  }
+
+  @Test("What is new is told by shard since the caller's last answer, and in general when that is long ago")
+  func news() async throws {
+    let database = try await makeItems(shardCount: 64)
+    let id = try await database.stream("item").identified().id
+    try await database.run("INSERT INTO item VALUES (1)")
+    let first = try await StreamAdvance.advance(id, from: nil, on: database.pool)
+    #expect(first.shardHeads == nil)
+    let nothing = try await StreamAdvance.advance(id, from: first.head, on: database.pool)
+    #expect(nothing.shardHeads == [:] && nothing.head == first.head)
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(2, 9) AS i")
+    let next = try await StreamAdvance.advance(id, from: first.head, on: database.pool)
+    let expected = try await database.number(
+      "SELECT count(DISTINCT shard_ordinal) FROM tidemark.log_\(id) WHERE sequence_number > \(first.head)"
+    )
+    #expect(next.shardHeads?.count == Int(expected))
+    #expect(next.shardHeads?.values.max() == next.head)
+    try await database.run("UPDATE tidemark.step SET moved_at = moved_at - interval '1 hour'")
+    try await database.admin.maintain()
+    #expect(try await StreamAdvance.advance(id, from: first.head, on: database.pool).shardHeads == nil)
+    #expect(try await StreamAdvance.advance(id, from: next.head, on: database.pool).shardHeads == [:])
+  }
+
+  @Test("A reader in one process is woken by a writer in another within milliseconds")
+  func wakeUpTime() async throws {
+    let database = try await makeItems()
+    // Polling alone would take much longer.
+    let streams = try (0..<2).map { _ in
+      PostgresStream(
+        "item",
+        pool: try StreamDatabase.makePool(database.url, connections: 3),
+        pollInterval: .seconds(5),
+        logger: StreamDatabase.logger
+      )
+    }
+    let shard = try await streams[0].shards()[0].id
+    let readers = [
+      try await streams[0].reader(of: shard, after: .latest),
+      try await streams[1].reader(of: shard, after: .latest),
+    ]
+    try await pumping(streams[0], streams[1]) {
+      var times: [Duration] = []
+      for id in 0..<50 {
+        // Both pumps have found nothing and wait.
+        try await Task.sleep(for: .milliseconds(20))
+        let written = ContinuousClock.now
+        try await database.pool.execute("INSERT INTO item VALUES (\(id))")
+        for reader in readers {
+          while try await reader.nextPage(maximumRecords: 10).records.isEmpty {}
+          times.append(written.duration(to: .now))
+        }
+      }
+      times.sort()
+      print("wake-up: median \(times[times.count / 2]), 99 % \(times[times.count * 99 / 100])")
+      #expect(times[times.count / 2] < .milliseconds(500))
+    }
+  }
+}
