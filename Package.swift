@@ -93,9 +93,25 @@ let package = Package(
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
+    .target(
+      name: "TestSupport",
+      dependencies: ["LocalPostgres"],
+      path: "Tests/TestSupport",
+      swiftSettings: swiftSettings
+    ),
     .testTarget(
       name: "PostgresTests",
-      dependencies: ["PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres"],
+      dependencies: [
+        "PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres", "TestSupport",
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "TidemarkCommand", "Tidemark", "TidemarkPostgres", "PostgresClient", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: swiftSettings
     ),
     .testTarget(

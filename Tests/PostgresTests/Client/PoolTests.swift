@@ -1,6 +1,7 @@
 import LocalPostgres
 import PostgresClient
 import Synchronization
+import TestSupport
 import Testing
 
 @Suite("The pool")
