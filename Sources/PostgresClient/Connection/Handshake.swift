@@ -95,7 +95,7 @@ struct Handshake: Sendable {
       // LOCATION:  auth_failed, auth.c:334
       let state = #/:  ([0-9A-Z]{5}): /#
       let lines = verbose.split(separator: "\n").filter { !$0.contains(/^[^ ]+:  \w+, \w+\.c:\d+$/) }
-      let message = lines.joined(separator: " ")
+      let message = lines.map { trimmed($0) }.joined(separator: " ")
       error = PostgresError(
         .connectionFailed,
         message.isEmpty ? "The server cannot be reached." : message.replacing(state) { _ in ": " },

@@ -2,7 +2,8 @@ import CLibPQ
 
 extension PostgresConnection {
   /// Sends `COPY … FROM STDIN`. The chunks are the bytes of the format that the statement names, cut anywhere;
-  /// they are read no faster than the server takes them.
+  /// they are read no faster than the server takes them. When the server refuses a row, libpq tells so only after
+  /// the last chunk.
   ///
   /// - Returns: How many rows were copied.
   /// - Throws: What `chunks` threw, and nothing is copied then; or a ``PostgresError``.
@@ -73,8 +74,7 @@ extension PostgresConnection {
     }
     _ = try await perform(isInTransaction: isInTransaction) { connection in
       try connection.send { PQsendQuery($0, statement.sql) }
-      await connection.waitForResult()
-      guard let result = PQgetResult(try connection.handle.get()).map(QueryResult.init) else {
+      guard let result = try await connection.nextResult() else {
         throw PostgresError(.connectionLost, "The server did not answer.")
       }
       if result.status == direction { return }
@@ -83,7 +83,10 @@ extension PostgresConnection {
         _ = try await connection.finishResults()
         throw error
       }
-      let error = PostgresError(.misuse, "The statement is no COPY of this direction. The connection was closed.")
+      let error = PostgresError(
+        .misuse,
+        "The statement is no COPY of this direction. The connection was closed."
+      )
       connection.lose(error)
       throw error
     }
@@ -93,7 +96,11 @@ extension PostgresConnection {
     _ = try await perform(isInTransaction: isInTransaction) { connection in
       try await connection.put { connection in
         chunk.withUnsafeBytes { bytes in
-          PQputCopyData(connection, bytes.baseAddress?.assumingMemoryBound(to: CChar.self), Int32(bytes.count))
+          PQputCopyData(
+            connection,
+            bytes.baseAddress?.assumingMemoryBound(to: CChar.self),
+            Int32(bytes.count)
+          )
         }
       }
     }
@@ -126,7 +133,7 @@ extension PostgresConnection {
   private func receiveCopyData(_ isInTransaction: Bool) async throws -> (bytes: [UInt8], isLast: Bool) {
     try await perform(isInTransaction: isInTransaction) { connection in
       var bytes: [UInt8] = []
-      defer { connection.pauseReading() }
+      connection.resumeReading()
       while bytes.count < 65_536 {
         var row: UnsafeMutablePointer<CChar>?
         let length = PQgetCopyData(try connection.handle.get(), &row, 1)
@@ -142,6 +149,7 @@ extension PostgresConnection {
           return (bytes, true)
         }
       }
+      connection.pauseReading()
       return (bytes, false)
     }.0
   }
@@ -168,7 +176,7 @@ extension PostgresConnection {
 
   /// Ends a COPY whose error the caller knows already.
   private func abort(_ end: @Sendable (isolated PostgresConnection) async throws -> Void) async {
-    defer { resumeReading() }
+    resumeReading()
     guard failure == nil, handle.transactionStatus == PQTRANS_ACTIVE else { return }
     _ = try? await perform(isInTransaction: true, isShielded: true) { connection in
       try await end(connection)

@@ -72,7 +72,15 @@ extension PostgresConnection {
         try statement.withParameters { types, values, lengths, formats in
           try send {
             PQsendQueryParams(
-              $0, statement.sql, Int32(lengths.count), types, values, lengths, formats, 1)
+              $0,
+              statement.sql,
+              Int32(lengths.count),
+              types,
+              values,
+              lengths,
+              formats,
+              1
+            )
           }
         }
       }
@@ -121,18 +129,17 @@ extension PostgresConnection {
     var position = 0
     var nulls = 0
     while position < commands.count {
-      await waitForResult()
-      guard let result = PQgetResult(try handle.get()) else {
+      guard let result = try await nextResult(answer.error) else {
         nulls += 1
         // From a lost connection NULLs come without end.
-        if let failure, nulls > 1 { throw failure }
+        if let failure, nulls > 1 { throw answer.error ?? failure }
         if case .sync = commands[position] { continue }
         position += 1
         continue
       }
       nulls = 0
-      try take(QueryResult(result), for: commands[position], &answer)
-      if PQresultStatus(result) == PGRES_PIPELINE_SYNC { position += 1 }
+      try take(result, for: commands[position], &answer)
+      if result.status == PGRES_PIPELINE_SYNC { position += 1 }
     }
     return answer
   }
@@ -185,9 +192,7 @@ extension PostgresConnection {
     var firstError: PostgresError?
     var affectedRows = 0
     while true {
-      await waitForResult()
-      guard let pointer = PQgetResult(try handle.get()) else { break }
-      let result = QueryResult(pointer)
+      guard let result = try await nextResult(firstError) else { break }
       switch result.status {
       case PGRES_FATAL_ERROR: firstError = firstError ?? checkSeverity(result)
       case PGRES_COPY_IN, PGRES_COPY_OUT, PGRES_COPY_BOTH:
@@ -196,7 +201,7 @@ extension PostgresConnection {
       }
       if failure != nil { break }
     }
-    if let error = failure ?? firstError { throw error }
+    if let error = firstError ?? failure { throw error }
     return affectedRows
   }
 }
@@ -215,11 +220,14 @@ extension PostgresStatement {
 
   /// Calls `body` with the values as libpq takes them, valid during the call.
   func withParameters<R>(
-    _ body: (_ types: [Oid], _ values: [UnsafePointer<CChar>?], _ lengths: [Int32], _ formats: [Int32]) throws -> R
+    _ body: (_ types: [Oid], _ values: [UnsafePointer<CChar>?], _ lengths: [Int32], _ formats: [Int32]) throws
+      -> R
   ) rethrows -> R {
     try bindings.bytes.withUnsafeBytes { buffer in
       let base = buffer.baseAddress?.assumingMemoryBound(to: CChar.self)
-      let values = bindings.ranges.map { range in range.flatMap { range in base.map { $0 + range.lowerBound } } }
+      let values = bindings.ranges.map { range in
+        range.flatMap { range in base.map { $0 + range.lowerBound } }
+      }
       return try body(
         bindings.types.map(\.rawValue),
         values,

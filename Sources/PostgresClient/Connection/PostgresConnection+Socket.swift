@@ -12,6 +12,7 @@ struct SocketState {
   var watch: SocketWatch?
   var usesTLS = false
   var needsFlush = false
+  var isPaused = false
   var wait = Wait.result
   var waiter: CheckedContinuation<Void, Never>?
 
@@ -22,12 +23,16 @@ struct SocketState {
 }
 
 extension PostgresConnection {
-  /// Waits until `PQgetResult` would not block, or the connection is lost.
-  func waitForResult() async {
+  /// The next of what libpq has for the statements that were sent; nil where it has NULL.
+  ///
+  /// - Parameter told: What the server said before; thrown when the connection is lost, as the better reason.
+  func nextResult(_ told: PostgresError? = nil) async throws -> QueryResult? {
     flush()
-    while failure == nil, let connection = try? handle.get(), PQisBusy(connection) == 1 {
-      await wait(.result)
-    }
+    while failure == nil, PQisBusy(try handle.get()) == 1 { await wait(.result) }
+    let connection = try handle.get()
+    // What has arrived before the end can be read still; for more than that PQgetResult would block.
+    if let failure, PQisBusy(connection) == 1 { throw told ?? failure }
+    return PQgetResult(connection).map(QueryResult.init)
   }
 
   /// Waits until everything is sent, or the connection is lost.
@@ -43,10 +48,12 @@ extension PostgresConnection {
 
   /// While nobody reads, the kernel's buffers fill up and the server stops sending.
   func pauseReading() {
-    socket.watch?.events = 0
+    socket.isPaused = true
+    updateInterest()
   }
 
   func resumeReading() {
+    socket.isPaused = false
     updateInterest()
   }
 
@@ -62,8 +69,8 @@ extension PostgresConnection {
     updateInterest()
   }
 
-  private func updateInterest() {
-    socket.watch?.events = Int16(POLLIN) | (socket.needsFlush ? Int16(POLLOUT) : 0)
+  func updateInterest() {
+    socket.watch?.events = socket.isPaused ? 0 : Int16(POLLIN) | (socket.needsFlush ? Int16(POLLOUT) : 0)
   }
 
   /// Called by the event loop.
@@ -85,7 +92,11 @@ extension PostgresConnection {
       case .result: PQisBusy(connection) == 0
       case .progress: !neededFlush || !socket.needsFlush
       }
-    if isDone { socket.resumeWaiter() }
+    guard isDone, socket.waiter != nil else { return }
+    // Nothing more until the waiter has taken what is there: at the end of the stream libpq forgets the results
+    // of a pipeline that were not fetched yet, the server's last words among them.
+    socket.watch?.events = 0
+    socket.resumeWaiter()
   }
 
   private func lossError(_ connection: OpaquePointer) -> PostgresError {

@@ -96,14 +96,20 @@ extension PostgresConnection {
     exchangeTimer = nil
     // Those that came with the last bytes: no socket event follows for them.
     deliverNotifications()
+    updateInterest()
     let wasCancelled = await canceller.end()
     do {
       return (try result.get(), wasCancelled)
     } catch var error as PostgresError {
       if let failure {
+        // The server's last words, when they were read, say more than that its socket was closed.
+        let told = error.sqlState == nil ? failure : error
         error = PostgresError(
-          failure.code, failure.message, sqlState: failure.sqlState ?? error.sqlState,
-          isOutcomeUnknown: !isInTransaction && error.code != .cancelled)
+          failure.code,
+          told.message,
+          sqlState: told.sqlState,
+          isOutcomeUnknown: !isInTransaction && error.code != .cancelled
+        )
       }
       throw wasCancelled ? error.ofCancellation : error
     }
@@ -114,7 +120,9 @@ extension PostgresConnection {
     exchangeTimer = loop.schedule(at: .now + Self.patience) { [weak self] in
       self?.assumeIsolated { connection in
         if connection.exchangeNumber == number {
-          connection.lose(PostgresError(.connectionLost, "The server did not answer within \(Self.patience)."))
+          connection.lose(
+            PostgresError(.connectionLost, "The server did not answer within \(Self.patience).")
+          )
         }
       }
     }

@@ -121,7 +121,10 @@ public actor PostgresConnection: PostgresQueryable {
   /// Waits for this caller's turn; `turns.release()` gives it back.
   nonisolated(nonsending) func takeTurn() async throws {
     if Self.connectionsOfTransactions.contains(ObjectIdentifier(self)) {
-      throw PostgresError(.misuse, "Inside a transaction's body use the transaction: its connection waits for it.")
+      throw PostgresError(
+        .misuse,
+        "Inside a transaction's body use the transaction: its connection waits for it."
+      )
     }
     try await turns.acquire(loop: loop)
   }

@@ -6,7 +6,9 @@ public struct PostgresTransaction: PostgresQueryable {
   /// The connection's turn is the transaction's; this orders the statements within it.
   let turns = FairQueue(permits: 1)
 
-  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws
+    -> [PostgresRows]
+  {
     try await turns.acquire()
     defer { turns.release() }
     return try await connection.run(statements, isInTransaction: true)

@@ -42,7 +42,9 @@ public final class PostgresPool: PostgresQueryable, Sendable {
     permits = FairQueue(permits: max(1, maximumConnections))
   }
 
-  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {
+  public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws
+    -> [PostgresRows]
+  {
     try await withConnection { try await $0.pipeline(statements) }
   }
 

@@ -73,7 +73,10 @@ private struct ArrayReader {
 
   mutating func take(_ count: Int) throws -> UnsafeRawBufferPointer {
     guard count >= 0, rest.count >= count else {
-      throw PostgresError(.decoding, "The value is no PostgreSQL array. Select an array, or decode another type.")
+      throw PostgresError(
+        .decoding,
+        "The value is no PostgreSQL array. Select an array, or decode another type."
+      )
     }
     defer { rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count)) }
     return UnsafeRawBufferPointer(rebasing: rest.prefix(count))

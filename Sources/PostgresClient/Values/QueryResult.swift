@@ -67,9 +67,10 @@ final class QueryResult: @unchecked Sendable {
   }
 }
 
-/// libpq's messages end in a newline.
-func trimmed(_ message: String) -> String {
-  var message = Substring(message)
+/// libpq's messages end in a newline, and some of their lines begin with a tab.
+func trimmed(_ message: some StringProtocol) -> String {
+  var message = message[...]
+  while let first = message.first, first.isWhitespace { message.removeFirst() }
   while let last = message.last, last.isWhitespace { message.removeLast() }
   return String(message)
 }

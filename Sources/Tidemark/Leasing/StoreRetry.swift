@@ -20,7 +20,10 @@ struct StoreRetry: Sendable {
         return try await call()
       } catch let error as TidemarkError where error.isRetryable {
         attempt += 1
-        logger.debug("lease store did not \(what), trying again", metadata: ["error": "\(error)"])
+        // The first is news, and one in a while says that it goes on.
+        logger.log(
+          level: attempt % 20 == 1 ? .warning : .debug, "could not \(what), trying again",
+          metadata: ["attempt": "\(attempt)", "error": "\(error)"])
         try await clock.sleep(for: backoff.pause(afterAttempt: attempt, using: &random))
       }
     }

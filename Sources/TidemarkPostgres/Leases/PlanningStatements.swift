@@ -4,7 +4,8 @@ import Tidemark
 /// What a planning round reads and writes, as SQL.
 ///
 /// Rows that somebody else has locked are skipped: a round must neither wait for a user's long transaction nor
-/// run into a deadlock with one. What was skipped calls for another round.
+/// run into a deadlock with one. What was skipped calls for another round. The rows that were locked are found
+/// again by their place: a join on their key, estimated without statistics, can lock them all once for each.
 enum PlanningStatements {
   /// Whether $1 may take the worker `w` of the scope ($2, $3) for dead.
   ///
@@ -85,27 +86,28 @@ enum PlanningStatements {
 
   /// Not only the leases of those found dead just now: a handoff may have gone to a worker while it died.
   private static let release = """
-    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, epoch = l.epoch + 1,
-      handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
-    FROM (
-      SELECT o.application, o.stream, o.shard_id FROM tidemark.lease AS o
+    WITH orphan AS (
+      SELECT o.ctid AS place FROM tidemark.lease AS o
       WHERE o.application = $1 AND o.stream = $2 AND o.owner IS NOT NULL AND NOT EXISTS (
         SELECT FROM tidemark.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
       FOR UPDATE OF o SKIP LOCKED
-    ) AS orphan
-    WHERE (l.application, l.stream, l.shard_id) = (orphan.application, orphan.stream, orphan.shard_id)
+    )
+    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, epoch = l.epoch + 1,
+      handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    FROM orphan WHERE l.ctid = orphan.place
     """
 
   private static let clearHandoffs = """
-    UPDATE tidemark.lease AS l SET handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
-    FROM (
-      SELECT h.application, h.stream, h.shard_id FROM tidemark.lease AS h
+    WITH lapsed AS (
+      SELECT h.ctid AS place FROM tidemark.lease AS h
       WHERE h.application = $1 AND h.stream = $2 AND h.handoff_deadline IS NOT NULL AND (
         h.handoff_deadline < clock_timestamp() OR NOT EXISTS (
           SELECT FROM tidemark.worker AS w WHERE w.incarnation = h.handoff_to AND w.state = 'active'))
       FOR UPDATE OF h SKIP LOCKED
-    ) AS lapsed
-    WHERE (l.application, l.stream, l.shard_id) = (lapsed.application, lapsed.stream, lapsed.shard_id)
+    )
+    UPDATE tidemark.lease AS l
+    SET handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    FROM lapsed WHERE l.ctid = lapsed.place
     """
 
   /// What a round writes at its end.
@@ -126,28 +128,27 @@ enum PlanningStatements {
     let steps = changes.assigned.count + changes.handedOff.count
     let statement = PostgresStatement(
       """
-      WITH assigned AS (
-        UPDATE tidemark.lease AS l SET owner = step.target, epoch = l.epoch + 1, updated_at = clock_timestamp()
-        FROM (
-          SELECT o.shard_id, s.target
-          FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS s (shard_id, epoch, target)
-          JOIN tidemark.lease AS o ON o.application = $1 AND o.stream = $2 AND o.shard_id = s.shard_id
-            AND o.epoch = s.epoch AND o.owner IS NULL AND o.ended_at IS NULL AND o.stopped_reason IS NULL
-          FOR UPDATE OF o SKIP LOCKED
-        ) AS step
-        WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = step.shard_id
+      WITH unowned AS (
+        SELECT l.ctid AS place, s.target
+        FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS s (shard_id, epoch, target)
+        JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+          AND l.epoch = s.epoch AND l.owner IS NULL AND l.ended_at IS NULL AND l.stopped_reason IS NULL
+        FOR UPDATE OF l SKIP LOCKED
+      ), assigned AS (
+        UPDATE tidemark.lease AS l
+        SET owner = unowned.target, epoch = l.epoch + 1, updated_at = clock_timestamp()
+        FROM unowned WHERE l.ctid = unowned.place
         RETURNING l.shard_id
+      ), owned AS (
+        SELECT l.ctid AS place, s.target
+        FROM unnest($6::text[], $7::bigint[], $8::bigint[]) AS s (shard_id, epoch, target)
+        JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+          AND l.epoch = s.epoch AND l.owner IS NOT NULL
+        FOR UPDATE OF l SKIP LOCKED
       ), handed_off AS (
-        UPDATE tidemark.lease AS l SET handoff_to = step.target,
+        UPDATE tidemark.lease AS l SET handoff_to = owned.target,
           handoff_deadline = clock_timestamp() + make_interval(secs => $9), updated_at = clock_timestamp()
-        FROM (
-          SELECT o.shard_id, s.target
-          FROM unnest($6::text[], $7::bigint[], $8::bigint[]) AS s (shard_id, epoch, target)
-          JOIN tidemark.lease AS o ON o.application = $1 AND o.stream = $2 AND o.shard_id = s.shard_id
-            AND o.epoch = s.epoch AND o.owner IS NOT NULL
-          FOR UPDATE OF o SKIP LOCKED
-        ) AS step
-        WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = step.shard_id
+        FROM owned WHERE l.ctid = owned.place
         RETURNING l.shard_id
       ), applied AS (
         SELECT shard_id FROM assigned UNION ALL SELECT shard_id FROM handed_off

@@ -44,8 +44,10 @@ extension TidemarkError {
         advice: "Find it in pg_stat_activity, wait for its end or end it, and try again.",
         underlying: error
       )
+    case _ where error.isRetryable:
+      self.init(.sourceUnavailable, "The database did not answer.", underlying: error)
     default:
-      self.init(.sourceUnavailable, "The database did not answer as it should.", underlying: error)
+      self.init(.unsupported, "The database refused the statement.", underlying: error)
     }
   }
 }

@@ -22,7 +22,8 @@ func connectToNewDatabase() async throws -> PostgresConnection {
 
 extension PostgresQueryable {
   /// The value of a statement that returns one row with one column.
-  func value<T: PostgresDecodable>(_ statement: PostgresStatement, as type: T.Type = T.self) async throws -> T {
+  func value<T: PostgresDecodable>(_ statement: PostgresStatement, as type: T.Type = T.self) async throws -> T
+  {
     try await #require(query(statement).first).decode(T.self)
   }
 }
@@ -50,6 +51,18 @@ func waitUntilRunning(_ prefix: String, seenBy observer: some PostgresQueryable)
       WHERE state = 'active' AND starts_with(query, \(prefix)) AND datname = current_database()
         AND pid <> pg_backend_pid()
       """,
-      as: Int.self) > 0
+      as: Int.self
+    ) > 0
+  }
+}
+
+/// What several tasks note, in order.
+actor Journal<Entry: Sendable> {
+  private(set) var entries: [Entry] = []
+
+  @discardableResult
+  func note(_ entry: Entry) -> Int {
+    entries.append(entry)
+    return entries.count
   }
 }

