@@ -10,7 +10,8 @@ struct ArgumentTests {
     arguments: [
       ("24h", Duration.seconds(86_400)), ("90m", .seconds(5400)), ("5s", .seconds(5)), ("0s", .zero),
       ("500ms", .milliseconds(500)),
-    ])
+    ]
+  )
   func durations(_ text: String, _ duration: Duration) {
     #expect(DurationArgument(argument: text)?.duration == duration)
     #expect(DurationArgument(duration).description == text)
@@ -18,7 +19,10 @@ struct ArgumentTests {
 
   @Test(
     "What is not a whole number with a unit is no duration",
-    arguments: ["", "h", "24", "1.5h", "-1s", "+1s", "1 s", "1d", "1H", "99999999999999999999s", "9223372036854775807h"])
+    arguments: [
+      "", "h", "24", "1.5h", "-1s", "+1s", "1 s", "1d", "1H", "99999999999999999999s", "9223372036854775807h",
+    ]
+  )
   func noDurations(_ text: String) {
     #expect(DurationArgument(argument: text) == nil)
   }
@@ -30,12 +34,16 @@ struct ArgumentTests {
       ("2025-01-02T03:04:05.5+01:00", "2025-01-02T02:04:05.500000Z"),
       ("2025-01-02T03:04:05.1234567Z", "2025-01-02T03:04:05.123456Z"),
       ("1969-12-31T23:59:59.25Z", "1969-12-31T23:59:59.250000Z"),
-    ])
+    ]
+  )
   func times(_ text: String, _ written: String) {
     #expect(Timestamp(iso8601: text)?.iso8601 == written)
   }
 
-  @Test("What has no zone or is no time is refused", arguments: ["", "now", "2025-01-02", "2025-01-02T03:04:05"])
+  @Test(
+    "What has no zone or is no time is refused",
+    arguments: ["", "now", "2025-01-02", "2025-01-02T03:04:05"]
+  )
   func noTimes(_ text: String) {
     #expect(Timestamp(iso8601: text) == nil)
   }
@@ -57,7 +65,8 @@ struct ArgumentTests {
     ])
     #expect(
       value.line
-        == #"{"b":"\"\\\n\u0001é","a":[null,0.5,true],"raw":{ "n":12345678901234567890.10},"none":[]}"#)
+        == #"{"b":"\"\\\n\u0001é","a":[null,0.5,true],"raw":{ "n":12345678901234567890.10},"none":[]}"#
+    )
     #expect(JSON.object(["a": .array([.integer(1)])]).document == "{\n  \"a\": [\n    1\n  ]\n}")
   }
 

@@ -12,7 +12,7 @@ struct FailureTests {
       #expect(outcome.output.isEmpty)
       let lines = outcome.errors.split(separator: "\n")
       #expect(lines.count == 2)
-      #expect(lines[0].hasPrefix("Error: There is no stream"))
+      #expect(lines[0].hasPrefix("Error: there is no stream"))
       #expect(lines[1].hasPrefix("Help: ") && lines[1].contains("tidemark stream list"))
     }
   }
@@ -23,8 +23,8 @@ struct FailureTests {
     try await database.run("CREATE TABLE bare (id int)")
     let outcome = try await database.tidemark.run("stream", "enable", "bare")
     #expect(outcome.status == 1)
-    #expect(outcome.errors.contains("Error: Bare has no primary key."))
-    #expect(outcome.errors.contains("ALTER TABLE bare ADD PRIMARY KEY"))
+    #expect(outcome.errors.contains("Error: public.bare has no primary key."))
+    #expect(outcome.errors.contains("ALTER TABLE public.bare ADD PRIMARY KEY"))
     let missing = try await database.tidemark.run("stream", "enable", "missing")
     #expect(missing.status == 1)
     #expect(missing.errors.contains("There is no table missing."))
@@ -52,7 +52,11 @@ struct FailureTests {
   @Test("A URL that cannot be read is a usage error, which does not repeat it")
   func badURL() async throws {
     let outcome = try await CommandLineTool().run(
-      "stream", "list", "--database-url", "postgresql://u:s3cret@[::1/x")
+      "stream",
+      "list",
+      "--database-url",
+      "postgresql://u:s3cret@[::1/x"
+    )
     #expect(outcome.status == 64)
     #expect(outcome.errors.contains("postgresql://USER@HOST:PORT/DATABASE"))
     #expect(!outcome.errors.contains("s3cret"))
@@ -63,7 +67,8 @@ struct FailureTests {
     arguments: [
       ["stream", "list"], ["stream", "put", "s", "--key", "k", "--data", "d"], ["leases", "list"],
       ["workers", "list"],
-    ])
+    ]
+  )
   func unmigrated(_ arguments: [String]) async throws {
     let tidemark = try await CommandDatabase.make(migrated: false).tidemark
     let outcome = try await tidemark.start(arguments).outcome
@@ -89,8 +94,10 @@ struct FailureTests {
       ["stream", "create", "s", "--retention", "24x"], ["stream", "create", "s", "--retention", "-1s"],
       ["stream", "enable", "t", "--view-type", "ALL"], ["stream", "tail", "s", "--from", "yesterday"],
       ["stream", "tail", "s", "--limit", "0"], ["migrate", "--status", "--to", "1"],
-      ["stream", "put", "s", "--key", "k", "--data", "d", "--file", "f"], ["stream", "list", "--log-level", "loud"],
-    ])
+      ["stream", "put", "s", "--key", "k", "--data", "d", "--file", "f"],
+      ["stream", "list", "--log-level", "loud"],
+    ]
+  )
   func usage(_ arguments: [String]) async throws {
     let outcome = try await CommandLineTool().start(arguments).outcome
     #expect(outcome.status == 64)

@@ -18,9 +18,18 @@ struct FleetInspectionTests {
       let scope = LeaseScope(application: "app", stream: "orders/1")
       let worker = try await store.register(
         WorkerRegistration(
-          scope: scope, workerID: "w1", host: "h1", processID: 17, failoverInterval: .seconds(5)))
+          scope: scope,
+          workerID: "w1",
+          host: "h1",
+          processID: 17,
+          failoverInterval: .seconds(5)
+        )
+      )
       let shards = [Shard(id: "a"), Shard(id: "b", parentIDs: ["a"])]
-      _ = try await store.createLeases(shards.map { NewLease(shard: $0, checkpoint: .trimHorizon) }, in: scope)
+      _ = try await store.createLeases(
+        shards.map { NewLease(shard: $0, checkpoint: .trimHorizon) },
+        in: scope
+      )
       try await database.run(
         """
         UPDATE tidemark.lease SET owner = \(worker.number), epoch = 1, checkpoint = '42' WHERE shard_id = 'a';
@@ -43,7 +52,14 @@ struct FleetInspectionTests {
     #expect(text.table[1].prefix(6) == ["orders/1", "a", "w1", "#\(fleet.worker)", "1", "42"])
     #expect(text.table[2].last == "poison")
     let json = try await fleet.database.tidemark.run(
-      "leases", "list", "--application", "app", "--stream", "orders", "--json")
+      "leases",
+      "list",
+      "--application",
+      "app",
+      "--stream",
+      "orders",
+      "--json"
+    )
     let leases = try #require(try json.decode([String: [LeaseDocument]].self)["leases"])
     #expect(leases.map(\.shardId) == ["a", "b"])
     #expect(leases[0].owner == LeaseDocument.Worker(workerId: "w1", incarnation: fleet.worker.number))
@@ -70,9 +86,16 @@ struct FleetInspectionTests {
       try json.decode([String: [Application]].self) == [
         "applications": [
           Application(
-            application: "app", stream: "orders/1", liveWorkers: 1, leases: 2, ownedLeases: 1, stoppedLeases: 1)
+            application: "app",
+            stream: "orders/1",
+            liveWorkers: 1,
+            leases: 2,
+            ownedLeases: 1,
+            stoppedLeases: 1
+          )
         ]
-      ])
+      ]
+    )
   }
 
   @Test("workers list shows each worker with its state, heartbeat and leases")
@@ -132,7 +155,16 @@ struct FleetInspectionTests {
     #expect(unconfirmed.status == 64)
     #expect(unconfirmed.errors.contains("--yes"))
     let unknown = try await fleet.reset(
-      "--stream", "orders", "--shard", "a", "--shard", "c", "--to", "LATEST", "--yes")
+      "--stream",
+      "orders",
+      "--shard",
+      "a",
+      "--shard",
+      "c",
+      "--to",
+      "LATEST",
+      "--yes"
+    )
     #expect(unknown.status == 1)
     #expect(unknown.errors.contains("shard c"))
     #expect(try await fleet.reset("--stream", "orders", "--to", "LATEST", "--yes").status == 64)

@@ -58,7 +58,9 @@ struct PrivateServerTests {
   func concurrent() async throws {
     let home = try Home()
     _ = try await home.tidemark.run("stream", "create", "s", "--shards", "1")
-    let puts = try (1...4).map { try home.tidemark.start(["stream", "put", "s", "--key", "k", "--data", "\($0)"]) }
+    let puts = try (1...4).map {
+      try home.tidemark.start(["stream", "put", "s", "--key", "k", "--data", "\($0)"])
+    }
     for put in puts {
       let outcome = await put.outcome
       #expect(outcome.status == 0, "\(outcome.errors)")

@@ -27,10 +27,20 @@ struct StreamTests {
     let tidemark = database.tidemark
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
     let enabled = try await tidemark.run(
-      "stream", "enable", "item", "--name", "items", "--view-type", "NEW_IMAGE", "--shards", "1", "--json")
+      "stream",
+      "enable",
+      "item",
+      "--name",
+      "items",
+      "--view-type",
+      "NEW_IMAGE",
+      "--shards",
+      "1",
+      "--json"
+    )
     #expect(enabled.status == 0)
     let stream = try enabled.decode(StreamDocument.self)
-    #expect(stream.name == "items" && stream.table == "item" && stream.viewType == "NEW_IMAGE")
+    #expect(stream.name == "items" && stream.table == "public.item" && stream.viewType == "NEW_IMAGE")
     #expect(stream.keyColumns == ["id"])
     try await database.run("INSERT INTO item VALUES (1, 'one'); UPDATE item SET name = 'two'")
     let disabled = try await tidemark.run("stream", "disable", "items")
@@ -62,7 +72,7 @@ struct StreamTests {
     let created = try await tidemark.run("stream", "create", "s", "--shards", "1", "--json")
     let root = try created.decode(StreamDocument.self).shards[0].shardId
     let split = try await tidemark.run("stream", "split", "s", root, "--at", "0x40000000", "--json")
-    let children = try #require(try split.decode([String: [String]].self)["childShardIds"])
+    let children = try #require(try split.decode([String: [String]].self)["child_shard_ids"])
     #expect(children.count == 2)
     let merged = try await tidemark.run("stream", "merge", "s", children[0], children[1])
     #expect(merged.status == 0)
@@ -72,7 +82,9 @@ struct StreamTests {
     #expect(stream.shards[2].hashRange.start == "\(UInt128(0x4000_0000) << 96)")
     #expect(merged.output.contains(stream.shards[3].shardId))
     let lines = try await tidemark.run("stream", "describe", "s").output.split(separator: "\n")
-    let tree = stream.shards.compactMap { shard in lines.first { $0.drop { $0 == " " }.hasPrefix(shard.shardId) } }
+    let tree = stream.shards.compactMap { shard in
+      lines.first { $0.drop { $0 == " " }.hasPrefix(shard.shardId) }
+    }
     #expect(tree.map { $0.prefix { $0 == " " }.count } == [0, 2, 2, 4])
     #expect(tree[2].contains("0x40000000-0xffffffff"))
     #expect(tree[3].contains("open") && tree[3].hasSuffix(children.joined(separator: ", ")))
@@ -154,7 +166,10 @@ struct StreamTests {
     let put = try database.tidemark.start(["stream", "put", "s", "--key", "k"], input: nil)
     try await eventually(within: .seconds(20), "the command is connected") {
       let sessions = try await database.pool.query(
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'tidemark'"
+        """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'tidemark'
+        """
       )
       return try sessions[0].decode(Int.self) > 0
     }

@@ -5,7 +5,7 @@ public final class TemporaryDirectory: Sendable {
   public let path: String
 
   public init() throws {
-    path = FileManager.default.temporaryDirectory.path() + "/tidemark-test-" + UUID().uuidString
+    path = FileManager.default.temporaryDirectory.appending(path: "tidemark-test-\(UUID().uuidString)").path
     // The server's user is another one if this process is root's, and has to reach what is beneath.
     try FileManager.default.createDirectory(
       atPath: path,

@@ -5,8 +5,8 @@ import PostgresClient
 
 /// The PostgreSQL server that `tidemark` runs for itself when it is given no database.
 ///
-/// It runs for as long as a command does; its data stay. Commands that run at the same time share the one that
-/// the first of them started.
+/// It runs for as long as a command does; its data stay. Commands that run at the same time share the one
+/// that the first of them started.
 struct PrivateServer: Sendable {
   /// How long another command may take to start the server: that includes initdb.
   private static let startLimit = Duration.seconds(90)
@@ -39,6 +39,7 @@ struct PrivateServer: Sendable {
     // One command at a time starts, joins or stops the server.
     let change = try FileLock(path: "\(home)/change.lock")
     let sharing = try FileLock(path: "\(home)/sharing.lock")
+    defer { withExtendedLifetime((change, sharing)) {} }
     try await change.lock(.exclusive, within: Self.startLimit)
     if let url = await runningServer(logger: logger) {
       try await sharing.lock(.shared, within: Self.startLimit)
@@ -59,7 +60,8 @@ struct PrivateServer: Sendable {
     }
   }
 
-  private static func result<Success>(of body: () async throws -> Success) async -> Result<Success, any Error> {
+  private static func result<Success>(of body: () async throws -> Success) async -> Result<Success, any Error>
+  {
     do { return .success(try await body()) } catch { return .failure(error) }
   }
 
@@ -116,7 +118,9 @@ struct PrivateServer: Sendable {
       let attributes = try? FileManager.default.attributesOfItem(atPath: path.path(percentEncoded: false))
       let permissions = attributes?[.posixPermissions] as? Int ?? 0
       guard permissions & 0o001 != 0 else {
-        throw unusable("Only root can enter \(path.path(percentEncoded: false)), but PostgreSQL refuses to be root.")
+        throw unusable(
+          "Only root can enter \(path.path(percentEncoded: false)), but PostgreSQL refuses to be root."
+        )
       }
       path.deleteLastPathComponent()
     }

@@ -7,15 +7,17 @@ struct ResetLeases: AsyncParsableCommand {
     commandName: "reset",
     abstract: "Set checkpoints, back or forward, and start stopped shards again.",
     discussion: """
-      A lease that is set to another position is taken from its owner: its epoch rises. With --all parents are \
-      reset before their children, which then wait for them again.
+      A lease that is set to another position is taken from its owner: its epoch rises. With --all parents \
+      are reset before their children, which then wait for them again.
       """
   )
 
   @Option(help: "The application whose leases to reset.")
   var application: String
 
-  @Option(help: "The stream, by its full name, or its short one if the application has leases on one of that name.")
+  @Option(
+    help: "The stream, by its full name, or its short one if the application has leases on one of that name."
+  )
   var stream: String
 
   @Option(name: .customLong("shard"), help: "A shard's id. May be given several times.")

@@ -3,7 +3,8 @@ import Tidemark
 
 /// Where a reset sets a lease's checkpoint to.
 struct ResetTarget: ExpressibleByArgument, Sendable, Equatable, CustomStringConvertible {
-  static let forms = "\(PositionArgument.forms), or current, which keeps the checkpoint and only clears a stop"
+  static let forms =
+    "\(PositionArgument.forms), or current, which keeps the checkpoint and only clears a stop"
   private static let current = "current"
 
   /// `nil`: it stays.

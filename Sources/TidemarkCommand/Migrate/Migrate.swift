@@ -39,7 +39,9 @@ struct Migrate: AsyncParsableCommand {
     let present = try await migrator.status().last { $0.appliedAt != nil }?.version ?? 0
     if let to, (0..<present).contains(to) {
       try confirmation.checkCanAsk()
-      try confirmation.confirm("Go back from version \(present) to \(to) and delete what the newer ones store?")
+      try confirmation.confirm(
+        "Go back from version \(present) to \(to) and delete what the newer ones store?"
+      )
     }
     try await migrator.migrate(to: to)
   }

@@ -33,8 +33,8 @@ struct InputLines: AsyncSequence {
   func makeAsyncIterator() -> AsyncIterator { AsyncIterator() }
 }
 
-/// One read of standard input that a cancelled task need not wait for: the thread that is in `read` then stays
-/// there until the process ends.
+/// One read of standard input that a cancelled task need not wait for: the thread that is in `read` then
+/// stays there until the process ends.
 private final class InputRead: Sendable {
   private static let portion = 65_536
 

@@ -16,7 +16,8 @@ struct SplitShard: AsyncParsableCommand {
   @Option(
     help: ArgumentHelp(
       "Where the second child's hash range starts. Default: in the middle.",
-      discussion: "A decimal number of 128 bits, as describe --json shows it, or its leading hexadecimal digits, as "
+      discussion:
+        "A decimal number of 128 bits, as describe --json shows it, or its leading hexadecimal digits, as "
         + "describe shows them, after 0x.",
       valueName: "hash"
     )

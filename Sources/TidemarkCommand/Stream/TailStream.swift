@@ -8,8 +8,9 @@ struct TailStream: AsyncParsableCommand {
     commandName: "tail",
     abstract: "Print a stream's records, those of a shard after those of its parents.",
     discussion: """
-      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record is an \
-      object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in "data_base64".
+      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record is \
+      an object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in \
+      "data_base64".
       """
   )
 
@@ -18,7 +19,9 @@ struct TailStream: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "Where to begin: \(PositionArgument.forms), which means after that record.", valueName: "position")
+      "Where to begin: \(PositionArgument.forms), which means after that record.",
+      valueName: "position"
+    )
   )
   var from = PositionArgument(.trimHorizon)
 

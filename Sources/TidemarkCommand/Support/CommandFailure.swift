@@ -72,9 +72,9 @@ extension ExitCode {
 }
 
 extension String {
-  /// PostgreSQL's messages begin with a small letter and end without a full stop.
+  /// PostgreSQL's messages end without a full stop. They begin with a small letter, which stays: it may be a
+  /// name's.
   fileprivate var asSentence: String {
-    guard let first, let last else { return self }
-    return first.uppercased() + dropFirst() + (".!?".contains(last) ? "" : ".")
+    last.map { ".!?".contains($0) } ?? true ? self : self + "."
   }
 }

@@ -1,7 +1,8 @@
 import ArgumentParser
 import UnixSignals
 
-/// Runs `body` and cancels it at the first SIGINT, SIGTERM or SIGHUP, so that what it started is ended properly.
+/// Runs `body` and cancels it at the first SIGINT, SIGTERM or SIGHUP, so that what it started is ended
+/// properly.
 ///
 /// - Throws: what `body` throws; after a signal a ``CommandFailure`` with the shell's exit code for it.
 func endingOnSignals<Success: Sendable>(

@@ -53,7 +53,10 @@ enum JSON: Sendable {
   }
 
   private static func enclose(
-    _ opening: String, _ parts: [String], _ closing: String, _ indentation: Int?
+    _ opening: String,
+    _ parts: [String],
+    _ closing: String,
+    _ indentation: Int?
   ) -> String {
     guard let indentation, !parts.isEmpty else { return opening + parts.joined(separator: ",") + closing }
     let margin = String(repeating: "  ", count: indentation)

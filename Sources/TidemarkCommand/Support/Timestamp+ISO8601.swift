@@ -12,7 +12,8 @@ extension Timestamp {
     return "\(whole.dropLast()).\(digits)Z"
   }
 
-  /// Reads a time with its zone, `Z` or `+01:00`; `nil` for anything else. Digits beyond microseconds are ignored.
+  /// Reads a time with its zone, `Z` or `+01:00`; `nil` for anything else. Digits beyond microseconds are
+  /// ignored.
   init?(iso8601 text: some StringProtocol) {
     guard let match = String(text).wholeMatch(of: /([^.]+T[^.Z+-]+)(?:\.([0-9]+))?(Z|[+-].+)/),
       let date = try? Date("\(match.1)\(match.3)", strategy: .iso8601)

@@ -3,15 +3,15 @@ import TestSupport
 
 /// A run of the program that may still go on. It is killed when nobody refers to it any more.
 ///
-/// `@unchecked Sendable`: everything is set once, in `init`, and `Process` may be asked and signalled from any
-/// thread.
+/// `@unchecked Sendable`: everything is set once, in `init`, and `Process` may be asked from any thread.
 final class RunningCommand: @unchecked Sendable {
   private let process = Process()
   private let files: TemporaryDirectory
   private let input = Pipe()
   private let ending: AsyncStream<Void>
 
-  init(_ executable: String, _ arguments: [String], environment: [String: String], input text: String?) throws {
+  init(_ executable: String, _ arguments: [String], environment: [String: String], input text: String?) throws
+  {
     files = try TemporaryDirectory()
     let (ending, end) = AsyncStream.makeStream(of: Void.self)
     self.ending = ending
@@ -52,7 +52,7 @@ final class RunningCommand: @unchecked Sendable {
   }
 
   private static func file(_ path: String) throws -> FileHandle {
-    FileManager.default.createFile(atPath: path, contents: nil)
+    try Data().write(to: URL(filePath: path))
     return try FileHandle(forWritingTo: URL(filePath: path))
   }
 
