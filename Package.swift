@@ -12,6 +12,22 @@ if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
   swiftSettings.append(.unsafeFlags(["-warnings-as-errors"]))
 }
 
+@MainActor
+func example(_ name: String) -> Target {
+  .executableTarget(
+    name: name,
+    dependencies: [
+      "ExampleSupport", "Tidemark", "TidemarkPostgres", "PostgresClient",
+      .product(name: "Logging", package: "swift-log"),
+      .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+    ],
+    path: "Examples/\(name)",
+    exclude: ["README.md"],
+    swiftSettings: swiftSettings
+  )
+}
+
 let package = Package(
   name: "tidemark",
   platforms: [.macOS(.v15)],
@@ -84,10 +100,24 @@ let package = Package(
       ],
       swiftSettings: swiftSettings
     ),
+    .target(
+      name: "ExampleSupport",
+      dependencies: [
+        "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ],
+      path: "Examples/Support",
+      swiftSettings: swiftSettings
+    ),
+    example("FirstProcessor"),
+    example("CustomProcessor"),
+    example("CustomerTotals"),
     .testTarget(
       name: "UnitTests",
       dependencies: [
         "Tidemark", "TidemarkTestKit",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       resources: [.copy("Fixtures")],
@@ -117,6 +147,14 @@ let package = Package(
     .testTarget(
       name: "FleetTests",
       dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "ExampleTests",
+      dependencies: [
+        "FirstProcessor", "CustomProcessor", "CustomerTotals", "LocalPostgres", "PostgresClient",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: swiftSettings
     ),
   ],

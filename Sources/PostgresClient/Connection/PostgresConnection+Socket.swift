@@ -80,7 +80,9 @@ extension PostgresConnection {
     var isAlive = PQconsumeInput(connection) == 1
     // A TLS record can be larger than the room that libpq had left, and what TLS keeps back makes no socket
     // readable: ask again, with the room that there is now.
-    if isAlive, socket.usesTLS { isAlive = PQconsumeInput(connection) == 1 }
+    if isAlive, socket.usesTLS, socket.wait == .progress || PQisBusy(connection) == 1 {
+      isAlive = PQconsumeInput(connection) == 1
+    }
     if !isAlive {
       lose(lossError(connection))
       return

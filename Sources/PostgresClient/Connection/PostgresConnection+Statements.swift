@@ -37,7 +37,7 @@ extension PostgresConnection {
 
   func rollBack() async {
     do {
-      _ = try await run(["ROLLBACK"], isInTransaction: true, isShielded: true)
+      _ = try await run(["ROLLBACK"], prepares: false, isInTransaction: true, isShielded: true)
     } catch {
       // Without an answer the session's state is unknown, and the server ends the transaction with it.
       lose(PostgresError(.connectionLost, "The connection was given up because a ROLLBACK failed."))

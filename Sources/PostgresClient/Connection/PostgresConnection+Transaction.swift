@@ -36,7 +36,7 @@ extension PostgresConnection {
     try await takeTurn()
     do {
       let statement = "BEGIN ISOLATION LEVEL \(isolation.rawValue)\(readOnly ? " READ ONLY" : "")"
-      _ = try await run([PostgresStatement(statement)], isInTransaction: true)
+      _ = try await run([PostgresStatement(statement)], prepares: false, isInTransaction: true)
       return PostgresTransaction(connection: self)
     } catch {
       if failure == nil, !isIdle { await rollBack() }
@@ -54,7 +54,12 @@ extension PostgresConnection {
     switch handle.transactionStatus {
     case PQTRANS_INTRANS:
       // Not marked as inside the transaction: this is the statement whose outcome can be unknown.
-      _ = try await run(["COMMIT"])
+      do {
+        _ = try await run(["COMMIT"], prepares: false)
+      } catch {
+        if failure == nil, !isIdle { await rollBack() }
+        throw error
+      }
     case PQTRANS_INERROR:
       // The server would answer COMMIT with a silent ROLLBACK.
       await rollBack()

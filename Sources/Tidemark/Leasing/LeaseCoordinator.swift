@@ -55,6 +55,8 @@ struct LeaseCoordinator {
     case running
     case draining
     case deregistering
+    /// Declared dead while draining: nothing is left to do but to wait for the consumers.
+    case ending
     case finished
   }
 
@@ -151,9 +153,7 @@ struct LeaseCoordinator {
       return [.startTimer(.shardSync, jittered(.seconds(1)))]
     case .consumerFinished(let grant, let outcome): return consumerFinished(grant, outcome)
     case .drainRequested: return drainRequested()
-    case .deregistered:
-      phase = .finished
-      return [.finish]
+    case .deregistered: return finish()
     case .fired(let timer): return fired(timer)
     }
   }
@@ -179,10 +179,7 @@ struct LeaseCoordinator {
   }
 
   private mutating func registrationFailed() -> [Action] {
-    if isDrainWanted {
-      phase = .finished
-      return [.finish]
-    }
+    if isDrainWanted { return finish() }
     registrationAttempts += 1
     let backoff = Backoff(initial: .milliseconds(100), maximum: .seconds(2))
     return [.startTimer(.register, backoff.pause(afterAttempt: registrationAttempts, using: &random))]
@@ -229,7 +226,7 @@ struct LeaseCoordinator {
     incarnation = nil
     var actions: [Action] = [.declaredDead(dead)] + loseAll()
     if isDrainWanted {
-      phase = .deregistering
+      phase = .ending
       return actions + finishIfIdle()
     }
     phase = .registering
@@ -342,7 +339,7 @@ struct LeaseCoordinator {
 
   private mutating func compare(_ lease: Lease, _ grant: LeaseGrant) -> [Action] {
     guard let consumer = consumers[lease.shardID] else {
-      if finished[lease.shardID] == grant || phase == .deregistering {
+      if finished[lease.shardID] == grant {
         // Either the answer is older than the end of the consumer, and this is refused; or the end never
         // reached the store, and without this the lease would rest here for ever.
         return [.release(grant)]
@@ -378,16 +375,14 @@ struct LeaseCoordinator {
   }
 
   private mutating func consumerFinished(_ grant: LeaseGrant, _ outcome: ShardConsumer.Outcome) -> [Action] {
-    consumers[grant.shardID] = nil
+    let wasLost = consumers.removeValue(forKey: grant.shardID)?.isLost ?? false
     finished[grant.shardID] = grant
     var actions: [Action] = []
-    switch outcome {
     // The children can start now.
-    case .ended: actions = wantPlan()
-    // The lease may be this worker's again, under another epoch.
-    case .lost: actions = wantRefresh()
-    case .handedOff, .stopped: break
-    }
+    if outcome == .ended { actions += wantPlan() }
+    // The lease may be this worker's again, under another epoch: even one that was handed off, if that was seen
+    // before this.
+    if outcome == .lost || wasLost { actions += wantRefresh() }
     return actions + finishIfIdle()
   }
 
@@ -407,42 +402,45 @@ struct LeaseCoordinator {
   }
 
   private mutating func deregister() -> [Action] {
+    guard let incarnation else { return finish() }
     phase = .deregistering
-    return finishIfIdle()
+    self.incarnation = nil
+    return [.deregister(incarnation)]
   }
 
   private mutating func finishIfIdle() -> [Action] {
     guard consumers.isEmpty else { return [] }
     switch phase {
-    case .draining, .deregistering:
-      phase = .deregistering
-      guard let incarnation else {
-        phase = .finished
-        return [.finish]
-      }
-      self.incarnation = nil
-      return [.deregister(incarnation)]
-    case .registering, .running, .finished:
-      return []
+    case .draining: return deregister()
+    case .ending: return finish()
+    case .registering, .running, .deregistering, .finished: return []
     }
+  }
+
+  /// Ends a drain that took too long. The leases are given up without the consumers that are not done yet: one
+  /// may hang in its processor, or in a write to a store that does not answer.
+  private mutating func endDrain() -> [Action] {
+    switch phase {
+    case .draining: loseAll() + deregister()
+    case .ending: finish()
+    case .registering, .running, .deregistering, .finished: []
+    }
+  }
+
+  private mutating func finish() -> [Action] {
+    phase = .finished
+    return [.finish]
   }
 
   private mutating func fired(_ timer: Timer) -> [Action] {
     switch timer {
-    case .register:
-      if isDrainWanted {
-        phase = .finished
-        return [.finish]
-      }
-      return [.register]
+    case .register: return isDrainWanted ? finish() : [.register]
     case .heartbeat: return wantHeartbeat()
     case .look: return wantLook()
     case .planAgain: return wantPlan()
     case .plan: return wantPlan() + [.startTimer(.plan, jittered(configuration.planning.interval))]
     case .shardSync: return incarnation == nil ? [] : sync()
-    case .drainDeadline:
-      phase = .deregistering
-      return loseAll() + finishIfIdle()
+    case .drainDeadline: return endDrain()
     }
   }
 }

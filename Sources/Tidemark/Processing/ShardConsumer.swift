@@ -104,6 +104,7 @@ struct ShardConsumer {
   private var stopReason: String?
 
   private var reading = Reading.closed
+  /// In a row, since the last page: that a reader opens says nothing about whether it can be read from.
   private var readFailures = 0
   /// The last record that was read, where a new reader has to continue.
   private var readPosition: Checkpoint
@@ -135,6 +136,7 @@ struct ShardConsumer {
   }
 
   mutating func handle(_ event: Event) -> [Action] {
+    if case .finished = activity { return [] }
     switch event {
     case .started:
       return settle()
@@ -149,7 +151,6 @@ struct ShardConsumer {
       isLost = true
       return cancelProcessor() + interrupt()
     case .opened(let origin):
-      readFailures = 0
       readPosition = origin
       reading = .open
       return readAhead()
@@ -170,8 +171,7 @@ struct ShardConsumer {
     case .written(let outcome):
       return written(outcome)
     case .writeAbandoned:
-      isLost = true
-      return lose()
+      return isWriting ? writeFailed() : []
     }
   }
 
@@ -275,12 +275,15 @@ struct ShardConsumer {
   }
 
   private mutating func readFailed(_ error: TidemarkError) -> [Action] {
+    if isLost { return [] }
     switch error.code {
     case .recordsTrimmed:
       return trimmed(error)
     case .shardNotFound:
       return trimmed(error)
-    case .iteratorExpired:
+    case .iteratorExpired where readFailures == 0:
+      // One that expires again before it was read from is a failure like any other.
+      readFailures = 1
       reading = .busy
       return [.open(after: readPosition, pause: .zero)]
     default:
@@ -436,11 +439,21 @@ struct ShardConsumer {
 
   // MARK: The store's answers
 
-  private mutating func written(_ outcome: WriteOutcome) -> [Action] {
-    guard outcome == .accepted else {
-      isLost = true
-      return lose()
+  private var isWriting: Bool {
+    switch activity {
+    case .deadLettering, .endingShard, .transferring, .stopping: true
+    default: false
     }
+  }
+
+  private mutating func writeFailed() -> [Action] {
+    isLost = true
+    return lose()
+  }
+
+  private mutating func written(_ outcome: WriteOutcome) -> [Action] {
+    guard isWriting else { return [] }
+    guard outcome == .accepted else { return writeFailed() }
     switch activity {
     case .deadLettering(let letters):
       drop(letters.count)

@@ -72,9 +72,7 @@ public final class Worker: Service {
   ///   waiting cannot mend, such as a password that is refused.
   public func run() async throws {
     let retry = StoreRetry(clock: clock, random: random, logger: logger)
-    let name = try await cancelWhenGracefulShutdown {
-      try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
-    }
+    guard let name = try await findStream(retry) else { return }
     let scope = LeaseScope(application: application, stream: name)
     let shell = WorkerShell(
       scope: scope,
@@ -95,6 +93,17 @@ public final class Worker: Service {
       try await shell.run()
     } onGracefulShutdown: {
       shell.requestDrain()
+    }
+  }
+
+  /// The stream's name; `nil` if the worker was asked to shut down before the stream could be found.
+  private func findStream(_ retry: StoreRetry) async throws -> String? {
+    do {
+      return try await cancelWhenGracefulShutdown {
+        try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
+      }
+    } catch is CancellationError where !Task.isCancelled {
+      return nil
     }
   }
 

@@ -115,7 +115,7 @@ enum PlanningStatements {
     var assigned: [(lease: Lease, target: WorkerIncarnation)] = []
     var handedOff: [(lease: Lease, target: WorkerIncarnation)] = []
     var handoffTimeout: Duration
-    /// The changes that the round has seen; `nil` if it could not see to all of them.
+    /// The changes that the round has seen to; `nil` if it had to skip a row.
     var seenChange: Int64?
     /// Whether dead workers' leases were released or handoffs cleared.
     var hasReleased: Bool
@@ -154,10 +154,11 @@ enum PlanningStatements {
         SELECT shard_id FROM assigned UNION ALL SELECT shard_id FROM handed_off
       ), noted AS (
         UPDATE tidemark.lease_scope SET
-          planned_version = CASE WHEN (SELECT count(*) FROM applied) = $10
-            THEN coalesce($11, planned_version) ELSE planned_version END,
+          planned_version = CASE WHEN seen.all_of_it THEN $11 ELSE planned_version END,
+          change_version = change_version + CASE WHEN seen.all_of_it THEN 0 ELSE 1 END,
           assignment_version = assignment_version
             + CASE WHEN $12 OR EXISTS (SELECT FROM applied) THEN 1 ELSE 0 END
+        FROM (SELECT $11 IS NOT NULL AND count(*) = $10 FROM applied) AS seen (all_of_it)
         WHERE application = $1 AND stream = $2
       )
       SELECT shard_id FROM applied

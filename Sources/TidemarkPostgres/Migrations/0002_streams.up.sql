@@ -63,6 +63,13 @@ CREATE TABLE tidemark.step (
   shard_ordinals integer[] NOT NULL,
   shard_heads bigint[] NOT NULL,
   moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- No inbox row up to this id will be seen any more: they have been moved, or their transactions rolled back. A
+  -- step starts to look behind it, for the dead rows before may be many while a long-open snapshot keeps them.
+  inbox_floor bigint NOT NULL DEFAULT 0,
+  -- Transactions that took an id up to candidate_id had a smaller xid than candidate_xid. Once all those have
+  -- ended, the floor may rise that far.
+  candidate_id bigint NOT NULL DEFAULT 0,
+  candidate_xid xid8 NOT NULL DEFAULT '0',
   PRIMARY KEY (stream_id, head)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
@@ -128,7 +135,8 @@ BEGIN
     FROM generate_series(0, shard_count - 1) AS i;
 
   -- The number must not be cached: two changes of one item are in order only because the second takes its
-  -- number after the first. Vacuum must not truncate: it would take a lock that stops all writers.
+  -- number after the first, and the inbox's floor counts on it, too. Vacuum must not truncate: it would take a
+  -- lock that stops all writers.
   EXECUTE format($sql$
     CREATE TABLE tidemark.%I (
       id bigint GENERATED ALWAYS AS IDENTITY (CACHE 1) PRIMARY KEY,
@@ -199,6 +207,8 @@ DECLARE
   new_json json;
 BEGIN
   IF TG_OP = 'TRUNCATE' THEN
+    -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
+    PERFORM pg_current_xact_id();
     EXECUTE %1$L || TG_RELID::regclass || ' AS "tidemark item") AS r';
   ELSE
     IF TG_OP = 'UPDATE' THEN
@@ -362,30 +372,44 @@ LANGUAGE plpgsql
 -- The inbox is empty or short most of the time, whatever its statistics say.
 SET enable_seqscan = off SET enable_bitmapscan = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  last tidemark.step;
   last_id bigint;
   base bigint;
   starts bigint[];
   ordinals integer[];
   moved integer;
+  is_settled boolean;
+  next_floor bigint;
 BEGIN
+  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  -- Before the rows are looked for, so that they are seen if their transactions have ended by now.
+  is_settled := pg_snapshot_xmin(pg_current_snapshot()) >= last.candidate_xid;
   EXECUTE format($sql$
     SELECT max(i.id) FROM (
       SELECT f.id, sum(f.size_in_bytes) OVER (ORDER BY f.id) - f.size_in_bytes AS preceding
-      FROM (SELECT b.id, b.size_in_bytes FROM tidemark.%I AS b ORDER BY b.id LIMIT $1) AS f) AS i
+      FROM (SELECT b.id, b.size_in_bytes FROM tidemark.%I AS b WHERE b.id > $3
+        ORDER BY b.id LIMIT $1) AS f) AS i
     WHERE i.preceding < $2$sql$, 'inbox_' || of_stream)
-    INTO last_id USING maximum_rows, maximum_bytes;
+    INTO last_id USING maximum_rows, maximum_bytes, last.inbox_floor;
   IF last_id IS NULL THEN
     RETURN 0;
   END IF;
-  SELECT s.head INTO STRICT base FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
-  base := greatest(base, tidemark.current_log_partition(of_stream, base) << 32);
+  base := greatest(last.head, tidemark.current_log_partition(of_stream, last.head) << 32);
   SELECT array_agg(s.hash_start ORDER BY s.hash_start), array_agg(s.shard_ordinal ORDER BY s.hash_start)
     INTO starts, ordinals
     FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL;
+  next_floor := last.inbox_floor;
+  IF is_settled THEN
+    next_floor := greatest(next_floor, least(last.candidate_id, last_id));
+    -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here.
+    EXECUTE format('SELECT q.last_value FROM tidemark.%I AS q', 'inbox_' || of_stream || '_id_seq')
+      INTO last.candidate_id;
+    last.candidate_xid := pg_current_xact_id();
+  END IF;
   -- A row up to last_id that became visible since then is taken along: its place is here by the inbox's order.
   EXECUTE format($sql$
     WITH taken AS (
-      DELETE FROM tidemark.%I AS b WHERE b.id <= $1 RETURNING b.*
+      DELETE FROM tidemark.%I AS b WHERE b.id > $6 AND b.id <= $1 RETURNING b.*
     ), written AS (
       INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, partition_key, new_image, old_image,
         data, size_in_bytes, created_at)
@@ -397,12 +421,16 @@ BEGIN
     ), heads AS (
       SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS moved FROM written AS w GROUP BY 1
     ), step AS (
-      INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads)
-      SELECT $5, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head) FROM heads AS h HAVING count(*) > 0
+      INSERT INTO tidemark.step
+        (stream_id, head, shard_ordinals, shard_heads, inbox_floor, candidate_id, candidate_xid)
+      SELECT $5, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), $7, $8, $9
+      FROM heads AS h HAVING count(*) > 0
     )
     SELECT coalesce(sum(h.moved), 0), coalesce(max(h.head), 0) FROM heads AS h$sql$,
     'inbox_' || of_stream, 'log_' || of_stream)
-    INTO moved, base USING last_id, starts, ordinals, base, of_stream;
+    INTO moved, base
+    USING last_id, starts, ordinals, base, of_stream, last.inbox_floor, next_floor, last.candidate_id,
+      last.candidate_xid;
   IF moved > 0 THEN
     PERFORM pg_notify('tidemark_log_' || of_stream, base::text);
   END IF;
@@ -471,7 +499,10 @@ DECLARE
 BEGIN
   SELECT s.head + 1 INTO STRICT ending FROM tidemark.step s
     WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
-  INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads) VALUES (of_stream, ending, '{}', '{}');
+  INSERT INTO tidemark.step
+    (stream_id, head, shard_ordinals, shard_heads, inbox_floor, candidate_id, candidate_xid)
+  SELECT of_stream, ending, '{}', '{}', s.inbox_floor, s.candidate_id, s.candidate_xid
+    FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   UPDATE tidemark.shard s SET ending_sequence = ending, closed_at = clock_timestamp()
     WHERE s.stream_id = of_stream AND s.shard_ordinal = ANY (ordinals) AND s.ending_sequence IS NULL;
   UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
@@ -594,6 +625,8 @@ BEGIN
   END IF;
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(stream_name);
   IF stream.status = 'ENABLED' THEN
+    -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
+    PERFORM pg_current_xact_id();
     EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
       'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || stream.stream_id)
       USING partition_key, data;

@@ -94,19 +94,19 @@ actor PostgresShardReader: ShardReader {
       let mark = stream.heads.mark(of: shardOrdinal)
       let page = try await read(maximumRecords: max(1, maximumRecords))
       if !page.records.isEmpty || page.end != nil { return page }
-      if stream.clock.now >= deadline { return page }
-      try await waitForNews(since: mark, until: deadline, &delay)
+      if try await !hasNews(since: mark, until: deadline, &delay) { return page }
     }
   }
 
-  /// The end of the wait says nothing: only what is read then counts.
-  private func waitForNews(
+  /// Waits for news of the shard until the deadline; looks for some once even when that has passed, so that a
+  /// slow database is no reason never to get on.
+  private func hasNews(
     since mark: StreamHeads.Mark,
     until deadline: ContinuousClock.Instant,
     _ delay: inout DoublingDelay
-  ) async throws {
+  ) async throws -> Bool {
     let (heads, shard) = (stream.heads, shardOrdinal)
-    while stream.clock.now < deadline, heads.mark(of: shard) == mark {
+    repeat {
       try Task.checkCancellation()
       if heads.isPumped {
         await waiting(atMost: stream.clock.now.duration(to: deadline), on: stream.clock) {
@@ -116,9 +116,13 @@ actor PostgresShardReader: ShardReader {
         let answer = try await StreamAdvance.advance(identity.id, from: heads.streamHead, on: stream.pool)
         heads.apply(answer)
         if answer.moved > 0 || answer.isBusy { delay.reset() }
-        if answer.moved == 0 { try await stream.clock.sleep(for: delay.next()) }
+        if answer.moved == 0, heads.mark(of: shard) == mark {
+          try await stream.clock.sleep(for: delay.next())
+        }
       }
-    }
+      if heads.mark(of: shard) != mark { return true }
+    } while stream.clock.now < deadline
+    return false
   }
 
   private func read(maximumRecords: Int) async throws -> ShardPage {

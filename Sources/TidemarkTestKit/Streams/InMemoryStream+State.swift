@@ -111,11 +111,20 @@ extension InMemoryStream {
       }
     }
 
-    /// FNV-1a of 128 bits: spread well enough for tests and the same on every run.
+    /// The same on every run, and spread over all bits: shards are ranges of the highest ones.
     private static func hash(_ key: String) -> UInt128 {
-      key.utf8.reduce(0x6c62_272e_07bb_0142_62b8_2175_6295_c58d) { hash, byte in
-        (hash ^ UInt128(byte)) &* 0x0000_0000_0100_0000_0000_0000_0000_013b
+      // FNV-1a, and then the mixer of SplitMix64 for each half.
+      let sum = key.utf8.reduce(0xcbf2_9ce4_8422_2325 as UInt64) {
+        ($0 ^ UInt64($1)) &* 0x0000_0100_0000_01b3
       }
+      return UInt128(mix(sum)) << 64 | UInt128(mix(~sum))
+    }
+
+    private static func mix(_ value: UInt64) -> UInt64 {
+      var mixed = value &+ 0x9e37_79b9_7f4a_7c15
+      mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
+      mixed = (mixed ^ mixed >> 27) &* 0x94d0_49bb_1331_11eb
+      return mixed ^ mixed >> 31
     }
 
     mutating func append(

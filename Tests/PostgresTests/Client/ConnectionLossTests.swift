@@ -134,11 +134,9 @@ struct ConnectionLossTests {
       url: "postgres://user:hush-hush@127.0.0.1:\(silent.port)/db"
     )
     configuration.connectTimeout = .milliseconds(200)
-    let clock = ContinuousClock()
-    let start = clock.now
     let error = try await postgresError { _ = try await connect(configuration) }
-    #expect(clock.now - start < .seconds(3))
     #expect(error.code == .connectionFailed && error.isRetryable)
+    #expect(error.message.contains("within 0.2 seconds"))
     #expect(!"\(error)".contains("hush"))
   }
 

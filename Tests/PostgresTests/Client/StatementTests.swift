@@ -160,6 +160,8 @@ struct StatementTests {
       }
     }
     #expect(inTransaction.sqlState == "26000" && inTransaction.isRetryable)
+    // What opens and ends a transaction does not depend on what the session has prepared.
+    try await connection.transaction { try await $0.executeScript("DEALLOCATE ALL") }
     #expect(try await connection.value("SELECT \(1)") == 1)
   }
 

@@ -4,7 +4,8 @@ import PostgresClient
 import Synchronization
 import TestSupport
 import Tidemark
-import TidemarkPostgres
+
+@testable import TidemarkPostgres
 
 /// A migrated database of a test's own.
 struct StreamDatabase: Sendable {
@@ -51,11 +52,18 @@ struct StreamDatabase: Sendable {
 }
 
 extension PostgresStream {
-  /// Reads shard by shard, children after all their parents, until a shard that is open has no more, or to the
-  /// end of all shards.
+  /// Reads shard by shard, children after all their parents, what is committed now, or to the end of all shards.
   ///
   /// - Parameter untilEnd: wait for every shard's end.
   func readAll(untilEnd: Bool = false, maximumRecords: Int = 1000) async throws -> [Record] {
+    if !untilEnd {
+      // With all of it in the log, an empty page says that there is no more.
+      let id = try await identified().id
+      while true {
+        let answer = try await StreamAdvance.advance(id, from: nil, on: pool)
+        if answer.moved == 0 && !answer.isBusy { break }
+      }
+    }
     let listed = try await shards()
     let known = Set(listed.map(\.id))
     var records: [Record] = []

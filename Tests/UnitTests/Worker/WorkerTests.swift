@@ -1,3 +1,4 @@
+import Logging
 import ServiceLifecycle
 import Synchronization
 import Testing
@@ -201,6 +202,27 @@ struct WorkerTests {
       try await eventually("handled") { fleet.history.entries.count == 10 }
     }
     #expect(Set(fleet.history.entries.map(\.key)) == Set((10..<20).map(String.init)))
+  }
+
+  @Test("a worker that still waits for its stream ends at once when it is asked to")
+  func shutdownBeforeStart() async throws {
+    struct Nowhere: StreamSource {
+      func streamName() async throws -> String { throw TidemarkError(.sourceUnavailable, "Not yet.") }
+      func shards() async throws -> [Shard] { [] }
+      func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
+        throw TidemarkError(.shardNotFound, "There is none.")
+      }
+    }
+    let worker = try Worker(
+      application: "app", stream: Nowhere(), leases: InMemoryLeaseStore(), logger: Logger(label: "test") { _ in
+        SwiftLogNoOpLogHandler()
+      }, processor: { _ in CheckpointingProcessor() })
+    let group = ServiceGroup(services: [worker], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await group.run() }
+      await group.triggerGracefulShutdown()
+      try await tasks.waitForAll()
+    }
   }
 
   @Test("a configuration that breaks several rules names all of them")

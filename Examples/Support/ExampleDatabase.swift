@@ -1,0 +1,69 @@
+import Foundation
+import LocalPostgres
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import Tidemark
+import TidemarkPostgres
+
+/// The database that an example works on, with a table `orders` whose changes are in the stream `orders`.
+///
+/// It is the one that `TIDEMARK_DATABASE_URL` names. If that is not set it is a private server that ends with
+/// the program, and orders are written to it so that there is something to see.
+///
+/// A service, so that a `ServiceGroup` closes it after the worker that uses it.
+public final class ExampleDatabase: Service {
+  public let configuration: PostgresConfiguration
+  public let pool: PostgresPool
+  private let server: LocalPostgres?
+
+  /// - Parameter tables: SQL that creates what the example needs besides, where it does not exist yet.
+  public static func open(creating tables: String = "", logger: Logger) async throws -> ExampleDatabase {
+    let url = ProcessInfo.processInfo.environment["TIDEMARK_DATABASE_URL"] ?? ""
+    let server = url.isEmpty ? try await LocalPostgres.start() : nil
+    if let server {
+      logger.info("PostgreSQL is started for this example", metadata: ["url": "\(server.url())"])
+    }
+    let database = try ExampleDatabase(url: server?.url() ?? url, server: server, logger: logger)
+    try await Migrator(database.pool, logger: logger).migrate()
+    try await database.setUp(tables)
+    return database
+  }
+
+  private init(url: String, server: LocalPostgres?, logger: Logger) throws {
+    self.configuration = try PostgresConfiguration(url: url)
+    self.pool = PostgresPool(configuration, maximumConnections: 12, logger: logger)
+    self.server = server
+  }
+
+  private func setUp(_ tables: String) async throws {
+    let admin = PostgresStreamAdmin(pool)
+    // Of programs that start at once one goes first: two CREATE … IF NOT EXISTS can collide.
+    try await pool.transaction { transaction in
+      _ = try await transaction.query("SELECT pg_advisory_xact_lock(hashtext('tidemark example'))")
+      try await self.pool.withConnection { try await $0.executeScript(Self.ordersTable + tables) }
+      if try await !admin.list().contains(where: { $0.name == "orders" && $0.status == .enabled }) {
+        try await admin.enable(table: "orders")
+      }
+    }
+  }
+
+  private static let ordersTable = """
+    CREATE TABLE IF NOT EXISTS orders (
+      id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      customer text NOT NULL,
+      cents bigint NOT NULL
+    );
+    """
+
+  public func run() async throws {
+    if let server {
+      try await writeOrders()
+      await pool.close()
+      await server.stop()
+    } else {
+      try await gracefulShutdown()
+      await pool.close()
+    }
+  }
+}

@@ -1,0 +1,31 @@
+import Testing
+
+/// Polls the condition until it holds.
+///
+/// - Parameter what: what is waited for, as a sentence, for the failure's message.
+/// - Throws: ``NotInTime`` after the given time; what the condition throws.
+func eventually(
+  within limit: Duration,
+  _ what: String,
+  isolation: isolated (any Actor)? = #isolation,
+  sourceLocation: SourceLocation = #_sourceLocation,
+  _ condition: () async throws -> Bool
+) async throws {
+  let deadline = ContinuousClock.now + limit
+  while true {
+    // Looked at after the deadline too: a slow machine is no failure.
+    let isLate = ContinuousClock.now >= deadline
+    if try await condition() { return }
+    if isLate { throw NotInTime(what: what, limit: limit, sourceLocation: sourceLocation) }
+    try await Task.sleep(for: .milliseconds(5))
+  }
+}
+
+/// What ``eventually(within:_:isolation:sourceLocation:_:)`` waited for did not come.
+struct NotInTime: Error, CustomStringConvertible {
+  var what: String
+  var limit: Duration
+  var sourceLocation: SourceLocation
+
+  var description: String { "Not within \(limit): \(what) (\(sourceLocation))" }
+}

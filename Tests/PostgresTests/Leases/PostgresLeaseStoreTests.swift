@@ -1,0 +1,237 @@
+import PostgresClient
+import Testing
+import Tidemark
+import TidemarkPostgres
+import TidemarkTestKit
+
+/// What only the PostgreSQL store does; the rest is in `LeaseStoreConformance`.
+@Suite("The PostgreSQL lease store")
+struct PostgresLeaseStoreTests {
+  private let database: LeaseDatabase
+  private let store: PostgresLeaseStore
+  private let scope = LeaseScope(application: "application", stream: "stream")
+
+  init() async throws {
+    database = try await LeaseDatabase()
+    store = PostgresLeaseStore(database.configuration, pool: database.pool, logger: LeaseDatabase.logger)
+  }
+
+  private func register() async throws -> WorkerIncarnation {
+    try await store.register(
+      WorkerRegistration(
+        scope: scope,
+        workerID: "worker",
+        host: "host",
+        processID: 1,
+        failoverInterval: .seconds(60)
+      )
+    )
+  }
+
+  /// Creates leases and gives them to a worker.
+  private func grant(_ shardIDs: [String], to owner: WorkerIncarnation) async throws -> [LeaseGrant] {
+    let leases = shardIDs.map { NewLease(shard: Shard(id: $0), checkpoint: .trimHorizon) }
+    _ = try await store.createLeases(leases, in: scope)
+    let steps = shardIDs.map { Assignment.assign(shardID: $0, to: owner) }
+    let outcome = try await store.plan(as: owner, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
+    try #require(outcome == .applied(steps, dead: []))
+    return shardIDs.map { LeaseGrant(scope: scope, shardID: $0, owner: owner, epoch: Epoch(1)) }
+  }
+
+  @Test("commits a checkpoint with the caller's transaction, or not at all")
+  func checkpointInTransaction() async throws {
+    let grant = try await grant(["a"], to: register())[0]
+    try await database.pool.execute("CREATE TABLE effect (number bigint)")
+    struct Undo: Error {}
+    await #expect(throws: Undo.self) {
+      try await database.pool.transaction { transaction in
+        try await transaction.execute("INSERT INTO effect VALUES (1)")
+        let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
+        #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
+        throw Undo()
+      }
+    }
+    #expect(try await store.lease("a", in: scope)?.checkpoint == .trimHorizon)
+    try await database.pool.transaction { transaction in
+      try await transaction.execute("INSERT INTO effect VALUES (2)")
+      let write = CheckpointWrite(grant: grant, checkpoint: .record(2))
+      #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
+    }
+    #expect(try await store.lease("a", in: scope)?.checkpoint == .record(2))
+    let effects = try await database.pool.query("SELECT number FROM effect")
+    #expect(try effects.map { try $0.decode("number", as: Int.self) } == [2])
+  }
+
+  @Test("refuses a checkpoint in a transaction of somebody who lost the lease")
+  func fencedTransaction() async throws {
+    let grant = try await grant(["a"], to: register())[0]
+    _ = try await store.transfer(grant)
+    let outcome = try await database.pool.transaction { transaction in
+      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
+      return try await PostgresLeaseStore.checkpoint(write, in: transaction)
+    }
+    #expect(outcome == .leaseLost)
+  }
+
+  @Test("plans around a lease that a user's open transaction holds, and comes back to it")
+  func openTransaction() async throws {
+    let (owner, other) = (try await register(), try await register())
+    let grants = try await grant(["a", "b"], to: owner)
+    let steps = ["a", "b"].map { Assignment.handOff(shardID: $0, to: other) }
+    try await database.pool.transaction { transaction in
+      let write = CheckpointWrite(grant: grants[0], checkpoint: .record(1))
+      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
+      let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
+      #expect(outcome == .applied([steps[1]], dead: []))
+      #expect(try await store.look(as: other, in: scope).needsPlan)
+    }
+    let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
+    #expect(outcome == .applied([steps[0]], dead: []))
+    #expect(try await !store.look(as: other, in: scope).needsPlan)
+  }
+
+  @Test("takes the lease of a dead worker once the dead one's open transaction ends")
+  func openTransactionOfTheDead() async throws {
+    let (owner, other) = (try await register(), try await register())
+    let grant = try await grant(["a"], to: owner)[0]
+    let step = Assignment.assign(shardID: "a", to: other)
+    try await database.pool.transaction { transaction in
+      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
+      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
+      try await database.killSession(of: owner)
+      let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in [step] }
+      #expect(outcome == .applied([], dead: [owner]))
+      #expect(try await store.look(as: other, in: scope).needsPlan)
+    }
+    let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in [step] }
+    #expect(outcome == .applied([step], dead: []))
+    let lease = try #require(try await store.lease("a", in: scope))
+    #expect(lease.owner == other && lease.epoch > grant.epoch && lease.checkpoint == .record(1))
+  }
+
+  @Test("checkpoints in place, without touching an index")
+  func heapOnlyUpdates() async throws {
+    let grants = try await grant((0..<200).map { "shard-\($0)" }, to: register())
+    func writes(_ number: UInt64) -> [CheckpointWrite] {
+      grants.map { CheckpointWrite(grant: $0, checkpoint: .record(SequenceNumber(number))) }
+    }
+    for number in 1...5 { _ = try await store.checkpoint(writes(UInt64(number))) }
+    try await database.pool.transaction { transaction in
+      let before = try await updates(in: transaction)
+      for write in writes(6) { _ = try await PostgresLeaseStore.checkpoint(write, in: transaction) }
+      let after = try await updates(in: transaction)
+      #expect(after.all - before.all == 200)
+      #expect(after.inPlace - before.inPlace >= 180)
+    }
+  }
+
+  /// How many leases this session has updated that the server's statistics do not have yet.
+  private func updates(in transaction: PostgresTransaction) async throws -> (all: Int, inPlace: Int) {
+    let rows = try await transaction.query(
+      """
+      SELECT pg_stat_get_xact_tuples_updated('tidemark.lease'::regclass),
+        pg_stat_get_xact_tuples_hot_updated('tidemark.lease'::regclass)
+      """
+    )
+    return try rows[0].decode((Int, Int).self)
+  }
+
+  @Test("heartbeats write no lease")
+  func heartbeatsWriteOneRow() async throws {
+    let owner = try await register()
+    _ = try await grant((0..<100).map { "shard-\($0)" }, to: owner)
+    let before = try await versions()
+    for _ in 1...5 {
+      let measurement = Heartbeat.Measurement(
+        load: .init(processing: 1, bytesPerSecond: 1),
+        millisBehindLatest: 1
+      )
+      let reply = try await store.heartbeat(
+        Heartbeat(
+          incarnation: owner,
+          scope: scope,
+          state: .active,
+          measurements: ["shard-1": measurement, "shard-2": measurement]
+        )
+      )
+      #expect(reply != nil)
+    }
+    #expect(try await versions() == before)
+    let measured = try await store.leases(in: scope).filter { $0.load != nil }.map(\.shardID)
+    #expect(measured == ["shard-1", "shard-2"])
+  }
+
+  /// Which transaction wrote each lease's row last.
+  private func versions() async throws -> [String] {
+    try await database.pool.query("SELECT xmin::text AS writer FROM tidemark.lease ORDER BY shard_id").map {
+      try $0.decode("writer", as: String.self)
+    }
+  }
+
+  @Test("says that the migrations are missing")
+  func noTables() async throws {
+    let url = try await TestServer.shared().makeDatabase()
+    let configuration = try PostgresConfiguration(url: url)
+    let pool = PostgresPool(configuration, logger: LeaseDatabase.logger)
+    let store = PostgresLeaseStore(configuration, pool: pool, logger: LeaseDatabase.logger)
+    let error = await #expect(throws: TidemarkError.self) { try await store.leases(in: scope) }
+    #expect(error?.code == .unsupported)
+    #expect(error?.advice == "Run the migrations.")
+  }
+
+  @Test("says that nothing was written when the server cannot be reached")
+  func noServer() async throws {
+    let configuration = try PostgresConfiguration(url: "postgresql://127.0.0.1:1/none")
+    let pool = PostgresPool(configuration, acquireTimeout: .milliseconds(200), logger: LeaseDatabase.logger)
+    let store = PostgresLeaseStore(configuration, pool: pool, logger: LeaseDatabase.logger)
+    let error = await #expect(throws: TidemarkError.self) { try await store.leases(in: scope) }
+    #expect(error?.code == .storeUnavailable)
+    #expect(error?.isRetryable == true)
+  }
+
+  @Test("refuses a sub-sequence number that its column cannot hold")
+  func hugeSubSequenceNumber() async throws {
+    let grant = try await grant(["a"], to: register())[0]
+    let write = CheckpointWrite(grant: grant, checkpoint: .record(1, subSequenceNumber: .max))
+    let error = await #expect(throws: TidemarkError.self) { try await store.checkpoint([write]) }
+    #expect(error?.code == .unsupported)
+  }
+
+  @Test("hears hints again after its session was lost and opened anew")
+  func hintsSurviveTheSession() async throws {
+    let worker = try await register()
+    let hints = store.hints(for: worker, in: scope)
+    try await database.killSession(of: worker)
+    try await eventually(within: .seconds(30), "the session is opened anew") {
+      let beat = Heartbeat(incarnation: worker, scope: scope, state: .active)
+      return (try? await store.heartbeat(beat)) != nil
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        var iterator = hints.makeAsyncIterator()
+        // The first may tell only that there is a session again.
+        for _ in 1...3 { try #require(await iterator.next(isolation: nil) != nil) }
+      }
+      group.addTask {
+        for number in 0... {
+          let shard = Shard(id: "shard-\(number)")
+          _ = try await store.createLeases([NewLease(shard: shard, checkpoint: .latest)], in: scope)
+          try await Task.sleep(for: .milliseconds(5))
+        }
+      }
+      try await group.next()
+      group.cancelAll()
+    }
+  }
+
+  @Test("is noticed to be dead within a second when its process is killed")
+  func sessionsEndQuickly() async throws {
+    let (witness, victim) = (try await register(), try await register())
+    _ = try await store.plan(as: witness, in: scope, handoffTimeout: .seconds(1)) { _ in [] }
+    #expect(try await !store.look(as: witness, in: scope).needsPlan)
+    try await database.killSession(of: victim)
+    try await eventually(within: .seconds(1), "the death is seen") {
+      try await store.look(as: witness, in: scope).needsPlan
+    }
+  }
+}
