@@ -96,6 +96,7 @@ let package = Package(
         "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
+        .product(name: "UnixSignals", package: "swift-service-lifecycle"),
       ],
       swiftSettings: swiftSettings
     ),
@@ -122,9 +123,25 @@ let package = Package(
       resources: [.copy("Fixtures")],
       swiftSettings: swiftSettings
     ),
+    .target(
+      name: "TestSupport",
+      dependencies: ["LocalPostgres"],
+      path: "Tests/TestSupport",
+      swiftSettings: swiftSettings
+    ),
     .testTarget(
       name: "PostgresTests",
-      dependencies: ["PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres"],
+      dependencies: [
+        "PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres", "TestSupport",
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "CommandTests",
+      dependencies: [
+        "TidemarkCommand", "Tidemark", "TidemarkPostgres", "PostgresClient", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       swiftSettings: swiftSettings
     ),
     .testTarget(

@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PostgresClient
+import TestSupport
 import Testing
 
 let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }

@@ -1,5 +1,6 @@
 import LocalPostgres
 import PostgresClient
+import TestSupport
 import Testing
 
 @Suite("Connections that break or cannot be made")

@@ -1,5 +1,6 @@
 import Logging
 import PostgresClient
+import TestSupport
 import Tidemark
 import TidemarkPostgres
 import TidemarkTestKit

@@ -2,6 +2,7 @@ import Foundation
 import Logging
 import PostgresClient
 import Synchronization
+import TestSupport
 import Tidemark
 
 @testable import TidemarkPostgres

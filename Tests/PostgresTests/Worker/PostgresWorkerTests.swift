@@ -1,6 +1,7 @@
 import PostgresClient
 import ServiceLifecycle
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres

@@ -5,7 +5,7 @@ import LocalPostgres
 /// the one that `TIDEMARK_TEST_DATABASE_URL` names (a superuser's URL; the tests' databases stay there).
 ///
 /// Each test takes a database of its own, so tests run in parallel.
-struct TestServer: Sendable {
+public struct TestServer: Sendable {
   private static let started = Task { try await start() }
 
   private let installation: PostgresInstallation
@@ -13,21 +13,21 @@ struct TestServer: Sendable {
   /// The private server ends with this reference.
   private let local: LocalPostgres?
 
-  static func shared() async throws -> TestServer {
+  public static func shared() async throws -> TestServer {
     try await started.value
   }
 
   /// Creates an empty database.
   ///
   /// - Returns: its libpq URL.
-  func makeDatabase() async throws -> String {
+  public func makeDatabase() async throws -> String {
     let name = "tidemark_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
     try await installation.createDatabase(name, server: server)
     return url(database: name)
   }
 
   /// The libpq URL of a database of this server.
-  func url(database: String) -> String {
+  public func url(database: String) -> String {
     if let local { return local.url(database: database) }
     // `URLComponents` does not take a socket's directory as the host.
     let parts = server.split(separator: "?", maxSplits: 1)

@@ -1,11 +1,11 @@
 import Foundation
 
 /// An empty directory that goes with this value.
-final class TemporaryDirectory: Sendable {
-  let path: String
+public final class TemporaryDirectory: Sendable {
+  public let path: String
 
-  init() throws {
-    path = FileManager.default.temporaryDirectory.path() + "/tidemark-test-" + UUID().uuidString
+  public init() throws {
+    path = FileManager.default.temporaryDirectory.appending(path: "tidemark-test-\(UUID().uuidString)").path
     // The server's user is another one if this process is root's, and has to reach what is beneath.
     try FileManager.default.createDirectory(
       atPath: path,

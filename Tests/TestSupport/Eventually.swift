@@ -4,7 +4,7 @@ import Testing
 ///
 /// - Parameter what: what is waited for, as a sentence, for the failure's message.
 /// - Throws: ``NotInTime`` after the given time; what the condition throws.
-func eventually(
+public func eventually(
   within limit: Duration,
   _ what: String,
   isolation: isolated (any Actor)? = #isolation,
@@ -22,10 +22,10 @@ func eventually(
 }
 
 /// What ``eventually(within:_:isolation:sourceLocation:_:)`` waited for did not come.
-struct NotInTime: Error, CustomStringConvertible {
+public struct NotInTime: Error, CustomStringConvertible {
   var what: String
   var limit: Duration
   var sourceLocation: SourceLocation
 
-  var description: String { "Not within \(limit): \(what) (\(sourceLocation))" }
+  public var description: String { "Not within \(limit): \(what) (\(sourceLocation))" }
 }

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Foundation
+import Logging
+import PostgresClient
+
+/// Which database a command works on, and what is logged meanwhile.
+struct DatabaseOptions: ParsableArguments {
+  @Option(
+    name: .customLong("database-url"),
+    help: ArgumentHelp(
+      "The database, as postgresql://USER@HOST:PORT/DATABASE. Default: TIDEMARK_DATABASE_URL; without it, a "
+        + "private PostgreSQL of this user.",
+      valueName: "url"
+    )
+  )
+  var url: String?
+
+  @Option(help: ArgumentHelp("The least severe messages to write to standard error.", valueName: "level"))
+  var logLevel = Logger.Level.error
+
+  /// Opens the database, runs `body`, and closes what was opened. A signal cancels `body`.
+  func use<Success: Sendable>(
+    _ schema: Database.Schema = .required,
+    _ body: @escaping @Sendable (Database) async throws -> Success
+  ) async throws -> Success {
+    let logger = logger
+    let environment = ProcessInfo.processInfo.environment
+    let chosen = [url, environment["TIDEMARK_DATABASE_URL"]].lazy.compactMap(\.self).first { !$0.isEmpty }
+    return try await endingOnSignals {
+      if let chosen { return try await Self.use(chosen, schema, logger, body) }
+      return try await PrivateServer().use(logger: logger) { url in
+        try await Self.use(url, schema, logger, body)
+      }
+    }
+  }
+
+  var logger: Logger {
+    var logger = Logger(label: "tidemark") { StreamLogHandler.standardError(label: $0) }
+    logger.logLevel = logLevel
+    return logger
+  }
+
+  private static func use<Success>(
+    _ url: String,
+    _ schema: Database.Schema,
+    _ logger: Logger,
+    _ body: (Database) async throws -> Success
+  ) async throws -> Success {
+    let database = try await Database.open(url, schema: schema, logger: logger)
+    do {
+      let success = try await body(database)
+      await database.pool.close()
+      return success
+    } catch {
+      await database.pool.close()
+      throw error
+    }
+  }
+}
+
+extension Logger.Level: @retroactive ExpressibleByArgument {}

@@ -1,0 +1,75 @@
+import ArgumentParser
+import Tidemark
+import TidemarkPostgres
+
+struct ListLeases: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "list",
+    abstract: "List an application's leases, or all applications.",
+    discussion: "An owner is shown as the worker's id and, after #, its incarnation."
+  )
+
+  @Option(help: "The application whose leases to list. Default: list all applications.")
+  var application: String?
+
+  @Option(help: "Only those on this stream, by its full name or its short one.")
+  var stream: String?
+
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    guard application != nil else { return try await listApplications() }
+    let listings = try await database.use { database in
+      var listings: [LeaseListing] = []
+      for summary in try await database.scopes(application: application, stream: stream) {
+        listings.append(try await .of(summary.scope, in: database))
+      }
+      return listings
+    }
+    output.show(
+      .object(["leases": .array(listings.flatMap(\.json))]),
+      table: LeaseListing.table(listings),
+      empty: "There are no such leases."
+    )
+  }
+
+  private func listApplications() async throws {
+    let scopes = try await database.use { try await $0.scopes(application: nil, stream: stream) }
+    output.show(
+      .object(["applications": .array(scopes.map(\.json))]),
+      table: Self.table(scopes),
+      empty: "There are no applications."
+    )
+  }
+
+  private static func table(_ scopes: [LeaseScopeSummary]) -> Table {
+    var table = Table([
+      ("APPLICATION", .left), ("STREAM", .left), ("WORKERS", .right), ("LEASES", .right), ("OWNED", .right),
+      ("ENDED", .right), ("STOPPED", .right), ("MILLIS BEHIND", .right),
+    ])
+    for summary in scopes {
+      table.add([
+        summary.scope.application, summary.scope.stream, "\(summary.liveWorkers)", "\(summary.leases)",
+        "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)",
+        summary.millisBehindLatest.map(String.init) ?? "-",
+      ])
+    }
+    return table
+  }
+}
+
+extension LeaseScopeSummary {
+  fileprivate var json: JSON {
+    .object([
+      "application": JSON(scope.application),
+      "stream": JSON(scope.stream),
+      "live_workers": JSON(liveWorkers),
+      "leases": JSON(leases),
+      "owned_leases": JSON(ownedLeases),
+      "ended_leases": JSON(endedLeases),
+      "stopped_leases": JSON(stoppedLeases),
+      "millis_behind_latest": JSON(millisBehindLatest),
+    ])
+  }
+}

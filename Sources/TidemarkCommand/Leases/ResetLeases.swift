@@ -1,0 +1,100 @@
+import ArgumentParser
+import Tidemark
+import TidemarkPostgres
+
+struct ResetLeases: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "reset",
+    abstract: "Set checkpoints, back or forward, and start stopped shards again.",
+    discussion: """
+      A lease that is set to another position is taken from its owner: its epoch rises. With --all parents \
+      are reset before their children, which then wait for them again.
+      """
+  )
+
+  @Option(help: "The application whose leases to reset.")
+  var application: String
+
+  @Option(
+    help: "The stream, by its full name, or its short one if the application has leases on one of that name."
+  )
+  var stream: String
+
+  @Option(name: .customLong("shard"), help: "A shard's id. May be given several times.")
+  var shards: [String] = []
+
+  @Flag(help: "Reset the leases of all shards.")
+  var all = false
+
+  @Option(help: ArgumentHelp("Where to: \(ResetTarget.forms).", valueName: "position"))
+  var to: ResetTarget
+
+  @OptionGroup var confirmation: ConfirmationOptions
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if all != shards.isEmpty { throw ValidationError("Give either --shard or --all.") }
+  }
+
+  func run() async throws {
+    try confirmation.checkCanAsk()
+    let listing = try await database.use { database in
+      let scope = try await scope(in: database)
+      let chosen = try choose(from: try await database.leases.leases(in: scope), in: scope)
+      try confirmation.confirm("Reset \(chosen.count) of the leases of \(scope) to \(to)?")
+      for shardID in chosen {
+        _ = try await database.leases.reset(shardID, in: scope, to: to.checkpoint)
+      }
+      var listing = try await LeaseListing.of(scope, in: database)
+      listing.leases.removeAll { !chosen.contains($0.shardID) }
+      return listing
+    }
+    output.show(.object(["leases": .array(listing.json)]), text: LeaseListing.table([listing]).text)
+  }
+
+  private func scope(in database: Database) async throws -> LeaseScope {
+    let found = try await database.scopes(application: application, stream: stream).map(\.scope)
+    if let exact = found.first(where: { $0.stream == stream }) { return exact }
+    guard let scope = found.first else {
+      throw CommandFailure(
+        "The application \(application) has no leases on a stream \(stream).",
+        advice: "See which there are: tidemark leases list"
+      )
+    }
+    guard found.count == 1 else {
+      throw CommandFailure(
+        "The application \(application) has leases on several streams named \(stream).",
+        advice: "Name one in full: \(found.map(\.stream).joined(separator: ", "))."
+      )
+    }
+    return scope
+  }
+
+  /// - Returns: the shards' ids, parents first.
+  private func choose(from leases: [Lease], in scope: LeaseScope) throws -> [String] {
+    if all { return Self.parentsFirst(leases) }
+    let known = Set(leases.map(\.shardID))
+    // Before anything is changed.
+    if let unknown = shards.first(where: { !known.contains($0) }) {
+      throw CommandFailure(
+        "\(scope) has no lease for shard \(unknown).",
+        advice: "See which there are: tidemark leases list --application \(application)"
+      )
+    }
+    return Self.parentsFirst(leases.filter { shards.contains($0.shardID) })
+  }
+
+  static func parentsFirst(_ leases: [Lease]) -> [String] {
+    let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    var ordered: [String] = []
+    var seen: Set<String> = []
+    func visit(_ lease: Lease) {
+      guard seen.insert(lease.shardID).inserted else { return }
+      for parent in lease.parentShardIDs { byID[parent].map(visit) }
+      ordered.append(lease.shardID)
+    }
+    for lease in leases { visit(lease) }
+    return ordered
+  }
+}

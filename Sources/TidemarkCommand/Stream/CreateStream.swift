@@ -1,0 +1,28 @@
+import ArgumentParser
+import TidemarkPostgres
+
+struct CreateStream: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "create",
+    abstract: "Create a stream that takes records by put.",
+    discussion: "Migrates the schema first if it is missing or old."
+  )
+
+  @Argument(help: "The stream's name.")
+  var name: String
+
+  @OptionGroup var settings: StreamSettings
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let stream = try await database.use(.migrated) { database in
+      try await database.streams.create(
+        name,
+        retention: settings.retention.duration,
+        shardCount: settings.shards
+      )
+    }
+    output.show(stream.json, text: stream.report)
+  }
+}

@@ -1,0 +1,20 @@
+import ArgumentParser
+import TidemarkPostgres
+
+struct DisableStream: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "disable",
+    abstract: "End a stream's capture and close its shards. What it holds stays readable until its retention."
+  )
+
+  @Argument(help: "The stream's name.")
+  var name: String
+
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func run() async throws {
+    let stream = try await database.use { try await $0.streams.disable(name) }
+    output.show(stream.json, text: stream.report)
+  }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import Tidemark
+
+extension Record {
+  /// An object with the same keys for every record of a kind.
+  func json(in shardID: String) -> JSON {
+    switch body {
+    case .change(let change):
+      .object([
+        "shard_id": JSON(shardID),
+        "sequence_number": JSON(sequenceNumber),
+        "approximate_creation_time": JSON(approximateCreationTime),
+        "partition_key": JSON(partitionKey),
+        "event_name": JSON(change.eventName.rawValue),
+        "keys": .raw(change.keys.description),
+        "new_image": change.newImage.map { .raw($0.description) } ?? .null,
+        "old_image": change.oldImage.map { .raw($0.description) } ?? .null,
+      ])
+    case .data(let data):
+      .object([
+        "shard_id": JSON(shardID),
+        "sequence_number": JSON(sequenceNumber),
+        "approximate_creation_time": JSON(approximateCreationTime),
+        "partition_key": JSON(partitionKey),
+        "data": JSON(String(validating: data, as: UTF8.self)),
+        "data_base64": JSON(
+          String(validating: data, as: UTF8.self) == nil ? Data(data).base64EncodedString() : nil
+        ),
+      ])
+    }
+  }
+
+  func line(in shardID: String) -> String {
+    var words = [approximateCreationTime.iso8601, shardID, sequenceNumber.description]
+    switch body {
+    case .change(let change):
+      words += [change.eventName.rawValue, change.keys.description]
+      if let image = change.oldImage { words.append("old=\(image)") }
+      if let image = change.newImage { words.append("new=\(image)") }
+    case .data(let data):
+      let text = String(validating: data, as: UTF8.self) ?? "base64:\(Data(data).base64EncodedString())"
+      words += ["DATA", "key=\(partitionKey)", text]
+    }
+    return words.joined(separator: " ").printable
+  }
+}

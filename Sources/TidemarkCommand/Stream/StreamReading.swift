@@ -1,0 +1,80 @@
+import Tidemark
+import TidemarkPostgres
+
+/// Reads all shards of a stream at once, each after its parents.
+struct StreamReading: Sendable {
+  /// The most records that are read at a time.
+  private static let pageSize = 1000
+
+  private struct Cursor: Sendable {
+    var shardID: String
+    var reader: any ShardReader
+    /// When the shard's first page was read, by the stream's clock.
+    var began: Timestamp?
+  }
+
+  private let stream: PostgresStream
+  private let start: Checkpoint
+  private let follow: Bool
+
+  /// - Parameters:
+  ///   - start: where to begin in the shards that are there now; later ones are read from their beginning.
+  ///   - follow: wait for more when all that is there now was read.
+  init(_ stream: PostgresStream, from start: Checkpoint, follow: Bool) {
+    self.stream = stream
+    self.start = start
+    self.follow = follow
+  }
+
+  /// Calls `body` with a shard and its next records, until it returns `false` or all is read. The pages of
+  /// different shards come as they are read.
+  func forEachPage(_ body: (String, [Record]) throws -> Bool) async throws {
+    var lineage = LineageOrder(try await stream.shards(), skipsClosed: start == .latest)
+    try await withThrowingTaskGroup(of: (Cursor, ShardPage)?.self) { group in
+      defer { group.cancelAll() }
+      group.addTask {
+        try await stream.run()
+        return nil
+      }
+      open(lineage.start(), of: lineage, in: &group)
+      while !lineage.isOver, let (cursor, page) = try await group.next() ?? nil {
+        if !page.records.isEmpty, try !body(cursor.shardID, page.records) { return }
+        if page.end != nil {
+          lineage.end(cursor.shardID, listed: try await stream.shards())
+          open(lineage.start(), of: lineage, in: &group)
+        } else if !follow, hasCaughtUp(cursor, page) {
+          lineage.leave(cursor.shardID)
+        } else {
+          group.addTask { try await next(cursor) }
+        }
+      }
+    }
+  }
+
+  private func open(
+    _ shards: [Shard],
+    of lineage: LineageOrder,
+    in group: inout ThrowingTaskGroup<(Cursor, ShardPage)?, any Error>
+  ) {
+    for shard in shards {
+      let position = lineage.wasThereFirst(shard.id) ? start : .trimHorizon
+      group.addTask {
+        let reader = try await stream.reader(of: shard.id, after: position)
+        return try await next(Cursor(shardID: shard.id, reader: reader))
+      }
+    }
+  }
+
+  private func next(_ cursor: Cursor) async throws -> (Cursor, ShardPage) {
+    let page = try await cursor.reader.nextPage(maximumRecords: Self.pageSize)
+    var cursor = cursor
+    cursor.began = cursor.began ?? page.readAt
+    return (cursor, page)
+  }
+
+  /// Whether what was there in the beginning is read: a stream that is written to all the time has no end.
+  private func hasCaughtUp(_ cursor: Cursor, _ page: ShardPage) -> Bool {
+    guard let last = page.records.last else { return true }
+    return cursor.began.map { last.approximateCreationTime > $0 } ?? false
+  }
+}

@@ -1,0 +1,62 @@
+import ArgumentParser
+import Foundation
+import Tidemark
+import TidemarkPostgres
+
+struct TailStream: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "tail",
+    abstract: "Print a stream's records, those of a shard after those of its parents.",
+    discussion: """
+      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record is \
+      an object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in \
+      "data_base64".
+      """
+  )
+
+  @Argument(help: "The stream's name.")
+  var name: String
+
+  @Option(
+    help: ArgumentHelp(
+      "Where to begin: \(PositionArgument.forms), which means after that record.",
+      valueName: "position"
+    )
+  )
+  var from = PositionArgument(.trimHorizon)
+
+  @Option(help: ArgumentHelp("How many records to print at most.", valueName: "count"))
+  var limit: Int?
+
+  @Flag(inversion: .prefixedNo, help: "Wait for new records when all are printed.")
+  var follow = true
+
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if let limit, limit < 1 { throw ValidationError("--limit must be at least 1.") }
+  }
+
+  func run() async throws {
+    try await database.use { database in
+      do {
+        try await tail(PostgresStream(name, pool: database.pool, logger: database.logger))
+      } catch is CancellationError {
+        // Ctrl-C is how this is meant to end.
+      }
+    }
+  }
+
+  private func tail(_ stream: PostgresStream) async throws {
+    let reading = StreamReading(stream, from: from.checkpoint, follow: follow)
+    var remaining = limit ?? .max
+    try await reading.forEachPage { shardID, records in
+      let printed = records.prefix(remaining)
+      remaining -= printed.count
+      let lines = printed.map { output.json ? $0.json(in: shardID).line : $0.line(in: shardID) }
+      try FileHandle.standardOutput.write(contentsOf: Data(lines.map { $0 + "\n" }.joined().utf8))
+      return remaining > 0
+    }
+  }
+}

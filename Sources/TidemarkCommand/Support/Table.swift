@@ -1,0 +1,59 @@
+/// Text in aligned columns.
+struct Table {
+  enum Alignment {
+    case left, right
+  }
+
+  private var columns: [(title: String, alignment: Alignment)]
+  private var rows: [[String]] = []
+
+  init(_ columns: [(String, Alignment)]) {
+    self.columns = columns
+  }
+
+  var isEmpty: Bool { rows.isEmpty }
+
+  mutating func add(_ cells: [String]) {
+    rows.append(cells.map(\.printable))
+  }
+
+  /// Names and values, one a line.
+  static func facts(_ facts: [(String, String)]) -> String {
+    var table = Table([("", .left), ("", .left)])
+    for (name, value) in facts { table.add([name, value]) }
+    return table.text
+  }
+
+  /// The lines, each with its end. The titles are left out if all are empty.
+  var text: String {
+    let titles = columns.map(\.title)
+    let lines = (titles.allSatisfy(\.isEmpty) ? [] : [titles]) + rows
+    let widths = columns.indices.map { column in lines.map { $0[column].count }.max() ?? 0 }
+    return lines.map { cells in
+      let padded = columns.indices.map { column in
+        let space = String(repeating: " ", count: widths[column] - cells[column].count)
+        return columns[column].alignment == .left ? cells[column] + space : space + cells[column]
+      }
+      return String(padded.joined(separator: "  ").trimmingSuffix { $0 == " " }) + "\n"
+    }.joined()
+  }
+}
+
+extension String {
+  /// With control characters escaped: what others wrote must not move the cursor of a terminal.
+  var printable: String {
+    guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+    return unicodeScalars.reduce(into: "") { text, scalar in
+      if scalar.properties.generalCategory == .control {
+        text += scalar.escaped(asASCII: true)
+      } else {
+        text.unicodeScalars.append(scalar)
+      }
+    }
+  }
+
+  fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> Substring {
+    guard let last = lastIndex(where: { !predicate($0) }) else { return "" }
+    return self[...last]
+  }
+}

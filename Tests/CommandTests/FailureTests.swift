@@ -1,0 +1,106 @@
+import TestSupport
+import Testing
+
+@Suite("What the program says when it fails")
+struct FailureTests {
+  @Test("A stream that does not exist is an error with advice")
+  func unknownStream() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    for arguments in [["describe", "nope"], ["tail", "nope"], ["put", "nope", "--key", "k"]] {
+      let outcome = try await tidemark.start(["stream"] + arguments).outcome
+      #expect(outcome.status == 1)
+      #expect(outcome.output.isEmpty)
+      let lines = outcome.errors.split(separator: "\n")
+      #expect(lines.count == 2)
+      #expect(lines[0].hasPrefix("Error: there is no stream"))
+      #expect(lines[1].hasPrefix("Help: ") && lines[1].contains("tidemark stream list"))
+    }
+  }
+
+  @Test("A table without a primary key is refused, with how to add one")
+  func noPrimaryKey() async throws {
+    let database = try await CommandDatabase.make()
+    try await database.run("CREATE TABLE bare (id int)")
+    let outcome = try await database.tidemark.run("stream", "enable", "bare")
+    #expect(outcome.status == 1)
+    #expect(outcome.errors.contains("Error: public.bare has no primary key."))
+    #expect(outcome.errors.contains("ALTER TABLE public.bare ADD PRIMARY KEY"))
+    let missing = try await database.tidemark.run("stream", "enable", "missing")
+    #expect(missing.status == 1)
+    #expect(missing.errors.contains("There is no table missing."))
+  }
+
+  @Test("A database that cannot be reached is exit code 69, with advice and without the password")
+  func unreachable() async throws {
+    let tidemark = CommandLineTool(databaseURL: "postgresql://u:s3cret@127.0.0.1:1/x")
+    let outcome = try await tidemark.run("stream", "list")
+    #expect(outcome.status == 69)
+    #expect(outcome.errors.split(separator: "\n").count == 2)
+    #expect(outcome.errors.contains("127.0.0.1"))
+    #expect(outcome.errors.contains("Help: Check that the server runs"))
+    #expect(!outcome.errors.contains("s3cret"))
+  }
+
+  @Test("A database that the server does not have is exit code 69")
+  func noSuchDatabase() async throws {
+    let url = try await TestServer.shared().url(database: "no_such_database")
+    let outcome = try await CommandLineTool(databaseURL: url).run("workers", "list")
+    #expect(outcome.status == 69)
+    #expect(outcome.errors.contains("no_such_database"))
+  }
+
+  @Test("A URL that cannot be read is a usage error, which does not repeat it")
+  func badURL() async throws {
+    let outcome = try await CommandLineTool().run(
+      "stream",
+      "list",
+      "--database-url",
+      "postgresql://u:s3cret@[::1/x"
+    )
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains("postgresql://USER@HOST:PORT/DATABASE"))
+    #expect(!outcome.errors.contains("s3cret"))
+  }
+
+  @Test(
+    "A database without the schema is an error that says how to get it",
+    arguments: [
+      ["stream", "list"], ["stream", "put", "s", "--key", "k", "--data", "d"], ["leases", "list"],
+      ["workers", "list"],
+    ]
+  )
+  func unmigrated(_ arguments: [String]) async throws {
+    let tidemark = try await CommandDatabase.make(migrated: false).tidemark
+    let outcome = try await tidemark.start(arguments).outcome
+    #expect(outcome.status == 1)
+    #expect(outcome.errors == "Error: The database has no Tidemark schema.\nHelp: Run: tidemark migrate\n")
+  }
+
+  @Test("A schema that is too old or too new says which, and what to do")
+  func otherVersions() async throws {
+    let database = try await CommandDatabase.make(migrated: false)
+    _ = try await database.tidemark.run("migrate", "--to", "1")
+    let old = try await database.tidemark.run("stream", "list")
+    #expect(old.status == 1 && old.errors.contains("version 1") && old.errors.contains("tidemark migrate"))
+    _ = try await database.tidemark.run("migrate")
+    try await database.run("INSERT INTO tidemark.migration (version, name) VALUES (99, 'later')")
+    let new = try await database.tidemark.run("stream", "list")
+    #expect(new.status == 1 && new.errors.contains("version 99") && new.errors.contains("Update"))
+  }
+
+  @Test(
+    "Arguments that make no sense are usage errors",
+    arguments: [
+      ["stream", "create", "s", "--retention", "24x"], ["stream", "create", "s", "--retention", "-1s"],
+      ["stream", "enable", "t", "--view-type", "ALL"], ["stream", "tail", "s", "--from", "yesterday"],
+      ["stream", "tail", "s", "--limit", "0"], ["migrate", "--status", "--to", "1"],
+      ["stream", "put", "s", "--key", "k", "--data", "d", "--file", "f"],
+      ["stream", "list", "--log-level", "loud"],
+    ]
+  )
+  func usage(_ arguments: [String]) async throws {
+    let outcome = try await CommandLineTool().start(arguments).outcome
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.hasPrefix("Error: "))
+  }
+}

@@ -1,0 +1,49 @@
+import Testing
+
+@Suite("tidemark migrate")
+struct MigrateTests {
+  private struct Migrations: Decodable {
+    struct Migration: Decodable {
+      var version: Int
+      var name: String
+      var appliedAt: String?
+    }
+    var migrations: [Migration]
+  }
+
+  @Test("It migrates to the latest version, and says what there is as a table and as JSON")
+  func latest() async throws {
+    let tidemark = try await CommandDatabase.make(migrated: false).tidemark
+    let before = try await tidemark.run("migrate", "--status")
+    #expect(before.table.dropFirst().allSatisfy { $0.last == "-" })
+    let text = try await tidemark.run("migrate")
+    #expect(text.status == 0)
+    #expect(text.table.first == ["VERSION", "NAME", "APPLIED"])
+    #expect(text.table.dropFirst().allSatisfy { $0.last?.hasSuffix("Z") == true })
+    #expect(text.errors.isEmpty)
+    let json = try await tidemark.run("migrate", "--status", "--json").decode(Migrations.self)
+    #expect(json.migrations.map(\.version) == Array(1...json.migrations.count))
+    #expect(json.migrations.allSatisfy { $0.appliedAt != nil })
+    #expect(json.migrations.count == text.table.count - 1)
+  }
+
+  @Test("It goes to the version that it is given, and back only with a confirmation")
+  func version() async throws {
+    let tidemark = try await CommandDatabase.make(migrated: false).tidemark
+    func applied() async throws -> Int {
+      let status = try await tidemark.run("migrate", "--status", "--json").decode(Migrations.self)
+      return status.migrations.count { $0.appliedAt != nil }
+    }
+    #expect(try await tidemark.run("migrate", "--to", "1").status == 0)
+    #expect(try await applied() == 1)
+    let refused = try await tidemark.run("migrate", "--to", "0")
+    #expect(refused.status == 64)
+    #expect(refused.errors.contains("--yes"))
+    #expect(try await applied() == 1)
+    #expect(try await tidemark.run("migrate", "--to", "0", "--yes").status == 0)
+    #expect(try await applied() == 0)
+    let unknown = try await tidemark.run("migrate", "--to", "999")
+    #expect(unknown.status == 1)
+    #expect(unknown.errors.contains("999"))
+  }
+}

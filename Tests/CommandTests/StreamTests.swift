@@ -1,0 +1,179 @@
+import Foundation
+import PostgresClient
+import TestSupport
+import Testing
+
+@Suite("tidemark stream")
+struct StreamTests {
+  @Test("create makes the schema, says so, and shows the stream as text and as JSON")
+  func create() async throws {
+    let tidemark = try await CommandDatabase.make(migrated: false).tidemark
+    let text = try await tidemark.run("stream", "create", "clicks", "--shards", "2", "--retention", "90m")
+    #expect(text.status == 0)
+    #expect(text.errors.contains("migrating"))
+    #expect(text.table.contains(["Retention", "90m"]))
+    #expect(text.table.contains(["Shards", "2", "open,", "0", "closed"]))
+    let json = try await tidemark.run("stream", "create", "views", "--retention", "1500ms", "--json")
+    #expect(json.errors.isEmpty)
+    let stream = try json.decode(StreamDocument.self)
+    #expect(stream.name == "views" && stream.status == "ENABLED" && stream.table == nil)
+    #expect(stream.retentionSeconds == 1.5)
+    #expect(stream.shards.count == 4 && stream.shards.allSatisfy(\.isOpen))
+  }
+
+  @Test("enable captures a table's changes, and disable ends that")
+  func enable() async throws {
+    let database = try await CommandDatabase.make(migrated: false)
+    let tidemark = database.tidemark
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    let enabled = try await tidemark.run(
+      "stream",
+      "enable",
+      "item",
+      "--name",
+      "items",
+      "--view-type",
+      "NEW_IMAGE",
+      "--shards",
+      "1",
+      "--json"
+    )
+    #expect(enabled.status == 0)
+    let stream = try enabled.decode(StreamDocument.self)
+    #expect(stream.name == "items" && stream.table == "public.item" && stream.viewType == "NEW_IMAGE")
+    #expect(stream.keyColumns == ["id"])
+    try await database.run("INSERT INTO item VALUES (1, 'one'); UPDATE item SET name = 'two'")
+    let disabled = try await tidemark.run("stream", "disable", "items")
+    #expect(disabled.table.contains(["Status", "DISABLED"]))
+    try await database.run("DELETE FROM item")
+    // A disabled stream has an end, so this ends by itself.
+    let records = try await tidemark.run("stream", "tail", "items", "--json").decodeLines(RecordDocument.self)
+    #expect(records.map(\.eventName) == ["INSERT", "MODIFY"])
+    #expect(records.map(\.newImage?.name) == ["one", "two"])
+    #expect(records.allSatisfy { $0.keys?.id == 1 && $0.oldImage == nil })
+    let again = try await tidemark.run("stream", "disable", "items", "--json")
+    #expect(again.status == 1)
+  }
+
+  @Test("list shows all streams")
+  func list() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    #expect(try await tidemark.run("stream", "list").output == "There are no streams.\n")
+    for name in ["a", "b"] { _ = try await tidemark.run("stream", "create", name) }
+    let table = try await tidemark.run("stream", "list").table
+    #expect(table.dropFirst().map { $0[0].prefix(2) } == ["a/", "b/"])
+    let json = try await tidemark.run("stream", "list", "--json").decode([String: [StreamDocument]].self)
+    #expect(json["streams"]?.map(\.name) == ["a", "b"])
+  }
+
+  @Test("split and merge change the shards, and describe shows them beneath their parents")
+  func shards() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    let created = try await tidemark.run("stream", "create", "s", "--shards", "1", "--json")
+    let root = try created.decode(StreamDocument.self).shards[0].shardId
+    let split = try await tidemark.run("stream", "split", "s", root, "--at", "0x40000000", "--json")
+    let children = try #require(try split.decode([String: [String]].self)["child_shard_ids"])
+    #expect(children.count == 2)
+    let merged = try await tidemark.run("stream", "merge", "s", children[0], children[1])
+    #expect(merged.status == 0)
+    let stream = try await tidemark.run("stream", "describe", "s", "--json").decode(StreamDocument.self)
+    #expect(stream.shards.map(\.parentShardIds) == [[], [root], [root], children])
+    #expect(stream.shards.map(\.isOpen) == [false, false, false, true])
+    #expect(stream.shards[2].hashRange.start == "\(UInt128(0x4000_0000) << 96)")
+    #expect(merged.output.contains(stream.shards[3].shardId))
+    let lines = try await tidemark.run("stream", "describe", "s").output.split(separator: "\n")
+    let tree = stream.shards.compactMap { shard in
+      lines.first { $0.drop { $0 == " " }.hasPrefix(shard.shardId) }
+    }
+    #expect(tree.map { $0.prefix { $0 == " " }.count } == [0, 2, 2, 4])
+    #expect(tree[2].contains("0x40000000-0xffffffff"))
+    #expect(tree[3].contains("open") && tree[3].hasSuffix(children.joined(separator: ", ")))
+  }
+
+  @Test("put takes text, a file, or each line of standard input, and tail prints them")
+  func putAndTail() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    _ = try await tidemark.run("stream", "create", "s", "--shards", "1")
+    let one = try await tidemark.run("stream", "put", "s", "--key", "k", "--data", "a\tb\u{1B}[2J")
+    #expect(one.output == "Put 1 record to s.\n")
+    let lines = try await tidemark.run("stream", "put", "s", "--key", "k", "--json", input: "x\r\n\ny")
+    #expect(lines.output.contains(#""records": 3"#))
+    let text = try await tidemark.run("stream", "tail", "s", "--no-follow")
+    #expect(text.status == 0)
+    #expect(text.output.split(separator: "\n").count == 4)
+    #expect(text.output.contains(#"DATA key=k a\tb\u{1B}[2J"#))
+    let json = try await tidemark.run("stream", "tail", "s", "--no-follow", "--json")
+    let records = try json.decodeLines(RecordDocument.self)
+    #expect(records.map(\.data) == ["a\tb\u{1B}[2J", "x", "", "y"])
+    let second = records[1].sequenceNumber
+    let rest = try await tidemark.run("stream", "tail", "s", "--no-follow", "--json", "--from", second)
+    #expect(try rest.decodeLines(RecordDocument.self) == Array(records[2...]))
+    let time = "AT_TIMESTAMP:\(records[3].approximateCreationTime)"
+    let last = try await tidemark.run("stream", "tail", "s", "--json", "--from", time, "--limit", "1")
+    #expect(try last.decodeLines(RecordDocument.self) == [records[3]])
+  }
+
+  @Test("put takes bytes from a file, and tail shows what is no text as Base64")
+  func bytes() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    _ = try await tidemark.run("stream", "create", "s", "--shards", "1")
+    let directory = try TemporaryDirectory()
+    let file = directory.path + "/data"
+    #expect(FileManager.default.createFile(atPath: file, contents: Data([0, 255])))
+    #expect(try await tidemark.run("stream", "put", "s", "--key", "k", "--file", file).status == 0)
+    let json = try await tidemark.run("stream", "tail", "s", "--limit", "1", "--json")
+    let record = try #require(try json.decodeLines(RecordDocument.self).first)
+    #expect(record.data == nil && record.dataBase64 == "AP8=")
+    let missing = try await tidemark.run("stream", "put", "s", "--key", "k", "--file", file + "x")
+    #expect(missing.status == 1)
+    #expect(missing.errors.contains(file + "x"))
+  }
+
+  @Test("tail reads children after their parents")
+  func lineage() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    _ = try await tidemark.run("stream", "create", "s", "--shards", "1")
+    for data in ["1", "2", "3"] {
+      _ = try await tidemark.run("stream", "put", "s", "--key", "k", "--data", data)
+      let stream = try await tidemark.run("stream", "describe", "s", "--json").decode(StreamDocument.self)
+      let open = stream.shards.filter(\.isOpen).map(\.shardId)
+      let change = open.count == 1 ? ["split", "s", open[0]] : ["merge", "s"] + open
+      #expect(try await tidemark.start(["stream"] + change).outcome.status == 0)
+    }
+    let json = try await tidemark.run("stream", "tail", "s", "--no-follow", "--json")
+    #expect(try json.decodeLines(RecordDocument.self).map(\.data) == ["1", "2", "3"])
+  }
+
+  @Test("tail waits for new records, and Ctrl-C ends it with success")
+  func follow() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    _ = try await tidemark.run("stream", "create", "s")
+    let tail = try tidemark.start(["stream", "tail", "s"])
+    for data in ["first", "second"] {
+      _ = try await tidemark.run("stream", "put", "s", "--key", "k", "--data", data)
+      try await eventually(within: .seconds(20), "\(data) is printed") { tail.output.contains(data) }
+    }
+    tail.signal(SIGINT)
+    let outcome = await tail.outcome
+    #expect(outcome.status == 0)
+    #expect(outcome.errors.isEmpty)
+  }
+
+  @Test("A command that waits for its input ends at once when it is interrupted")
+  func interrupted() async throws {
+    let database = try await CommandDatabase.make()
+    _ = try await database.tidemark.run("stream", "create", "s")
+    let put = try database.tidemark.start(["stream", "put", "s", "--key", "k"], input: nil)
+    try await eventually(within: .seconds(20), "the command is connected") {
+      let sessions = try await database.pool.query(
+        """
+        SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'tidemark'
+        """
+      )
+      return try sessions[0].decode(Int.self) > 0
+    }
+    put.signal(SIGTERM)
+    #expect(await put.outcome.status == 128 + SIGTERM)
+  }
+}

@@ -1,0 +1,39 @@
+import Logging
+import PostgresClient
+import TestSupport
+import Tidemark
+import TidemarkPostgres
+
+/// A database of a test's own, and the program that is told to use it.
+struct CommandDatabase: Sendable {
+  let url: String
+  let pool: PostgresPool
+  let tidemark: CommandLineTool
+  private let configuration: PostgresConfiguration
+
+  static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+
+  /// - Parameter migrated: whether it has the schema.
+  static func make(migrated: Bool = true) async throws -> CommandDatabase {
+    let url = try await TestServer.shared().makeDatabase()
+    let configuration = try PostgresConfiguration(url: url)
+    let pool = PostgresPool(configuration, maximumConnections: 2, logger: logger)
+    if migrated { try await Migrator(pool, logger: logger).migrate() }
+    return CommandDatabase(
+      url: url,
+      pool: pool,
+      tidemark: CommandLineTool(databaseURL: url),
+      configuration: configuration
+    )
+  }
+
+  var store: PostgresLeaseStore { PostgresLeaseStore(configuration, pool: pool, logger: Self.logger) }
+
+  func run(_ sql: String) async throws {
+    try await pool.withConnection { try await $0.executeScript(sql) }
+  }
+
+  func describe(_ stream: String) async throws -> PostgresStreamDescription {
+    try await PostgresStreamAdmin(pool).describe(stream)
+  }
+}
