@@ -103,24 +103,3 @@ final class CheckpointWriter: Checkpointer.Sink {
     }
   }
 }
-
-extension WriteOutcome {
-  /// Returns if the write was accepted.
-  package func orThrow(for grant: LeaseGrant) throws {
-    switch self {
-    case .accepted: return
-    case .leaseLost:
-      throw TidemarkError(
-        .leaseLost,
-        "The lease of \(grant) is over.",
-        advice: "Stop working on this shard; another worker goes on behind the last accepted checkpoint."
-      )
-    case .wouldGoBack:
-      throw TidemarkError(
-        .checkpointOutOfRange,
-        "The checkpoint of \(grant) would go back.",
-        advice: "An accepted checkpoint moves back only by an operator's reset."
-      )
-    }
-  }
-}

@@ -1,32 +1,3 @@
-/// What a worker says of itself when it registers.
-public struct WorkerRegistration: Sendable, Hashable {
-  public var scope: LeaseScope
-  /// The worker's name, for people; it need not be unique.
-  public var workerID: String
-  public var host: String
-  public var processID: Int32
-  /// How long after its last heartbeat the worker may be declared dead.
-  public var failoverInterval: Duration
-  /// How many leases it will take at most; `nil` for no limit.
-  public var maximumLeases: Int?
-
-  public init(
-    scope: LeaseScope,
-    workerID: String,
-    host: String,
-    processID: Int32,
-    failoverInterval: Duration,
-    maximumLeases: Int? = nil
-  ) {
-    self.scope = scope
-    self.workerID = workerID
-    self.host = host
-    self.processID = processID
-    self.failoverInterval = failoverInterval
-    self.maximumLeases = maximumLeases
-  }
-}
-
 /// A row of the worker table.
 public struct WorkerRecord: Sendable, Hashable {
   public enum State: String, Sendable {

@@ -71,7 +71,7 @@ public final class Checkpointer: Sendable {
     return PreparedCheckpoint(checkpoint: checkpoint, checkpointer: self)
   }
 
-  fileprivate func commit(_ checkpoint: Checkpoint) async throws {
+  func commit(_ checkpoint: Checkpoint) async throws {
     try await self.checkpoint(at: checkpoint, evenIfUnchanged: true)
   }
 
@@ -106,16 +106,5 @@ public final class Checkpointer: Sendable {
   /// that ``checkpoint()`` never passes a record that was given but failed.
   package func noteHandedOut(_ checkpoint: Checkpoint) {
     positions.withLock { $0.handedOut = max($0.committed, checkpoint) }
-  }
-}
-
-/// A checkpoint that is stored but not in force yet.
-public struct PreparedCheckpoint: Sendable {
-  public let checkpoint: Checkpoint
-  fileprivate let checkpointer: Checkpointer
-
-  /// Puts it in force.
-  public func commit() async throws {
-    try await checkpointer.commit(checkpoint)
   }
 }

@@ -15,36 +15,3 @@ public protocol ShardReader: Sendable {
   ///   `iteratorExpired`, `throttled`, `sourceUnavailable`. After an error the cursor stands where it stood.
   func nextPage(maximumRecords: Int) async throws -> ShardPage
 }
-
-/// What one read of a shard returned.
-public struct ShardPage: Sendable {
-  /// The last of a shard: nothing follows this page.
-  public struct End: Sendable {
-    /// The shards that this one was split, merged or rotated into; empty when the stream was disabled.
-    public var children: [Shard]
-
-    public init(children: [Shard]) {
-      self.children = children
-    }
-  }
-
-  public var records: [Record]
-  /// The age of the last record if more are waiting; 0 when the reader has caught up.
-  public var millisBehindLatest: Int64
-  /// When the page was read, by the clock that gave the records their creation times; `nil` where the source
-  /// does not tell. The age of a record is counted from it, so that no other clock has to agree.
-  public var readAt: Timestamp?
-  public var end: End?
-
-  public init(
-    records: [Record],
-    millisBehindLatest: Int64 = 0,
-    readAt: Timestamp? = nil,
-    end: End? = nil
-  ) {
-    self.records = records
-    self.millisBehindLatest = millisBehindLatest
-    self.readAt = readAt
-    self.end = end
-  }
-}

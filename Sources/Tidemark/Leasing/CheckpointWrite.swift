@@ -1,0 +1,9 @@
+public struct CheckpointWrite: Sendable, Hashable {
+  public var grant: LeaseGrant
+  public var checkpoint: Checkpoint
+
+  public init(grant: LeaseGrant, checkpoint: Checkpoint) {
+    self.grant = grant
+    self.checkpoint = checkpoint
+  }
+}

@@ -1,0 +1,30 @@
+/// What a worker reports with its heartbeat.
+public struct Heartbeat: Sendable, Hashable {
+  public var incarnation: WorkerIncarnation
+  public var scope: LeaseScope
+  public var state: WorkerRecord.State
+  /// What was measured of the worker's leases since the last heartbeat, by shard. Advisory.
+  public var measurements: [String: Measurement]
+
+  public struct Measurement: Sendable, Hashable {
+    public var load: Lease.Load
+    public var millisBehindLatest: Int64
+
+    public init(load: Lease.Load, millisBehindLatest: Int64) {
+      self.load = load
+      self.millisBehindLatest = millisBehindLatest
+    }
+  }
+
+  public init(
+    incarnation: WorkerIncarnation,
+    scope: LeaseScope,
+    state: WorkerRecord.State,
+    measurements: [String: Measurement] = [:]
+  ) {
+    self.incarnation = incarnation
+    self.scope = scope
+    self.state = state
+    self.measurements = measurements
+  }
+}

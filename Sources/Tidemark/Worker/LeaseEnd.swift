@@ -1,0 +1,11 @@
+/// How a consumer ended.
+public enum LeaseEnd: String, Sendable {
+  /// The shard was read to its end.
+  case shardEnded
+  /// The lease was handed to another worker, or given up in good order.
+  case handedOff
+  /// The failure or trimmed-data policy stopped it.
+  case stopped
+  /// Another worker took the lease.
+  case lost
+}
