@@ -38,50 +38,9 @@ struct SourceFile {
 
   /// Text in quotes is kept, since code can stand in it; it is recognized so that `//` in it is no comment.
   private static func blankingComments(in text: String) -> String {
-    var bytes = Array(text.utf8)
-    var index = 0
-    var depth = 0
-    var quote: [UInt8]?
-    func isAt(_ mark: [UInt8]) -> Bool { bytes[index...].starts(with: mark) }
-    func blank(_ count: Int) {
-      for _ in 0..<count where index < bytes.count {
-        if bytes[index] != newline { bytes[index] = UInt8(ascii: " ") }
-        index += 1
-      }
+    let commentOrText = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"/
+    return text.replacing(commentOrText.matchingSemantics(.unicodeScalar)) { match in
+      match.output.hasPrefix("/") ? String(match.output.map { $0 == "\n" ? $0 : " " }) : String(match.output)
     }
-    while index < bytes.count {
-      if let open = quote {
-        if isAt(open) || open == doubleQuote && bytes[index] == newline {
-          quote = nil
-          index += open.count
-        } else {
-          index += bytes[index] == UInt8(ascii: "\\") ? 2 : 1
-        }
-      } else if isAt(commentStart) {
-        depth += 1
-        blank(2)
-      } else if depth > 0 {
-        if isAt(commentEnd) {
-          depth -= 1
-          blank(1)
-        }
-        blank(1)
-      } else if isAt(lineComment) {
-        blank(bytes[index...].prefix { $0 != newline }.count)
-      } else if let mark = [tripleQuote, doubleQuote].first(where: isAt) {
-        quote = mark
-        index += mark.count
-      } else {
-        index += 1
-      }
-    }
-    return String(decoding: bytes, as: UTF8.self)
   }
-
-  private static let newline = UInt8(ascii: "\n")
-  private static let doubleQuote = Array("\"".utf8)
-  private static let tripleQuote = Array("\"\"\"".utf8)
-  private static let lineComment = Array("//".utf8)
-  private static let commentStart = Array("/*".utf8)
-  private static let commentEnd = Array("*/".utf8)
 }

@@ -36,7 +36,7 @@ struct SourceRuleTests {
   private static let keeping: [String: [String]] = [
     "no unstructured task": [
       "group.addTask { }", "withTaskGroup(of: Void.self) { }", "try Task.checkCancellation()", "// Task { }",
-      "/* a /* nested */ Task { } */", "let subTask = 1",
+      "/* Task { }\n Task { } */", "let subTask = 1",
     ],
     "no sleep but the clock's": ["try await clock.sleep(for: pause)", "case sleep(Duration)"],
     "no wall clock": ["let update = 1", "func dated() {}", "clock.time(x)", "/// See Date()."],

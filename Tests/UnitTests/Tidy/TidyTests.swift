@@ -2,9 +2,11 @@ import Testing
 
 @Suite("The sources")
 struct TidyTests {
+  private static let tidemark = Result { try SourceFile.all(under: "Sources/Tidemark") }
+
   @Test("Tidemark keeps what makes it deterministic and small", arguments: SourceRule.forTidemark)
   func tidemark(rule: SourceRule) throws {
-    let files = try SourceFile.all(under: "Sources/Tidemark")
+    let files = try Self.tidemark.get()
     try #require(files.count > 20, "the sources were not found")
     var met: Set<SourceRule.Exception> = []
     for file in files {
