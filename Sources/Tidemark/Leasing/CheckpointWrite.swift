@@ -1,3 +1,4 @@
+/// A checkpoint and the right to write it.
 public struct CheckpointWrite: Sendable, Hashable {
   public var grant: LeaseGrant
   public var checkpoint: Checkpoint

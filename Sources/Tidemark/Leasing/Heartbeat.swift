@@ -6,6 +6,7 @@ public struct Heartbeat: Sendable, Hashable {
   /// What was measured of the worker's leases since the last heartbeat, by shard. Advisory.
   public var measurements: [String: Measurement]
 
+  /// What was measured of one shard.
   public struct Measurement: Sendable, Hashable {
     public var load: Lease.Load
     public var millisBehindLatest: Int64

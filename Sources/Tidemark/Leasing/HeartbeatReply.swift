@@ -1,3 +1,4 @@
+/// What a worker that lives is told.
 public struct HeartbeatReply: Sendable, Hashable {
   /// Rises whenever the owner of a lease of this scope changes or a handoff is requested. A worker that sees a
   /// new one reads its leases again: this, not the hints, is what it relies on.

@@ -116,6 +116,8 @@ struct LeaseCoordinator {
   /// The last grant of each shard that a consumer is finished with: it must not be started again, even if an
   /// answer that was under way still shows it.
   private var finished: [String: LeaseGrant] = [:]
+  /// Those of which the answer that is under way cannot know yet.
+  private var finishedDuringRefresh: Set<String> = []
 
   init(scope: LeaseScope, configuration: WorkerConfiguration, random: SharedRandom) {
     self.scope = scope
@@ -168,6 +170,7 @@ struct LeaseCoordinator {
     registrationAttempts = 0
     assignmentVersion = -1
     finished = [:]
+    finishedDuringRefresh = []
     if isDrainWanted { return deregister() }
     phase = .running
     return [
@@ -334,6 +337,8 @@ struct LeaseCoordinator {
       )
     }
     for shardID in consumers.keys.sorted() where !owned.contains(shardID) { actions += lose(shardID) }
+    finished = finished.filter { owned.contains($0.key) || finishedDuringRefresh.contains($0.key) }
+    finishedDuringRefresh = []
     return actions
   }
 
@@ -377,6 +382,7 @@ struct LeaseCoordinator {
   private mutating func consumerFinished(_ grant: LeaseGrant, _ outcome: ShardConsumer.Outcome) -> [Action] {
     let wasLost = consumers.removeValue(forKey: grant.shardID)?.isLost ?? false
     finished[grant.shardID] = grant
+    if refresh.isUnderWay { finishedDuringRefresh.insert(grant.shardID) }
     var actions: [Action] = []
     // The children can start now.
     if outcome == .ended { actions += wantPlan() }

@@ -1,3 +1,4 @@
+/// What became of a planning round.
 public enum PlanOutcome: Sendable, Hashable {
   /// Somebody else is planning; look again soon.
   case busy

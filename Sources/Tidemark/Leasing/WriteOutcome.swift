@@ -1,3 +1,4 @@
+/// What became of a write that its condition may refuse.
 public enum WriteOutcome: Sendable, Hashable {
   case accepted
   /// The lease is somebody else's by now, its epoch has risen, or it is gone.

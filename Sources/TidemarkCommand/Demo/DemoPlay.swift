@@ -139,7 +139,9 @@ final class DemoPlay: Sendable {
     )
     try await takeover(of: shards, from: victim, since: moment)
     victim.resume()
-    await view.happened("SIGCONT: \(victim.name) wakes up and does not know that its shards are read by others")
+    await view.happened(
+      "SIGCONT: \(victim.name) wakes up and does not know that its shards are read by others"
+    )
     try await fleet.wait("the paused worker learns that it lost its shards") {
       try fleet.history().contains { $0.worker == victim.name && $0.kind == .leaseLost && $0.at > moment }
     }
