@@ -147,7 +147,9 @@ let package = Package(
     ),
     .testTarget(
       name: "FleetTests",
-      dependencies: ["FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand"],
+      dependencies: [
+        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand",
+      ],
       swiftSettings: swiftSettings
     ),
     .testTarget(

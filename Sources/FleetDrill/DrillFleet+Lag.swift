@@ -12,8 +12,11 @@ extension DrillFleet {
       LEFT JOIN tidemark.\(identifier: "log_\(stream)") r ON r.shard_ordinal = s.shard_ordinal
         AND r.sequence_number > greatest(tidemark.checkpoint_rank(l.checkpoint), 0)
       GROUP BY l.shard_id
-      """)
+      """
+    )
     return try Dictionary(
-      rows.map { try $0.decode((String, Int).self) }.map { ($0.0, $0.1) }, uniquingKeysWith: { first, _ in first })
+      rows.map { try $0.decode((String, Int).self) }.map { ($0.0, $0.1) },
+      uniquingKeysWith: { first, _ in first }
+    )
   }
 }

@@ -22,7 +22,11 @@ public final class DrillFleet: Sendable {
   ///   - directory: for the workers' histories and logs.
   ///   - options: further arguments of every worker.
   public init(
-    database: String, executable: String, directory: String, shards: Int = 4, options: [String] = []
+    database: String,
+    executable: String,
+    directory: String,
+    shards: Int = 4,
+    options: [String] = []
   ) async throws {
     self.database = database
     self.executable = executable
@@ -43,11 +47,13 @@ public final class DrillFleet: Sendable {
   /// Starts a worker process.
   public func start(_ name: String) throws -> WorkerProcess {
     try WorkerProcess(
-      name: name, executable: executable,
+      name: name,
+      executable: executable,
       arguments: [
         "drill-worker", "--name", name, "--database-url", database, "--history", "\(directory)/\(name).jsonl",
       ] + options,
-      log: "\(directory)/\(name).log")
+      log: "\(directory)/\(name).log"
+    )
   }
 
   public func history() throws -> [HistoryEntry] {
@@ -65,7 +71,9 @@ public final class DrillFleet: Sendable {
 
     /// The shards that a worker reads now.
     public func shards(of name: String) -> [String] {
-      leases.filter { lease in lease.owner.flatMap { workers[$0] }?.registration.workerID == name }.map(\.shardID)
+      leases.filter { lease in lease.owner.flatMap { workers[$0] }?.registration.workerID == name }.map(
+        \.shardID
+      )
     }
 
     /// Leases that have not ended, by the name of their owner.
@@ -88,17 +96,23 @@ public final class DrillFleet: Sendable {
   public func standing() async throws -> Standing {
     let scope = try await scope()
     let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: database), pool: pool, logger: Logger(label: "tidemark.drill"))
+      try PostgresConfiguration(url: database),
+      pool: pool,
+      logger: Logger(label: "tidemark.drill")
+    )
     let workers = try await store.workers(in: scope)
     return Standing(
       leases: try await store.leases(in: scope),
-      workers: Dictionary(workers.map { ($0.incarnation, $0) }, uniquingKeysWith: { $1 }))
+      workers: Dictionary(workers.map { ($0.incarnation, $0) }, uniquingKeysWith: { $1 })
+    )
   }
 
   /// Polls until `condition` holds.
   /// - Throws: ``DrillTimeout``.
   public func wait(
-    _ what: String, within limit: Duration = .seconds(30), every interval: Duration = .milliseconds(10),
+    _ what: String,
+    within limit: Duration = .seconds(30),
+    every interval: Duration = .milliseconds(10),
     until condition: () async throws -> Bool
   ) async throws {
     let deadline = ContinuousClock.now.advanced(by: limit)
@@ -118,7 +132,10 @@ public final class DrillFleet: Sendable {
 
   /// How long after `moment` each of `shards` was read again, by somebody other than `victim`.
   public static func recoveries(
-    of shards: [String], from victim: String, since moment: Int64, in history: [HistoryEntry]
+    of shards: [String],
+    from victim: String,
+    since moment: Int64,
+    in history: [HistoryEntry]
   ) -> [String: Duration] {
     var found: [String: Duration] = [:]
     for entry in history where entry.kind == .handled && entry.at >= moment && entry.worker != victim {
@@ -132,9 +149,11 @@ public final class DrillFleet: Sendable {
   public func check() async throws -> FleetCheck {
     let shards = try await PostgresStream("orders", pool: pool).shards()
     return FleetCheck(
-      journal: try await table.journal(), history: try history(),
+      journal: try await table.journal(),
+      history: try history(),
       parents: Dictionary(shards.map { ($0.id, $0.parentIDs) }, uniquingKeysWith: { first, _ in first }),
-      audit: try await audit.changes())
+      audit: try await audit.changes()
+    )
   }
 }
 

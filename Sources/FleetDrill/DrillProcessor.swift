@@ -14,7 +14,11 @@ struct DrillProcessor: RecordProcessor {
   private var last: (record: Record, checkpointer: Checkpointer)?
 
   init(
-    worker: String, history: HistoryFile, shard: ShardContext, pool: PostgresPool, recordPause: Duration
+    worker: String,
+    history: HistoryFile,
+    shard: ShardContext,
+    pool: PostgresPool,
+    recordPause: Duration
   ) {
     self.worker = worker
     self.history = history
@@ -26,8 +30,15 @@ struct DrillProcessor: RecordProcessor {
   private func note(_ kind: HistoryEntry.Kind, _ record: Record? = nil, _ change: OrderChange? = nil) throws {
     try history.append(
       HistoryEntry(
-        at: HistoryEntry.now(), worker: worker, kind: kind, shard: shard.shardID, epoch: shard.epoch.number,
-        sequence: record?.sequenceNumber.uint64Value.map { Int64($0) }, change: change))
+        at: HistoryEntry.now(),
+        worker: worker,
+        kind: kind,
+        shard: shard.shardID,
+        epoch: shard.epoch.number,
+        sequence: record?.sequenceNumber.uint64Value.map { Int64($0) },
+        change: change
+      )
+    )
   }
 
   mutating func initialize(_ shard: ShardContext) async throws {

@@ -32,13 +32,20 @@ public struct DrillWorker: Sendable {
     var identity = WorkerIdentity.current()
     identity.workerID = name
     let worker = try Worker(
-      application: application, stream: stream, database: connection, pool: pool, configuration: configuration,
-      identity: identity, logger: logger
+      application: application,
+      stream: stream,
+      database: connection,
+      pool: pool,
+      configuration: configuration,
+      identity: identity,
+      logger: logger
     ) { shard in
       DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
     }
     try await ServiceGroup(
-      services: [worker], gracefulShutdownSignals: [.sigterm, .sigint], logger: logger
+      services: [worker],
+      gracefulShutdownSignals: [.sigterm, .sigint],
+      logger: logger
     ).run()
     await pool.close()
   }

@@ -49,7 +49,9 @@ public struct FleetCheck: Sendable {
   /// attempt may go back, but never skip ahead.
   private mutating func checkDelivery(_ journal: [Int64: [OrderChange]], _ history: [HistoryEntry]) {
     let position = Dictionary(
-      journal.values.flatMap { changes in changes.enumerated().map { ($1, $0) } }, uniquingKeysWith: { first, _ in first })
+      journal.values.flatMap { changes in changes.enumerated().map { ($1, $0) } },
+      uniquingKeysWith: { first, _ in first }
+    )
     committed = position.count
     var reached: [Int64: Int] = [:]
     var handled = 0
@@ -67,7 +69,9 @@ public struct FleetCheck: Sendable {
     delivered = reached.values.reduce(0, +)
     repeats = handled - delivered
     for (order, changes) in journal where reached[order, default: 0] < changes.count {
-      note("order \(order): \(changes.count - reached[order, default: 0]) of \(changes.count) changes are missing")
+      note(
+        "order \(order): \(changes.count - reached[order, default: 0]) of \(changes.count) changes are missing"
+      )
     }
   }
 
@@ -82,7 +86,9 @@ public struct FleetCheck: Sendable {
     for (shard, parents) in parents {
       guard let start = started[shard] else { continue }
       for parent in parents where started[parent] != nil {
-        if ended[parent].map({ $0 > start }) ?? true { note("\(shard) started before its parent \(parent) had ended") }
+        if ended[parent].map({ $0 > start }) ?? true {
+          note("\(shard) started before its parent \(parent) had ended")
+        }
       }
     }
   }
@@ -92,11 +98,15 @@ public struct FleetCheck: Sendable {
     for change in audit {
       if change.newEpoch < change.oldEpoch { note("\(change.shard): the epoch fell") }
       if (change.newEpoch != change.oldEpoch) != (change.newOwner != change.oldOwner) {
-        note("\(change.shard): epoch \(change.oldEpoch) → \(change.newEpoch) while the owner went from "
-          + "\(change.oldOwner.map(String.init) ?? "nobody") to \(change.newOwner.map(String.init) ?? "nobody")")
+        note(
+          "\(change.shard): epoch \(change.oldEpoch) → \(change.newEpoch) while the owner went from "
+            + "\(change.oldOwner.map(String.init) ?? "nobody") to \(change.newOwner.map(String.init) ?? "nobody")"
+        )
       }
       if change.wentBack {
-        note("\(change.shard): the checkpoint went back from \(change.oldCheckpoint) to \(change.newCheckpoint)")
+        note(
+          "\(change.shard): the checkpoint went back from \(change.oldCheckpoint) to \(change.newCheckpoint)"
+        )
       }
     }
   }

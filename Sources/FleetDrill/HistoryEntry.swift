@@ -56,8 +56,10 @@ public struct OrderChange: Codable, Sendable, Hashable {
     let image = change.eventName == .remove ? change.oldImage : change.newImage
     guard let image else {
       throw TidemarkError(
-        .unsupported, "A drill needs both images of a change.",
-        advice: "Enable the stream with the view type NEW_AND_OLD_IMAGES.")
+        .unsupported,
+        "A drill needs both images of a change.",
+        advice: "Enable the stream with the view type NEW_AND_OLD_IMAGES."
+      )
     }
     order = try change.keys.decode(as: Keys.self).id
     event = change.eventName

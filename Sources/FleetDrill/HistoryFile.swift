@@ -23,7 +23,9 @@ public final class HistoryFile: Sendable {
 
   /// Everything that the histories in a directory say, in the order of time.
   public static func entries(inDirectory directory: String) throws -> [HistoryEntry] {
-    let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".jsonl") }
+    let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter {
+      $0.hasSuffix(".jsonl")
+    }
     let decoder = JSONDecoder()
     return try files.flatMap { file in
       let content = try Data(contentsOf: URL(fileURLWithPath: directory + "/" + file))

@@ -31,7 +31,8 @@ public struct LeaseAudit: Sendable {
         id bigint GENERATED ALWAYS AS IDENTITY, at bigint NOT NULL, shard text NOT NULL,
         old_owner bigint, new_owner bigint, old_epoch bigint NOT NULL, new_epoch bigint NOT NULL,
         old_checkpoint text NOT NULL, new_checkpoint text NOT NULL, went_back boolean NOT NULL)
-      """)
+      """
+    )
     try await pool.execute(
       """
       CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -45,9 +46,11 @@ public struct LeaseAudit: Sendable {
             < (tidemark.checkpoint_rank(OLD.checkpoint), OLD.sub_sequence_number));
         RETURN NULL;
       END $$
-      """)
+      """
+    )
     try await pool.execute(
-      "CREATE TRIGGER audit AFTER UPDATE ON tidemark.lease FOR EACH ROW EXECUTE FUNCTION audit_lease()")
+      "CREATE TRIGGER audit AFTER UPDATE ON tidemark.lease FOR EACH ROW EXECUTE FUNCTION audit_lease()"
+    )
   }
 
   public func changes() async throws -> [Change] {
@@ -55,13 +58,22 @@ public struct LeaseAudit: Sendable {
       """
       SELECT at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back
       FROM lease_audit ORDER BY id
-      """)
+      """
+    )
     return try rows.map { row in
       let (at, shard, oldOwner, newOwner, oldEpoch, newEpoch, oldCheckpoint, newCheckpoint, wentBack) =
         try row.decode((Int64, String, Int64?, Int64?, Int64, Int64, String, String, Bool).self)
       return Change(
-        at: at, shard: shard, oldOwner: oldOwner, newOwner: newOwner, oldEpoch: oldEpoch, newEpoch: newEpoch,
-        oldCheckpoint: oldCheckpoint, newCheckpoint: newCheckpoint, wentBack: wentBack)
+        at: at,
+        shard: shard,
+        oldOwner: oldOwner,
+        newOwner: newOwner,
+        oldEpoch: oldEpoch,
+        newEpoch: newEpoch,
+        oldCheckpoint: oldCheckpoint,
+        newCheckpoint: newCheckpoint,
+        wentBack: wentBack
+      )
     }
   }
 }

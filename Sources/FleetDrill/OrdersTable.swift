@@ -18,9 +18,11 @@ public struct OrdersTable: Sendable {
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         customer integer NOT NULL, status text NOT NULL, amount numeric(10, 2) NOT NULL,
         version bigint NOT NULL DEFAULT 1)
-      """)
+      """
+    )
     try await pool.execute(
-      "CREATE TABLE order_journal (id bigint NOT NULL, event text NOT NULL, version bigint NOT NULL)")
+      "CREATE TABLE order_journal (id bigint NOT NULL, event text NOT NULL, version bigint NOT NULL)"
+    )
   }
 
   /// One to three changes in one transaction: half of them new orders, the others changes of recent ones. One in
@@ -69,7 +71,8 @@ public struct OrdersTable: Sendable {
   /// Every committed change, for each order in the order in which it happened.
   public func journal() async throws -> [Int64: [OrderChange]] {
     let rows = try await pool.query(
-      "SELECT id, event, version FROM order_journal ORDER BY id, version, event = 'REMOVE'")
+      "SELECT id, event, version FROM order_journal ORDER BY id, version, event = 'REMOVE'"
+    )
     var journal: [Int64: [OrderChange]] = [:]
     for row in rows {
       let (id, event, version) = try row.decode((Int64, String, Int64).self)

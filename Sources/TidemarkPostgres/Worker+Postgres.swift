@@ -35,9 +35,16 @@ extension Worker {
     var connection = try PostgresConfiguration(url: database)
     connection.applicationName = "tidemark \(application)"
     try self.init(
-      application: application, stream: stream, database: connection,
+      application: application,
+      stream: stream,
+      database: connection,
       pool: PostgresPool(connection, maximumConnections: maximumConnections, logger: logger),
-      configuration: configuration, identity: identity, events: events, logger: logger, processor: processor)
+      configuration: configuration,
+      identity: identity,
+      events: events,
+      logger: logger,
+      processor: processor
+    )
   }
 
   /// A worker that shares a pool with the rest of the program.
@@ -56,6 +63,11 @@ extension Worker {
       application: application,
       stream: PostgresStream(stream, pool: pool, logger: logger),
       leases: PostgresLeaseStore(database, pool: pool, logger: logger),
-      configuration: configuration, identity: identity, events: events, logger: logger, processor: processor)
+      configuration: configuration,
+      identity: identity,
+      events: events,
+      logger: logger,
+      processor: processor
+    )
   }
 }

@@ -19,7 +19,10 @@ struct AbsentDatabaseTests {
     var server = try await LocalPostgres.start(configuration)
     let url = server.url()
     let fleet = try await DrillFleet(
-      database: url, executable: try FleetUnderTest.executable(), directory: directory)
+      database: url,
+      executable: try FleetUnderTest.executable(),
+      directory: directory
+    )
     await server.stop()
 
     let worker = try fleet.start("early")

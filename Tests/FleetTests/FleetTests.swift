@@ -24,7 +24,8 @@ struct FleetTests {
         let moment = HistoryEntry.now()
         victim.crash()
         firsts.append(
-          try #require(try await test.recoveries(of: shards, from: victim.name, since: moment).min()))
+          try #require(try await test.recoveries(of: shards, from: victim.name, since: moment).min())
+        )
         members.append(try test.start("next-\(round)"))
         try await test.waitForBalance(of: members.map(\.name))
       }

@@ -21,13 +21,16 @@ final class FleetUnderTest: Sendable {
   /// The program `tidemark`, which stands beside the test bundle.
   static func executable() throws -> String {
     let bundle = try #require(Bundle.main.executablePath)
-    let path = URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("tidemark").path
+    let path = URL(fileURLWithPath: bundle).deletingLastPathComponent().appendingPathComponent("tidemark")
+      .path
     try #require(FileManager.default.isExecutableFile(atPath: path), "\(path) was not built")
     return path
   }
 
   static func run(
-    failover: Duration = .seconds(2), recordPause: Duration = .zero, transactionsPerSecond: Int = 200,
+    failover: Duration = .seconds(2),
+    recordPause: Duration = .zero,
+    transactionsPerSecond: Int = 200,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
     let directory = FileManager.default.temporaryDirectory.path + "/tidemark-fleet-\(UUID().uuidString)"
@@ -35,11 +38,14 @@ final class FleetUnderTest: Sendable {
     defer { try? FileManager.default.removeItem(atPath: directory) }
     try await withLocalPostgres { server in
       let fleet = try await DrillFleet(
-        database: server.url(), executable: try executable(), directory: directory,
+        database: server.url(),
+        executable: try executable(),
+        directory: directory,
         options: [
           "--failover-milliseconds", String(Int(failover / .milliseconds(1))),
           "--record-pause-microseconds", String(Int(recordPause / .microseconds(1))),
-        ])
+        ]
+      )
       let load = OrdersLoad(fleet.table, transactionsPerSecond: transactionsPerSecond)
       let test = FleetUnderTest(server: server, fleet: fleet, load: load)
       defer { test.killAll() }
@@ -83,10 +89,12 @@ final class FleetUnderTest: Sendable {
   /// Waits until each of `shards` is read by somebody other than `victim`.
   func recoveries(of shards: [String], from victim: String, since moment: Int64) async throws -> [Duration] {
     try await fleet.wait("the shards of \(victim) are read again", every: .milliseconds(20)) {
-      DrillFleet.recoveries(of: shards, from: victim, since: moment, in: try fleet.history()).count == shards.count
+      DrillFleet.recoveries(of: shards, from: victim, since: moment, in: try fleet.history()).count
+        == shards.count
     }
     return Array(
-      DrillFleet.recoveries(of: shards, from: victim, since: moment, in: try fleet.history()).values)
+      DrillFleet.recoveries(of: shards, from: victim, since: moment, in: try fleet.history()).values
+    )
   }
 
   /// Stops the writes, waits until all is handled, ends the workers and checks everything.

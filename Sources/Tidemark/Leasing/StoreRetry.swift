@@ -22,8 +22,10 @@ struct StoreRetry: Sendable {
         attempt += 1
         // The first is news, and one in a while says that it goes on.
         logger.log(
-          level: attempt % 20 == 1 ? .warning : .debug, "could not \(what), trying again",
-          metadata: ["attempt": "\(attempt)", "error": "\(error)"])
+          level: attempt % 20 == 1 ? .warning : .debug,
+          "could not \(what), trying again",
+          metadata: ["attempt": "\(attempt)", "error": "\(error)"]
+        )
         try await clock.sleep(for: backoff.pause(afterAttempt: attempt, using: &random))
       }
     }

@@ -10,11 +10,13 @@ import Tidemark
 /// everything that was delivered.
 struct Demo: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Show a fleet: three workers, a split, a crash, a pause, a drain, and a check of what was delivered.",
+    abstract:
+      "Show a fleet: three workers, a split, a crash, a pause, a drain, and a check of what was delivered.",
     discussion: """
       Starts a private PostgreSQL in a temporary directory, writes to a table, and stops everything at the end. \
       Takes about half a minute. Exits with 1 if the check finds anything wrong.
-      """)
+      """
+  )
 
   @Option(help: "Transactions per second that are written to the table.")
   var rate = 200
@@ -30,15 +32,24 @@ struct Demo: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let directory = FileManager.default.temporaryDirectory.path + "/tidemark-demo-\(ProcessInfo.processInfo.processIdentifier)"
+    let directory =
+      FileManager.default.temporaryDirectory.path
+      + "/tidemark-demo-\(ProcessInfo.processInfo.processIdentifier)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     print("Starting a private PostgreSQL …")
     let isGood = try await withLocalPostgres { server in
       let fleet = try await DrillFleet(
-        database: server.url(), executable: try Self.executable(), directory: directory,
-        options: ["--failover-milliseconds", String(failoverInterval * 1000)])
-      let play = DemoPlay(fleet: fleet, view: FleetView(), rate: rate, failoverInterval: .seconds(failoverInterval))
+        database: server.url(),
+        executable: try Self.executable(),
+        directory: directory,
+        options: ["--failover-milliseconds", String(failoverInterval * 1000)]
+      )
+      let play = DemoPlay(
+        fleet: fleet,
+        view: FleetView(),
+        rate: rate
+      )
       defer { play.killAll() }
       let isGood = try await play.run()
       await fleet.pool.close()

@@ -9,14 +9,12 @@ final class DemoPlay: Sendable {
   private let fleet: DrillFleet
   private let view: FleetView
   private let load: OrdersLoad
-  private let failoverInterval: Duration
   private let processes = Mutex<[WorkerProcess]>([])
   private let isOver = Mutex(false)
 
-  init(fleet: DrillFleet, view: FleetView, rate: Int, failoverInterval: Duration) {
+  init(fleet: DrillFleet, view: FleetView, rate: Int) {
     self.fleet = fleet
     self.view = view
-    self.failoverInterval = failoverInterval
     load = OrdersLoad(fleet.table, transactionsPerSecond: rate)
   }
 
@@ -51,7 +49,11 @@ final class DemoPlay: Sendable {
 
   private func draw(always: Bool = false) async throws {
     await view.draw(
-      try await fleet.standing(), unread: try await fleet.unread(), transactions: load.transactions, always: always)
+      try await fleet.standing(),
+      unread: try await fleet.unread(),
+      transactions: load.transactions,
+      always: always
+    )
   }
 
   private func play() async throws -> Bool {
@@ -60,7 +62,9 @@ final class DemoPlay: Sendable {
     let second = try start("worker-2")
     let third = try start("worker-3")
     try await balance(of: ["worker-1", "worker-2", "worker-3"])
-    await view.happened("three workers share the shards, \(seconds(began.duration(to: .now))) after they were started")
+    await view.happened(
+      "three workers share the shards, \(seconds(began.duration(to: .now))) after they were started"
+    )
     try await pass(.seconds(3))
 
     try await splitShard()
@@ -73,7 +77,9 @@ final class DemoPlay: Sendable {
     try await pass(.seconds(2))
 
     load.stop()
-    await view.happened("the writes stop after \(load.transactions) transactions; waiting until all is handled")
+    await view.happened(
+      "the writes stop after \(load.transactions) transactions; waiting until all is handled"
+    )
     try await fleet.waitUntilConsumed()
     for process in processes.withLock({ $0 }) where process.isRunning {
       process.terminate()
@@ -100,13 +106,17 @@ final class DemoPlay: Sendable {
     await view.happened("\(shard) is split in two")
     try await fleet.wait("the children are read") {
       let history = try fleet.history()
-      return children.allSatisfy { child in history.contains { $0.shard == child && $0.kind == .leaseStarted } }
+      return children.allSatisfy { child in history.contains { $0.shard == child && $0.kind == .leaseStarted }
+      }
     }
     let history = try fleet.history()
     let end = history.last { $0.shard == shard && $0.kind == .shardEnded }?.at ?? 0
-    let starts = children.compactMap { child in history.first { $0.shard == child && $0.kind == .leaseStarted }?.at }
+    let starts = children.compactMap { child in
+      history.first { $0.shard == child && $0.kind == .leaseStarted }?.at
+    }
     await view.happened(
-      "its children are read \(milliseconds(.microseconds((starts.max() ?? end) - end))) after its end")
+      "its children are read \(milliseconds(.microseconds((starts.max() ?? end) - end))) after its end"
+    )
   }
 
   private func crash(_ victim: WorkerProcess) async throws {
@@ -124,10 +134,12 @@ final class DemoPlay: Sendable {
     let shards = try await fleet.standing().shards(of: victim.name)
     let moment = HistoryEntry.now()
     victim.pause()
-    await view.happened("SIGSTOP: \(victim.name) stands still with its connections open; it had \(shards.count) shards")
+    await view.happened(
+      "SIGSTOP: \(victim.name) stands still with its connections open; it had \(shards.count) shards"
+    )
     try await takeover(of: shards, from: victim, since: moment)
     victim.resume()
-    await view.happened("SIGCONT: \(victim.name) wakes up, \(seconds(failoverInterval)) are over")
+    await view.happened("SIGCONT: \(victim.name) wakes up and does not know that its shards are read by others")
     try await fleet.wait("the paused worker learns that it lost its shards") {
       try fleet.history().contains { $0.worker == victim.name && $0.kind == .leaseLost && $0.at > moment }
     }
@@ -137,12 +149,14 @@ final class DemoPlay: Sendable {
 
   private func takeover(of shards: [String], from victim: WorkerProcess, since moment: Int64) async throws {
     try await fleet.wait("every shard of \(victim.name) is read again") {
-      DrillFleet.recoveries(of: shards, from: victim.name, since: moment, in: try fleet.history()).count == shards.count
+      DrillFleet.recoveries(of: shards, from: victim.name, since: moment, in: try fleet.history()).count
+        == shards.count
     }
     let found = DrillFleet.recoveries(of: shards, from: victim.name, since: moment, in: try fleet.history())
     guard let first = found.values.min(), let last = found.values.max() else { return }
     await view.happened(
-      "failover: first record after \(milliseconds(first)), records of all its shards after \(milliseconds(last))")
+      "failover: first record after \(milliseconds(first)), records of all its shards after \(milliseconds(last))"
+    )
   }
 
   private func drain(_ leaving: WorkerProcess) async throws {
@@ -150,7 +164,9 @@ final class DemoPlay: Sendable {
     let began = ContinuousClock.now
     leaving.terminate()
     try await leaving.waitUntilExit()
-    await view.happened("SIGTERM: \(leaving.name) handed everything off and ended after \(milliseconds(began.duration(to: .now)))")
+    await view.happened(
+      "SIGTERM: \(leaving.name) handed everything off and ended after \(milliseconds(began.duration(to: .now)))"
+    )
     try await balance(of: ["worker-2", "worker-4"])
     let repeats = FleetCheck.repeats(in: try fleet.history(), since: moment)
     await view.happened("nobody missed it: \(repeats) records were repeated")
@@ -169,7 +185,8 @@ final class DemoPlay: Sendable {
       Repeated                      \(check.repeats)   (handled by the killed or paused worker, not checkpointed yet)
       Stale checkpoints refused     \(check.refusedCheckpoints)
       Order, lineage, epochs        \(check.violations.isEmpty ? "as promised" : "VIOLATED")
-      """)
+      """
+    )
     for violation in check.violations { print("  - \(violation)") }
     let isGood = check.violations.isEmpty && check.committed > 0 && check.delivered == check.committed
     print(isGood ? "\nEvery change was delivered, in order." : "\nThe check has failed.")

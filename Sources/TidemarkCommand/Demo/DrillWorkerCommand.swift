@@ -6,7 +6,10 @@ import Tidemark
 /// A worker process of `tidemark demo` and of fleet tests.
 struct DrillWorkerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "drill-worker", abstract: "Run one worker of a drill.", shouldDisplay: false)
+    commandName: "drill-worker",
+    abstract: "Run one worker of a drill.",
+    shouldDisplay: false
+  )
 
   @Option(help: "The worker's name.")
   var name: String

@@ -28,7 +28,8 @@ actor FleetView {
           pad(lease.shardID, 38), pad(owner ?? (lease.isEnded ? "–" : "nobody"), 10),
           pad("\(lease.epoch)", 6, right: true), pad(lease.checkpoint.text, 14, right: true),
           pad(lease.isEnded ? "" : "\(unread[lease.shardID] ?? 0)", 7, right: true),
-        ].joined(separator: " "))
+        ].joined(separator: " ")
+      )
     }
     if isTerminal {
       // Home, draw over what was there, clear the rest.
@@ -36,7 +37,8 @@ actor FleetView {
       let table = lines.joined(separator: "\u{1B}[K\n")
       print(
         "\u{1B}[H\(table)\u{1B}[K\n\n\(transactions) transactions written\u{1B}[K\n\n\(log)\u{1B}[K\u{1B}[J",
-        terminator: "\n")
+        terminator: "\n"
+      )
     } else {
       for line in lines { print("         " + line) }
     }

@@ -46,8 +46,13 @@ struct PostgresWorkerTests {
     _ body: () async throws -> Void
   ) async throws {
     let worker = try Worker(
-      application: "test", stream: "items", database: database.url, configuration: configuration,
-      logger: StreamDatabase.logger, processor: processor)
+      application: "test",
+      stream: "items",
+      database: database.url,
+      configuration: configuration,
+      logger: StreamDatabase.logger,
+      processor: processor
+    )
     let group = ServiceGroup(services: [worker], logger: StreamDatabase.logger)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await group.run() }
@@ -69,7 +74,9 @@ struct PostgresWorkerTests {
     let database = try await items()
     let handled = Handled()
     try await run(database, processor: { Collector(shardID: $0.shardID, handled: handled) }) {
-      try await database.run("INSERT INTO items SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 327680) n")
+      try await database.run(
+        "INSERT INTO items SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 327680) n"
+      )
       try await eventually(within: .seconds(30), "it is handled") { handled.all.count == 1 }
     }
     let size = try #require(handled.all.first?.change.newImage?.bytes.count)
@@ -83,17 +90,21 @@ struct PostgresWorkerTests {
     try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(1, 200) n")
     try await run(
       database,
-      processor: { Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":100}"# } }
+      processor: {
+        Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":100}"# }
+      }
     ) {
       let poisoned = try await database.text(
         "SELECT s.shard_id FROM tidemark.shard s WHERE ('x' || left(md5('{\"id\":100}'), 8))::bit(32)::bigint "
-          + "BETWEEN s.hash_start AND s.hash_end")
+          + "BETWEEN s.hash_start AND s.hash_end"
+      )
       try await eventually(within: .seconds(30), "the other shards are read to their heads") {
         let leases = try await database.pool.query(
           """
           SELECT l.shard_id, l.checkpoint, max(r.sequence_number)::text FROM tidemark.lease l
           JOIN tidemark.shard s USING (shard_id) JOIN tidemark.log_1 r USING (shard_ordinal) GROUP BY 1, 2
-          """)
+          """
+        )
         let rows = try leases.map { try $0.decode((String, String, String).self) }
         return rows.count == 4 && rows.allSatisfy { $0.0 == poisoned || $0.1 == $0.2 }
       }
@@ -110,14 +121,16 @@ struct PostgresWorkerTests {
     configuration.failurePolicy.backoff.initial = .milliseconds(5)
     try await database.run("INSERT INTO items SELECT n, 'note ' || n FROM generate_series(1, 50) n")
     try await run(
-      database, configuration: configuration,
+      database,
+      configuration: configuration,
       processor: { Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":7}"# } }
     ) {
       try await eventually(within: .seconds(30), "all others are handled") { Set(handled.ids).count == 49 }
     }
     #expect(handled.ids.count == 49)
     let row = try await database.pool.query(
-      "SELECT keys::text, new_image->>'note', attempts, reason FROM tidemark.dead_letter")
+      "SELECT keys::text, new_image->>'note', attempts, reason FROM tidemark.dead_letter"
+    )
     #expect(row.count == 1)
     let (keys, note, attempts, reason) = try row[0].decode((String, String, Int32, String).self)
     #expect(keys == #"{"id":7}"#)
@@ -150,7 +163,8 @@ struct PostgresWorkerTests {
     try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(1, 100) n")
     let handled = Handled()
     try await run(
-      database, processor: { Once(pool: database.pool, handled: handled, shardID: $0.shardID) }
+      database,
+      processor: { Once(pool: database.pool, handled: handled, shardID: $0.shardID) }
     ) {
       try await eventually(within: .seconds(30), "all are handled") { handled.ids.count == 100 }
     }
@@ -162,8 +176,12 @@ struct PostgresWorkerTests {
   func unknownStream() async throws {
     let database = try await StreamDatabase.make()
     let worker = try Worker(
-      application: "test", stream: "nothing", database: database.url, logger: StreamDatabase.logger,
-      processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+      application: "test",
+      stream: "nothing",
+      database: database.url,
+      logger: StreamDatabase.logger,
+      processor: { Collector(shardID: $0.shardID, handled: Handled()) }
+    )
     let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
     #expect(error?.code == .streamNotFound)
     #expect(error?.advice?.contains("stream enable") == true)
@@ -174,8 +192,12 @@ struct PostgresWorkerTests {
     let server = try await TestServer.shared()
     for url in [try await server.makeDatabase(), server.url(database: "no_such_database")] {
       let worker = try Worker(
-        application: "test", stream: "items", database: url, logger: StreamDatabase.logger,
-        processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+        application: "test",
+        stream: "items",
+        database: url,
+        logger: StreamDatabase.logger,
+        processor: { Collector(shardID: $0.shardID, handled: Handled()) }
+      )
       let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
       #expect(error?.isRetryable == false)
     }
@@ -185,8 +207,11 @@ struct PostgresWorkerTests {
   func badURL() throws {
     let error = #expect(throws: PostgresError.self) {
       _ = try Worker(
-        application: "test", stream: "items", database: "postgresql://u:geheim@h/db?no_such_setting=1",
-        processor: { Collector(shardID: $0.shardID, handled: Handled()) })
+        application: "test",
+        stream: "items",
+        database: "postgresql://u:geheim@h/db?no_such_setting=1",
+        processor: { Collector(shardID: $0.shardID, handled: Handled()) }
+      )
     }
     #expect(error?.code == .invalidConfiguration)
     #expect("\(String(describing: error))".contains("geheim") == false)

@@ -11,8 +11,11 @@ struct AssignmentPlannerTests {
 
   private func lease(_ id: Int, owner: Int64? = nil, processing: Double? = nil) -> Lease {
     Lease(
-      shardID: "s\(id)", owner: owner.map { WorkerIncarnation($0) }, checkpoint: .trimHorizon,
-      load: processing.map { Lease.Load(processing: $0, bytesPerSecond: 0) })
+      shardID: "s\(id)",
+      owner: owner.map { WorkerIncarnation($0) },
+      checkpoint: .trimHorizon,
+      load: processing.map { Lease.Load(processing: $0, bytesPerSecond: 0) }
+    )
   }
 
   /// Applies a plan as if every handoff were done.
@@ -106,7 +109,8 @@ struct AssignmentPlannerTests {
     right.checkpoint = .shardEnd
     right.owner = nil
     #expect(
-      plan(workers(1...3), [left, right, child]) == [.assign(shardID: "s2", to: WorkerIncarnation(2))])
+      plan(workers(1...3), [left, right, child]) == [.assign(shardID: "s2", to: WorkerIncarnation(2))]
+    )
   }
 
   @Test("a lease that is being handed off counts where it goes and is not asked for twice")
@@ -120,7 +124,8 @@ struct AssignmentPlannerTests {
   @Test("measured load decides where counts do not")
   func load() {
     let leases = [
-      lease(0, owner: 1, processing: 0.8), lease(1, owner: 1, processing: 0.8), lease(2, owner: 2, processing: 0.05),
+      lease(0, owner: 1, processing: 0.8), lease(1, owner: 1, processing: 0.8),
+      lease(2, owner: 2, processing: 0.05),
       lease(3, owner: 2, processing: 0.05),
     ]
     let after = apply(plan(workers(1...2), leases), to: leases)

@@ -19,11 +19,15 @@ struct LineageCaseTests {
 
   private func starts(_ testCase: LineageCases.Case, shards: [Shard]) -> [String: String] {
     let leases = ShardSync.missingLeases(
-      shards: shards, leased: Set(testCase.leased), position: testCase.initialPosition)
+      shards: shards,
+      leased: Set(testCase.leased),
+      position: testCase.initialPosition
+    )
     return Dictionary(
       uniqueKeysWithValues: leases.map {
         ($0.shardID, String($0.checkpoint.text.prefix { $0 != ":" }))
-      })
+      }
+    )
   }
 }
 
@@ -70,7 +74,8 @@ struct LineageCases: Decodable {
           startingSequenceNumber: SequenceNumber(listed.startSeq),
           endingSequenceNumber: listed.endSeq.flatMap { SequenceNumber($0) },
           closedAt: timestamp == nil
-            ? nil : listed.endSeq.flatMap { Int64($0) }.map { Timestamp(microsecondsSinceEpoch: $0) })
+            ? nil : listed.endSeq.flatMap { Int64($0) }.map { Timestamp(microsecondsSinceEpoch: $0) }
+        )
       }
     }
   }
@@ -81,7 +86,10 @@ struct LineageCases: Decodable {
   static func load() throws -> LineageCases {
     let path = ProcessInfo.processInfo.environment["TIDEMARK_LINEAGE_CASES"]
     let bundled = Bundle.module.url(
-      forResource: "lineage-cases", withExtension: "json", subdirectory: "Fixtures")
+      forResource: "lineage-cases",
+      withExtension: "json",
+      subdirectory: "Fixtures"
+    )
     let url = try #require(path.map { URL(fileURLWithPath: $0) } ?? bundled)
     return try JSONDecoder().decode(LineageCases.self, from: Data(contentsOf: url))
   }

@@ -4,7 +4,10 @@ import Tidemark
 @Suite("Shard sync")
 struct ShardSyncTests {
   private func lease(
-    _ id: String, parents: [String] = [], children: [String] = [], _ checkpoint: Checkpoint
+    _ id: String,
+    parents: [String] = [],
+    children: [String] = [],
+    _ checkpoint: Checkpoint
   ) -> Lease {
     Lease(shardID: id, parentShardIDs: parents, childShardIDs: children, checkpoint: checkpoint)
   }

@@ -21,7 +21,13 @@ struct FailurePolicyTests {
       if fails(record) { throw Poison() }
       guard let shard else { return }
       history.add(
-        .init(worker: "a", grant: shard.grant, key: record.partitionKey, sequenceNumber: record.sequenceNumber))
+        .init(
+          worker: "a",
+          grant: shard.grant,
+          key: record.partitionKey,
+          sequenceNumber: record.sequenceNumber
+        )
+      )
     }
   }
 
@@ -34,7 +40,13 @@ struct FailurePolicyTests {
       if batch.contains(where: { $0.partitionKey == "13" }) { throw Poison() }
       for record in batch {
         history.add(
-          .init(worker: "a", grant: context.grant, key: record.partitionKey, sequenceNumber: record.sequenceNumber))
+          .init(
+            worker: "a",
+            grant: context.grant,
+            key: record.partitionKey,
+            sequenceNumber: record.sequenceNumber
+          )
+        )
       }
       try await checkpointer.checkpoint()
     }
@@ -53,7 +65,10 @@ struct FailurePolicyTests {
       try await eventually("many attempts") { history.failures > 10 }
     }
     #expect(!history.entries.contains { $0.key == "13" })
-    #expect(Set(history.entries).count == history.entries.count, "a record before the failing one was repeated")
+    #expect(
+      Set(history.entries).count == history.entries.count,
+      "a record before the failing one was repeated"
+    )
   }
 
   @Test("an exhausted record goes to the dead-letter queue, alone, and the shard goes on")
@@ -118,14 +133,19 @@ struct FailurePolicyTests {
     let value = Mutex(false)
   }
 
-  @Test("trimmed records stop the shard, or are skipped loudly, as the policy says", arguments: [true, false])
+  @Test(
+    "trimmed records stop the shard, or are skipped loudly, as the policy says",
+    arguments: [true, false]
+  )
   func trimmed(skips: Bool) async throws {
     let fleet = TestFleet(shards: 1) { $0.reading.trimmedData = skips ? .skipToHorizon : .stop }
     let shard = try #require(try await fleet.stream.shards().first)
     try fleet.put(0..<30)
     let records = fleet.stream.records(of: shard.id)
     _ = try await fleet.store.createLeases(
-      [NewLease(shard: shard, checkpoint: records[5].checkpoint)], in: fleet.scope)
+      [NewLease(shard: shard, checkpoint: records[5].checkpoint)],
+      in: fleet.scope
+    )
     fleet.stream.trim(shard.id, through: records[19].sequenceNumber)
     try await fleet.run([fleet.member("a")]) { fleet in
       if skips {

@@ -34,7 +34,8 @@ struct SequenceNumberTests {
   func checkpointOrder() {
     let ascending: [Checkpoint] = [
       .atTimestamp(Timestamp(microsecondsSinceEpoch: 9)), .trimHorizon, .latest, .record(1),
-      .record(1, subSequenceNumber: 1), .record(5), .record(10), .record(10, subSequenceNumber: 7), .record(11),
+      .record(1, subSequenceNumber: 1), .record(5), .record(10), .record(10, subSequenceNumber: 7),
+      .record(11),
       .record(100), .shardEnd,
     ]
     for (left, right) in zip(ascending, ascending.dropFirst()) {
@@ -50,7 +51,8 @@ struct SequenceNumberTests {
     ]
     for checkpoint in all {
       #expect(
-        Checkpoint(text: checkpoint.text, subSequenceNumber: checkpoint.subSequenceNumber) == checkpoint)
+        Checkpoint(text: checkpoint.text, subSequenceNumber: checkpoint.subSequenceNumber) == checkpoint
+      )
     }
     #expect(Checkpoint(text: "TRIM") == nil)
     #expect(Checkpoint(text: "AT_TIMESTAMP:x") == nil)

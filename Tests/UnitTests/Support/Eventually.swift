@@ -2,7 +2,9 @@ import Testing
 
 /// Polls until `condition` holds; fails the test with what was waited for if it does not in time.
 func eventually(
-  within limit: Duration = .seconds(20), _ what: String, sourceLocation: SourceLocation = #_sourceLocation,
+  within limit: Duration = .seconds(20),
+  _ what: String,
+  sourceLocation: SourceLocation = #_sourceLocation,
   _ condition: () async throws -> Bool
 ) async throws {
   let deadline = ContinuousClock.now + limit

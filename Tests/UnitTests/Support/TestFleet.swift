@@ -68,21 +68,30 @@ final class TestFleet: Sendable {
   }
 
   func member(
-    _ name: String, processor: Worker.ProcessorFactory? = nil
+    _ name: String,
+    processor: Worker.ProcessorFactory? = nil
   ) throws -> Member {
     let store = InMemoryLeaseStore(sharing: store)
     var quiet = Logger(label: "test")
     quiet.logLevel = .critical
     let history = history
     let worker = try Worker(
-      application: scope.application, stream: stream, leases: store, configuration: configuration,
-      identity: WorkerIdentity(workerID: name, host: "here", processID: 1), events: history, logger: quiet,
+      application: scope.application,
+      stream: stream,
+      leases: store,
+      configuration: configuration,
+      identity: WorkerIdentity(workerID: name, host: "here", processID: 1),
+      events: history,
+      logger: quiet,
       processor: processor ?? { shard in
         HistoryProcessor(worker: name, history: history, context: shard)
-      })
+      }
+    )
     return Member(
-      name: name, store: store,
-      group: ServiceGroup(configuration: .init(services: [.init(service: worker)], logger: quiet)))
+      name: name,
+      store: store,
+      group: ServiceGroup(configuration: .init(services: [.init(service: worker)], logger: quiet))
+    )
   }
 
   /// Runs `body` while the members work, then shuts them down in good order.
@@ -102,7 +111,8 @@ final class TestFleet: Sendable {
   func leases() -> [Lease] { store.currentLeases(in: scope) }
 
   func incarnation(of name: String) -> WorkerIncarnation? {
-    store.currentWorkers(in: scope).last { $0.registration.workerID == name && $0.state != .dead }?.incarnation
+    store.currentWorkers(in: scope).last { $0.registration.workerID == name && $0.state != .dead }?
+      .incarnation
   }
 }
 
@@ -116,7 +126,12 @@ struct HistoryProcessor: RecordProcessor {
     for record in batch {
       history.add(
         .init(
-          worker: worker, grant: context.grant, key: record.partitionKey, sequenceNumber: record.sequenceNumber))
+          worker: worker,
+          grant: context.grant,
+          key: record.partitionKey,
+          sequenceNumber: record.sequenceNumber
+        )
+      )
     }
     try await checkpointer.checkpoint()
   }

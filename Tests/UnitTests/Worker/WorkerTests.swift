@@ -13,7 +13,9 @@ struct WorkerTests {
     try fleet.put(0..<200)
     try await fleet.run([fleet.member("a"), fleet.member("b"), fleet.member("c")]) { fleet in
       try await eventually("balance") {
-        let counts = Dictionary(grouping: fleet.leases(), by: \.owner).filter { $0.key != nil }.values.map(\.count)
+        let counts = Dictionary(grouping: fleet.leases(), by: \.owner).filter { $0.key != nil }.values.map(
+          \.count
+        )
         return counts.sorted() == [2, 3, 3]
       }
       try fleet.put(200..<400)
@@ -214,10 +216,18 @@ struct WorkerTests {
       }
     }
     let worker = try Worker(
-      application: "app", stream: Nowhere(), leases: InMemoryLeaseStore(), logger: Logger(label: "test") { _ in
+      application: "app",
+      stream: Nowhere(),
+      leases: InMemoryLeaseStore(),
+      logger: Logger(label: "test") { _ in
         SwiftLogNoOpLogHandler()
-      }, processor: { _ in CheckpointingProcessor() })
-    let group = ServiceGroup(services: [worker], logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() })
+      },
+      processor: { _ in CheckpointingProcessor() }
+    )
+    let group = ServiceGroup(
+      services: [worker],
+      logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+    )
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await group.run() }
       await group.triggerGracefulShutdown()
