@@ -70,6 +70,27 @@ struct PrivateServerTests {
     #expect(home.server == nil)
   }
 
+  @Test("Without TIDEMARK_HOME it is where the user's other data are")
+  func dataHome() async throws {
+    let directory = try TemporaryDirectory()
+    let tidemark = CommandLineTool(environment: ["TIDEMARK_HOME": "", "XDG_DATA_HOME": directory.path])
+    #expect(try await tidemark.run("migrate").status == 0)
+    #expect(FileManager.default.fileExists(atPath: directory.path + "/tidemark/postgres/data/PG_VERSION"))
+  }
+
+  @Test("A home that cannot be used is exit code 69, with what to do")
+  func unusable() async throws {
+    let directory = try TemporaryDirectory()
+    let file = directory.path + "/file"
+    #expect(FileManager.default.createFile(atPath: file, contents: nil))
+    let outcome = try await CommandLineTool(environment: ["TIDEMARK_HOME": file + "/home"]).run(
+      "stream",
+      "list"
+    )
+    #expect(outcome.status == 69)
+    #expect(outcome.errors.contains(file) && outcome.errors.contains("Help: Set TIDEMARK_HOME"))
+  }
+
   @Test("A command that is killed leaves no server")
   func killed() async throws {
     let home = try Home()

@@ -144,6 +144,29 @@ struct StreamTests {
     #expect(try json.decodeLines(RecordDocument.self).map(\.data) == ["1", "2", "3"])
   }
 
+  @Test("tail from LATEST prints only what comes later, with the images that the stream has")
+  func latest() async throws {
+    let database = try await CommandDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    _ = try await database.tidemark.run("stream", "enable", "item", "--shards", "1")
+    try await database.run("INSERT INTO item VALUES (1, 'one')")
+    let earlier = try await database.tidemark.run("stream", "tail", "item", "--from", "LATEST", "--no-follow")
+    #expect(earlier.status == 0 && earlier.output.isEmpty)
+    let tail = try database.tidemark.start(["stream", "tail", "item", "--from", "LATEST", "--limit", "1"])
+    // When it has begun cannot be seen from outside, so there is always another change.
+    var names = 0
+    try await eventually(within: .seconds(30), "a change is printed") {
+      names += 1
+      try await database.run("UPDATE item SET name = 'name \(names)'")
+      return !tail.output.isEmpty
+    }
+    let outcome = await tail.outcome
+    #expect(outcome.status == 0)
+    #expect(outcome.output.contains(#"MODIFY {"id":1} old={"id":1,"name":""#))
+    #expect(outcome.output.contains(#"new={"id":1,"name":"name "#))
+    #expect(outcome.output.split(separator: "\n").count == 1)
+  }
+
   @Test("tail waits for new records, and Ctrl-C ends it with success")
   func follow() async throws {
     let tidemark = try await CommandDatabase.make().tidemark

@@ -27,7 +27,7 @@ struct PrivateServer: Sendable {
     if let data = value("XDG_DATA_HOME") { return "\(data)/tidemark" }
     // The server of a root user runs as another one, to whom root's home is closed.
     if geteuid() == 0 { return "/var/lib/tidemark" }
-    return "\(NSHomeDirectory())/.local/share/tidemark"
+    return "\(value("HOME") ?? NSHomeDirectory())/.local/share/tidemark"
   }
 
   /// Runs `body` with the URL of the server, which is stopped afterwards if this process started it.
@@ -98,7 +98,9 @@ struct PrivateServer: Sendable {
 
   private func prepareHome() throws {
     let files = FileManager.default
-    let permissions = geteuid() == 0 ? 0o755 : 0o700
+    let isRoot = geteuid() == 0
+    if isRoot { try checkIsReachable() }
+    let permissions = isRoot ? 0o755 : 0o700
     do {
       try files.createDirectory(
         atPath: home,
@@ -108,7 +110,6 @@ struct PrivateServer: Sendable {
     } catch {
       throw unusable("\(home) cannot be made: \(error.localizedDescription)")
     }
-    if geteuid() == 0 { try checkIsReachable() }
   }
 
   /// The server runs as another user than root, and has to get to its directory.
@@ -116,7 +117,8 @@ struct PrivateServer: Sendable {
     var path = URL(filePath: home)
     while path.path(percentEncoded: false) != "/" {
       let attributes = try? FileManager.default.attributesOfItem(atPath: path.path(percentEncoded: false))
-      let permissions = attributes?[.posixPermissions] as? Int ?? 0
+      // What does not exist yet is made so that others can enter it.
+      let permissions = attributes?[.posixPermissions] as? Int ?? 0o755
       guard permissions & 0o001 != 0 else {
         throw unusable(
           "Only root can enter \(path.path(percentEncoded: false)), but PostgreSQL refuses to be root."

@@ -5,8 +5,8 @@ struct StreamCommands: ParsableCommand {
     commandName: "stream",
     abstract: "Create, change, look at, write to and read streams.",
     discussion: """
-      A stream is named by its short name, which means the enabled stream or else the newest of that name, or \
-      by its full one, name/label.
+      A stream is named by its short name, which means the enabled stream or else the newest of that name, \
+      or by its full one, name/label.
       """,
     subcommands: [
       CreateStream.self, EnableStream.self, DisableStream.self, DescribeStream.self, ListStreams.self,

@@ -8,8 +8,8 @@ struct TailStream: AsyncParsableCommand {
     commandName: "tail",
     abstract: "Print a stream's records, those of a shard after those of its parents.",
     discussion: """
-      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record is \
-      an object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in \
+      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record \
+      is an object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in \
       "data_base64".
       """
   )

@@ -49,7 +49,7 @@ struct CommandFailure: Error {
     case .invalidConfiguration:
       exitCode = .validationFailure
       advice = advice ?? "Write it as postgresql://USER@HOST:PORT/DATABASE."
-    case .server where !error.isRetryable:
+    case .server where !error.endsSession:
       exitCode = .failure
     case .connectionFailed, .connectionLost, .timeout, .closed, .server:
       exitCode = .databaseUnavailable
@@ -69,6 +69,13 @@ struct CommandFailure: Error {
 extension ExitCode {
   /// `EX_UNAVAILABLE` of sysexits.h.
   static let databaseUnavailable = ExitCode(69)
+}
+
+extension PostgresError {
+  /// Whether the server has no session for this command (any more): it stops, is full, or lost the client.
+  fileprivate var endsSession: Bool {
+    ["57P", "53", "08"].contains { sqlState?.hasPrefix($0) == true }
+  }
 }
 
 extension String {

@@ -1,0 +1,49 @@
+import ArgumentParser
+import LocalPostgres
+import PostgresClient
+import Testing
+import Tidemark
+
+@testable import TidemarkCommand
+
+@Suite("Exit codes")
+struct CommandFailureTests {
+  @Test(
+    "A server that is not there, stops or is full is 69, one that refuses is 1",
+    arguments: [
+      (PostgresError(.connectionFailed, "no"), 69), (PostgresError(.connectionLost, "gone"), 69),
+      (PostgresError(.server, "shutting down", sqlState: "57P01"), 69),
+      (PostgresError(.server, "too many clients", sqlState: "53300"), 69),
+      (PostgresError(.server, "lock timeout", sqlState: "55P03"), 1),
+      (PostgresError(.server, "permission denied", sqlState: "42501"), 1),
+      (PostgresError(.invalidConfiguration, "bad URL"), 64),
+    ] as [(PostgresError, Int32)]
+  )
+  func database(_ error: PostgresError, _ exitCode: Int32) throws {
+    #expect(CommandFailure(error)?.exitCode.rawValue == exitCode)
+    let wrapped = TidemarkError(.storeUnavailable, "Outer.", underlying: error)
+    let failure = try #require(CommandFailure(wrapped))
+    #expect(failure.exitCode.rawValue == exitCode)
+    #expect(failure.message == "Outer. \(error.message).")
+  }
+
+  @Test("A message is one line, and libpq's questions are left out")
+  func lines() {
+    let error = PostgresError(.connectionFailed, "host a failed\n\tIs it running?\nhost b failed\n")
+    #expect(CommandFailure(error)?.message == "host a failed; host b failed.")
+  }
+
+  @Test("An error's own advice goes before the general one")
+  func advice() {
+    let cause = PostgresError(.connectionLost, "gone", hint: "general")
+    let error = TidemarkError(.sourceUnavailable, "Outer.", advice: "Do this.", underlying: cause)
+    #expect(CommandFailure(error)?.report == "Error: Outer. gone.\nHelp: Do this.\n")
+    #expect(CommandFailure(ValidationError("usage")) == nil)
+  }
+
+  @Test("A private server that cannot be had is 69")
+  func privateServer() {
+    let error = LocalPostgresError(.binariesNotFound, "none", advice: "Install it.")
+    #expect(CommandFailure(error)?.exitCode.rawValue == 69)
+  }
+}
