@@ -84,7 +84,10 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
 
 extension PostgresError {
   /// Replaces text that was bound where the server quotes it: `"…"` in messages, `(…)` in the details of keys.
+  ///
+  /// Not in errors that a function raises with a state of its own: what they say is for the caller to read.
   func withoutValues(of statements: [PostgresStatement]) -> PostgresError {
+    if hasApplicationState { return self }
     var error = self
     for (index, text) in statements.flatMap(\.bindings.texts) where !text.isEmpty {
       func redact(_ message: String) -> String {
@@ -95,6 +98,12 @@ extension PostgresError {
       error.hint = error.hint.map(redact)
     }
     return error
+  }
+
+  /// Whether the state's class is neither the standard's (0–4, A–H) nor PostgreSQL's own (5x, P0, XX).
+  private var hasApplicationState: Bool {
+    guard let sqlState, let first = sqlState.first, first.isLetter else { return false }
+    return first > "H" && !sqlState.hasPrefix("P0") && !sqlState.hasPrefix("XX")
   }
 
   static let cancelled = PostgresError(.cancelled, "The task was cancelled.")

@@ -3,7 +3,7 @@
 /// Integers are read from any integer type that fits into them, `String` from the text-like types and JSON,
 /// bytes from `bytea`, text and JSON. For any other type cast in the statement: `SELECT id::text`.
 public protocol PostgresDecodable {
-  /// - Parameter bytes: The value as the server sent it, valid during this call only.
+  /// - Parameter bytes: The value as the server sent it, valid for as long as the rows that it came with.
   init(postgresBinary bytes: UnsafeRawBufferPointer, type: PostgresType) throws
   /// What NULL is read as, or nil when this type has no such value.
   static var postgresNull: Self? { get }

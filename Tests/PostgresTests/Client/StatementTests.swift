@@ -55,6 +55,19 @@ struct StatementTests {
     for error in [cast, unique] { #expect(!"\(error) \(error.detail ?? "")".contains("secret")) }
   }
 
+  @Test("what a function says with a state of its own is shown as it is")
+  func ownMessage() async throws {
+    let connection = try await connectToNewDatabase()
+    try await connection.executeScript(
+      """
+      CREATE FUNCTION refuse(name text) RETURNS void LANGUAGE plpgsql AS $$
+      BEGIN RAISE EXCEPTION 'there is no "%"', name USING ERRCODE = 'TM001'; END $$
+      """
+    )
+    let error = try await postgresError { try await connection.execute("SELECT refuse(\("orders"))") }
+    #expect(error.message == "there is no \"orders\"")
+  }
+
   @Test("a pipeline returns its results in order")
   func pipeline() async throws {
     let connection = try await connectToNewDatabase()
