@@ -93,6 +93,9 @@ struct ShardConsumer {
     case over
   }
 
+  /// The source's failures are not the processor's: reading goes on soon after an outage, however long it was.
+  private static let readBackoff = Backoff(initial: .milliseconds(50), maximum: .seconds(2))
+
   private let policy: FailurePolicy
   private let trimmedData: TrimmedDataPolicy
   private var random: SharedRandom
@@ -288,7 +291,7 @@ struct ShardConsumer {
       return [.open(after: readPosition, pause: .zero)]
     default:
       readFailures += 1
-      let pause = policy.backoff.pause(afterAttempt: readFailures, using: &random)
+      let pause = Self.readBackoff.pause(afterAttempt: readFailures, using: &random)
       reading = .busy
       // A reader that failed to open is not there to be read from; opening anew is right in both cases.
       return [
