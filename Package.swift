@@ -116,7 +116,7 @@ let package = Package(
     .testTarget(
       name: "UnitTests",
       dependencies: [
-        "Tidemark", "TidemarkTestKit",
+        "Tidemark", "TidemarkTestKit", "TestSupport",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -148,7 +148,8 @@ let package = Package(
     .testTarget(
       name: "FleetTests",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkCommand",
+        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres",
+        "TidemarkCommand",
       ],
       swiftSettings: swiftSettings
     ),
@@ -156,6 +157,7 @@ let package = Package(
       name: "ExampleTests",
       dependencies: [
         "FirstProcessor", "CustomProcessor", "CustomerTotals", "LocalPostgres", "PostgresClient",
+        "TestSupport",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: swiftSettings

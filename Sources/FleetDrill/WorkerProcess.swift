@@ -5,6 +5,8 @@ public final class WorkerProcess: @unchecked Sendable {
   // `@unchecked Sendable`: `Process` may be asked for its state from any thread once it was started, and is not
   // changed after that.
   private let process = Process()
+  /// The worker ends when this does, so none outlives its drill, however that ends.
+  private let lifeline = Pipe()
 
   public let name: String
   public var processID: Int32 { process.processIdentifier }
@@ -23,7 +25,7 @@ public final class WorkerProcess: @unchecked Sendable {
     try output.seekToEnd()
     process.executableURL = URL(fileURLWithPath: executable)
     process.arguments = arguments
-    process.standardInput = FileHandle.nullDevice
+    process.standardInput = lifeline
     process.standardOutput = output
     process.standardError = output
     try process.run()

@@ -1,5 +1,6 @@
 import Foundation
 import LocalPostgres
+import TestSupport
 import Testing
 
 @Suite("The example CustomerTotals")

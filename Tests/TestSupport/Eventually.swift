@@ -5,7 +5,7 @@ import Testing
 /// - Parameter what: what is waited for, as a sentence, for the failure's message.
 /// - Throws: ``NotInTime`` after the given time; what the condition throws.
 public func eventually(
-  within limit: Duration,
+  within limit: Duration = .seconds(20),
   _ what: String,
   isolation: isolated (any Actor)? = #isolation,
   sourceLocation: SourceLocation = #_sourceLocation,

@@ -32,30 +32,30 @@ struct Demo: AsyncParsableCommand {
   }
 
   func run() async throws {
+    let isGood = try await endingOnSignals { try await play() }
+    if !isGood { throw ExitCode.failure }
+  }
+
+  private func play() async throws -> Bool {
     let directory =
       FileManager.default.temporaryDirectory.path
       + "/tidemark-demo-\(ProcessInfo.processInfo.processIdentifier)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     print("Starting a private PostgreSQL …")
-    let isGood = try await withLocalPostgres { server in
+    return try await withLocalPostgres { server in
       let fleet = try await DrillFleet(
         database: server.url(),
         executable: try Self.executable(),
         directory: directory,
         options: ["--failover-milliseconds", String(failoverInterval * 1000)]
       )
-      let play = DemoPlay(
-        fleet: fleet,
-        view: FleetView(),
-        rate: rate
-      )
+      let play = DemoPlay(fleet: fleet, view: FleetView(), rate: rate)
       defer { play.killAll() }
       let isGood = try await play.run()
       await fleet.pool.close()
       return isGood
     }
-    if !isGood { throw ExitCode.failure }
   }
 
   /// This program: its own workers.

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FleetDrill
+import Foundation
 import Logging
 import Tidemark
 
@@ -27,6 +28,7 @@ struct DrillWorkerCommand: AsyncParsableCommand {
   var recordPauseMicroseconds = 0
 
   func run() async throws {
+    Self.endWithStandardInput()
     var worker = DrillWorker(name: name, database: databaseURL, history: history)
     worker.recordPause = .microseconds(recordPauseMicroseconds)
     if let failoverMilliseconds {
@@ -37,5 +39,13 @@ struct DrillWorkerCommand: AsyncParsableCommand {
     }
     LoggingSystem.bootstrap { StreamLogHandler.standardError(label: $0) }
     try await worker.run(logger: Logger(label: name))
+  }
+
+  /// Standard input is a pipe from the drill that nothing is written to: at its end the drill is gone.
+  private static func endWithStandardInput() {
+    Thread.detachNewThread {
+      while let data = try? FileHandle.standardInput.read(upToCount: 1), !data.isEmpty {}
+      Foundation.exit(1)
+    }
   }
 }

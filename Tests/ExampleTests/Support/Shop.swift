@@ -1,5 +1,6 @@
 import Logging
 import PostgresClient
+import TestSupport
 import Testing
 
 /// The tables of a running example, as a test writes to them and looks at them.
