@@ -401,10 +401,14 @@ BEGIN
   next_floor := last.inbox_floor;
   IF is_settled THEN
     next_floor := greatest(next_floor, least(last.candidate_id, last_id));
-    -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here.
-    EXECUTE format('SELECT q.last_value FROM tidemark.%I AS q', 'inbox_' || of_stream || '_id_seq')
-      INTO last.candidate_id;
-    last.candidate_xid := pg_current_xact_id();
+    -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here. A
+    -- transaction that has an xid already, be it for having made a log partition, proves nothing by it and leaves
+    -- the candidate to the next step.
+    IF pg_current_xact_id_if_assigned() IS NULL THEN
+      EXECUTE format('SELECT q.last_value FROM tidemark.%I AS q', 'inbox_' || of_stream || '_id_seq')
+        INTO last.candidate_id;
+      last.candidate_xid := pg_current_xact_id();
+    END IF;
   END IF;
   -- A row up to last_id that became visible since then is taken along: its place is here by the inbox's order.
   EXECUTE format($sql$

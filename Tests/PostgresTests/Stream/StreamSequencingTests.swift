@@ -5,7 +5,7 @@ import Tidemark
 
 @testable import TidemarkPostgres
 
-@Suite("Sequencing committed changes")
+@Suite("Sequencing committed changes", .sharesMachine)
 struct StreamSequencingTests {
   private func makeItems(shardCount: Int = 1) async throws -> StreamDatabase {
     let database = try await StreamDatabase.make()
@@ -67,6 +67,26 @@ struct StreamSequencingTests {
     }
     try await eventually(within: .seconds(30), "the floor rises again") { try await step() > written }
     #expect(try await database.number("SELECT count(*) FROM tidemark.log_\(id)") == items.value + 1)
+  }
+
+  @Test("A step whose transaction is older than a writer's does not pass what that writer has yet to commit")
+  func oldTransaction() async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    let writer = try StreamDatabase.makePool(database.url, connections: 1)
+    try await database.pool.transaction { step in
+      try await step.execute("SELECT pg_current_xact_id()")
+      try await writer.transaction { slow in
+        try await slow.execute("INSERT INTO item VALUES (1)")
+        try await database.run("INSERT INTO item VALUES (2)")
+        #expect(try await StreamAdvance.advance(id, from: nil, on: step).moved == 1)
+        try await step.execute("COMMIT AND CHAIN")
+        try await database.run("INSERT INTO item VALUES (3)")
+        #expect(try await StreamAdvance.advance(id, from: nil, on: step).moved == 1)
+        try await step.execute("COMMIT AND CHAIN")
+      }
+      #expect(try await StreamAdvance.advance(id, from: nil, on: step).moved == 1)
+    }
   }
 
   @Test("A step that is killed at work loses nothing and doubles nothing")
