@@ -74,6 +74,9 @@ final class FairQueue: Sendable {
     for waiter in waiters { waiter.continuation.resume(throwing: error) }
   }
 
+  /// How many wait.
+  var waiting: Int { state.withLock { $0.waiters.count } }
+
   private func tryAcquire() throws -> Bool {
     try state.withLock { state in
       if let error = state.closedWith { throw error }

@@ -29,6 +29,7 @@ struct StreamReading: Sendable {
   /// Calls `body` with a shard and its next records, until it returns `false` or all is read. The pages of
   /// different shards come as they are read.
   func forEachPage(_ body: (String, [Record]) throws -> Bool) async throws {
+    if !follow { try await stream.sequenceCommitted() }
     var lineage = LineageOrder(try await stream.shards(), skipsClosed: start == .latest)
     try await withThrowingTaskGroup(of: (Cursor, ShardPage)?.self) { group in
       defer { group.cancelAll() }

@@ -72,6 +72,22 @@ public final class PostgresStream: StreamSource {
     return try await PostgresShardReader.open(shardID, after: checkpoint, of: stream, in: self)
   }
 
+  /// Returns once everything that was committed before this call has its place in a shard, so that a reader need
+  /// not wait for it. Readers see to that by themselves; this is for who wants to read what there is, and stop.
+  public func sequenceCommitted() async throws {
+    let stream = try await identified()
+    var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
+    while true {
+      let answer = try await StreamAdvance.advance(stream.id, from: heads.streamHead, on: pool)
+      heads.apply(answer)
+      if answer.isBusy {
+        try await clock.sleep(for: delay.next())
+      } else if answer.moved == 0 {
+        return
+      }
+    }
+  }
+
   func identified() async throws -> Identity {
     if let known = identity.withLock({ $0 }) { return known }
     let found = try await mappingStreamErrors {
