@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkCommand
 
-@Suite("Values on the command line")
+@Suite("Values on the command line", .sharesMachine)
 struct ArgumentTests {
   @Test(
     "Durations are whole numbers with a unit",

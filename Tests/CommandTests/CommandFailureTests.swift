@@ -1,12 +1,13 @@
 import ArgumentParser
 import LocalPostgres
 import PostgresClient
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkCommand
 
-@Suite("Exit codes")
+@Suite("Exit codes", .sharesMachine)
 struct CommandFailureTests {
   @Test(
     "A server that is not there, stops or is full is 69, one that refuses is 1",

@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 
-@Suite("What the program says when it fails")
+@Suite("What the program says when it fails", .sharesMachine)
 struct FailureTests {
   @Test("A stream that does not exist is an error with advice")
   func unknownStream() async throws {

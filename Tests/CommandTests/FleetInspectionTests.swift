@@ -1,8 +1,9 @@
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
 
-@Suite("tidemark leases and workers")
+@Suite("tidemark leases and workers", .sharesMachine)
 struct FleetInspectionTests {
   /// An application with a worker that owns the first of two shards, while the second has stopped.
   private struct Fleet {

@@ -1,9 +1,10 @@
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkCommand
 
-@Suite("The order in which shards are read")
+@Suite("The order in which shards are read", .sharesMachine)
 struct LineageOrderTests {
   private func shard(_ id: String, of parents: String..., closed: Bool = false) -> Shard {
     Shard(id: id, parentIDs: parents, endingSequenceNumber: closed ? 1 : nil)

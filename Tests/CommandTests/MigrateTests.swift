@@ -1,6 +1,7 @@
+import TestSupport
 import Testing
 
-@Suite("tidemark migrate")
+@Suite("tidemark migrate", .sharesMachine)
 struct MigrateTests {
   private struct Migrations: Decodable {
     struct Migration: Decodable {

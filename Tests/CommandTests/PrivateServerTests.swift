@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-@Suite("The private server of the program")
+@Suite("The private server of the program", .sharesMachine)
 struct PrivateServerTests {
   /// A home of a test's own, and what runs in it.
   private struct Home {

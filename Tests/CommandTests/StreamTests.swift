@@ -3,7 +3,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite("tidemark stream")
+@Suite("tidemark stream", .sharesMachine)
 struct StreamTests {
   @Test("create makes the schema, says so, and shows the stream as text and as JSON")
   func create() async throws {

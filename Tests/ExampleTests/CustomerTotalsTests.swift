@@ -3,11 +3,11 @@ import LocalPostgres
 import TestSupport
 import Testing
 
-@Suite("The example CustomerTotals")
+@Suite("The example CustomerTotals", .needsMachineAlone)
 struct CustomerTotalsTests {
   @Test(
     "its totals equal the orders exactly after its workers were killed at 50 random moments",
-    .timeLimit(.minutes(3))
+    .timeLimit(.minutes(10))
   )
   func kills() async throws {
     try await withExampleServer { url in

@@ -3,11 +3,11 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite("The examples")
+@Suite("The examples", .needsMachineAlone)
 struct ExampleTests {
   @Test(
     "each handles a change of the given database and ends in good order on SIGTERM",
-    .timeLimit(.minutes(2)),
+    .timeLimit(.minutes(10)),
     arguments: [
       ("FirstProcessor", #"INSERT {"id":1,"customer":"Ada","cents":100}"#),
       ("CustomProcessor", "order 1: Ada, 100 cents"),
@@ -30,7 +30,7 @@ struct ExampleTests {
 
   @Test(
     "each shows something without a database, and ends in good order on Ctrl-C",
-    .timeLimit(.minutes(2)),
+    .timeLimit(.minutes(10)),
     arguments: ["FirstProcessor", "CustomProcessor", "CustomerTotals"]
   )
   func demo(name: String) async throws {

@@ -3,10 +3,11 @@ import Foundation
 import LocalPostgres
 import Logging
 import PostgresClient
+import TestSupport
 import Testing
 import TidemarkPostgres
 
-@Suite("A worker without a database", .serialized, .timeLimit(.minutes(2)))
+@Suite("A worker without a database", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
 struct AbsentDatabaseTests {
   @Test("a worker that starts before its database waits for it, says so, and then works")
   func downAtStart() async throws {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 /// The program's main job, as a newcomer runs it.
-@Suite("tidemark demo", .serialized, .timeLimit(.minutes(2)))
+@Suite("tidemark demo", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
 struct DemoTests {
   @Test("it finds everything as promised and ends in good order")
   func demo() async throws {

@@ -1,12 +1,13 @@
 import FleetDrill
 import LocalPostgres
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
 
 /// Real processes, a real PostgreSQL: four shards, three workers, steady writes. One test at a time, since each
 /// measures how fast things happen.
-@Suite("A fleet of processes", .serialized, .timeLimit(.minutes(3)))
+@Suite("A fleet of processes", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
 struct FleetTests {
   private static let names = ["a", "b", "c"]
 

@@ -1,7 +1,8 @@
 import PostgresClient
+import TestSupport
 import Testing
 
-@Suite("Cancellation of statements")
+@Suite("Cancellation of statements", .sharesMachine)
 struct CancellationTests {
   @Test("a cancelled statement ends soon, and the connection works afterwards")
   func sleep() async throws {

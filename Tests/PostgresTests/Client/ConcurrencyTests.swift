@@ -1,30 +1,25 @@
-import PostgresClient
 import Synchronization
 import TestSupport
 import Testing
 
-@Suite("Many tasks on one connection")
+@testable import PostgresClient
+
+@Suite("Many tasks on one connection", .sharesMachine)
 struct ConcurrencyTests {
   @Test("callers are served in the order in which they came")
   func order() async throws {
     let connection = try await connectToNewDatabase()
     try await connection.execute("CREATE TABLE entry (place serial, caller int)")
     try await withThrowingTaskGroup(of: Void.self) { group in
-      let arrivals = Journal<Int>()
       try await connection.transaction { _ in
         for caller in 0..<50 {
           group.addTask {
-            await arrivals.note(caller)
             // Detached, or it would count as work of the transaction that is to end first.
             _ = try await Task.detached {
               try await connection.execute("INSERT INTO entry (caller) VALUES (\(caller))")
             }.value
           }
-          try await eventually(within: .seconds(5), "caller \(caller) came") {
-            await arrivals.entries.count == caller + 1
-          }
-          // Nobody outside can see the queue itself; from its arrival to there the task needs microseconds.
-          try await Task.sleep(for: .milliseconds(2))
+          try await eventually("caller \(caller) waits") { connection.turns.waiting == caller + 1 }
         }
       }
       try await group.waitForAll()

@@ -1,7 +1,8 @@
 import PostgresClient
+import TestSupport
 import Testing
 
-@Suite("Connection URLs and session settings")
+@Suite("Connection URLs and session settings", .sharesMachine)
 struct ConfigurationTests {
   @Test(
     "a URL that cannot be read is refused without showing its parts",

@@ -3,7 +3,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite("Connections that break or cannot be made")
+@Suite("Connections that break or cannot be made", .sharesMachine)
 struct ConnectionLossTests {
   @Test("a session killed in the middle of a statement leaves its outcome unknown")
   func killedStatement() async throws {

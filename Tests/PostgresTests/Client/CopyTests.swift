@@ -1,9 +1,10 @@
 import PostgresClient
+import TestSupport
 import Testing
 
 private struct Interrupted: Error {}
 
-@Suite("COPY")
+@Suite("COPY", .sharesMachine)
 struct CopyTests {
   /// Lines `n<tab>name n` in chunks of a thousand, or an error after so many chunks.
   private func lines(_ count: Int, failingAfter limit: Int? = nil) -> AsyncThrowingStream<[UInt8], any Error>

@@ -1,7 +1,8 @@
 import PostgresClient
+import TestSupport
 import Testing
 
-@Suite("LISTEN and NOTIFY")
+@Suite("LISTEN and NOTIFY", .sharesMachine)
 struct NotificationTests {
   @Test("notifications come in order, while the listening connection runs other statements")
   func whileBusy() async throws {

@@ -3,7 +3,7 @@ import PostgresClient
 import TestSupport
 import Testing
 
-@Suite("The pool")
+@Suite("The pool", .sharesMachine)
 struct PoolTests {
   @Test("never opens more sessions than its bound, and reuses them")
   func bound() async throws {

@@ -1,7 +1,8 @@
 import PostgresClient
+import TestSupport
 import Testing
 
-@Suite("Statements, pipelines and the statement cache")
+@Suite("Statements, pipelines and the statement cache", .sharesMachine)
 struct StatementTests {
   @Test("errors carry the server's SQLSTATE and leave the connection usable")
   func errors() async throws {

@@ -1,10 +1,11 @@
 import PostgresClient
 import Synchronization
+import TestSupport
 import Testing
 
 private struct Refused: Error {}
 
-@Suite("Transactions")
+@Suite("Transactions", .sharesMachine)
 struct TransactionTests {
   private func connectWithItems(_ configuration: PostgresConfiguration? = nil) async throws
     -> PostgresConnection

@@ -1,7 +1,8 @@
 import PostgresClient
+import TestSupport
 import Testing
 
-@Suite("Values in statements and rows")
+@Suite("Values in statements and rows", .sharesMachine)
 struct ValueTests {
   @Test("every scalar type comes back as it was bound, with its extremes")
   func scalars() async throws {

@@ -6,7 +6,7 @@ import Tidemark
 
 @testable import TidemarkPostgres
 
-@Suite("The migrator")
+@Suite("The migrator", .sharesMachine)
 struct MigratorTests {
   private let pool: PostgresPool
 

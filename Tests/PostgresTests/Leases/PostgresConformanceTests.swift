@@ -1,7 +1,8 @@
+import TestSupport
 import Testing
 import TidemarkTestKit
 
-@Suite("The PostgreSQL lease store does what every lease store must", .serialized)
+@Suite("The PostgreSQL lease store does what every lease store must", .sharesMachine, .serialized)
 struct PostgresConformanceTests {
   @Test(arguments: LeaseStoreConformance.cases)
   func conforms(_ test: LeaseStoreConformance.Case) async throws {

@@ -6,7 +6,7 @@ import TidemarkPostgres
 import TidemarkTestKit
 
 /// What only the PostgreSQL store does; the rest is in `LeaseStoreConformance`.
-@Suite("The PostgreSQL lease store")
+@Suite("The PostgreSQL lease store", .sharesMachine)
 struct PostgresLeaseStoreTests {
   private let database: LeaseDatabase
   private let store: PostgresLeaseStore

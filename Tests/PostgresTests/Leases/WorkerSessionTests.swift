@@ -1,10 +1,11 @@
 import PostgresClient
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
 
-@Suite("A worker's session")
+@Suite("A worker's session", .sharesMachine)
 struct WorkerSessionTests {
   /// Behind a pooler that shares sessions, two connections meet the same server process.
   @Test("that is shared with other connections is not taken for the worker's life", arguments: [true, false])

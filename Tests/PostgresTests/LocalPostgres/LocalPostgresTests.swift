@@ -4,7 +4,7 @@ import Testing
 
 @testable import LocalPostgres
 
-@Suite("A private PostgreSQL server")
+@Suite("A private PostgreSQL server", .sharesMachine)
 struct LocalPostgresTests {
   @Test("A stopped server leaves no process and no directory")
   func stop() async throws {

@@ -1,9 +1,10 @@
 import Foundation
+import TestSupport
 import Testing
 
 @testable import LocalPostgres
 
-@Suite("Finding PostgreSQL's binaries")
+@Suite("Finding PostgreSQL's binaries", .sharesMachine)
 struct PostgresInstallationTests {
   @Test("The binaries are found on this machine")
   func found() async throws {

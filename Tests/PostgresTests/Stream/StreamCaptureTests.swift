@@ -1,9 +1,10 @@
 import PostgresClient
+import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
 
-@Suite("Capturing the changes of a table")
+@Suite("Capturing the changes of a table", .sharesMachine)
 struct StreamCaptureTests {
   @Test(
     "A record carries what its view type says",

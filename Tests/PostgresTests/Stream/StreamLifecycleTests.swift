@@ -4,7 +4,7 @@ import Testing
 import Tidemark
 import TidemarkPostgres
 
-@Suite("Enabling, disabling and naming streams")
+@Suite("Enabling, disabling and naming streams", .sharesMachine)
 struct StreamLifecycleTests {
   @Test(
     "A table that cannot have a stream is refused with the reason and what to do",

@@ -5,7 +5,7 @@ import Tidemark
 
 @testable import TidemarkPostgres
 
-@Suite("Reading a stream's shards")
+@Suite("Reading a stream's shards", .sharesMachine)
 struct StreamReadingTests {
   /// A put stream of one shard with a reader-friendly payload.
   private func makeStream(shardCount: Int = 1) async throws -> (StreamDatabase, PostgresStream) {

@@ -1,10 +1,11 @@
 import PostgresClient
+import TestSupport
 import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
 
-@Suite("A stream under load")
+@Suite("A stream under load", .sharesMachine)
 struct StreamUnderLoadTests {
   @Test("It equals the committed changes: each once, those of an item in order, while shards split and merge")
   func everythingAtOnce() async throws {

@@ -3,7 +3,7 @@ import LocalPostgres
 import TestSupport
 import Testing
 
-@Suite("The tests' own server")
+@Suite("The tests' own server", .sharesMachine)
 struct TestServerTests {
   @Test("Each test gets a database of its own, and its URL leads there")
   func databases() async throws {

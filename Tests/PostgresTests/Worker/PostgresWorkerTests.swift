@@ -7,7 +7,7 @@ import Tidemark
 import TidemarkPostgres
 
 /// Whole workers over a real stream and the real lease store, in this process.
-@Suite("A worker on PostgreSQL")
+@Suite("A worker on PostgreSQL", .sharesMachine)
 struct PostgresWorkerTests {
   struct Poison: Error {}
 
