@@ -75,7 +75,7 @@ struct DrillProcessor: RecordProcessor {
         try note(.staleCheckpointRefused, record)
       }
     } catch {
-      // Without a database there is nothing to be refused by.
+      // Nothing was tried, so there is nothing to tell: a drill that waits for a refusal finds none.
     }
   }
 }

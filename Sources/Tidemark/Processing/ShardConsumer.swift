@@ -280,9 +280,7 @@ struct ShardConsumer {
   private mutating func readFailed(_ error: TidemarkError) -> [Action] {
     if isLost { return [] }
     switch error.code {
-    case .recordsTrimmed:
-      return trimmed(error)
-    case .shardNotFound:
+    case .recordsTrimmed, .shardNotFound:
       return trimmed(error)
     case .iteratorExpired where readFailures == 0:
       // One that expires again before it was read from is a failure like any other.

@@ -7,7 +7,7 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     private enum Kind: String, Sendable {
       case leaseLost, checkpointOutOfRange, storeUnavailable, outcomeUnknown
       case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, throttled, iteratorExpired
-      case sourceUnavailable, leaseNotFound, invalidConfiguration, unsupported, processorFailed
+      case sourceUnavailable, leaseNotFound, invalidConfiguration, unsupported
     }
     private var kind: Kind
     private init(_ kind: Kind) { self.kind = kind }
@@ -40,8 +40,6 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let invalidConfiguration = Self(.invalidConfiguration)
     /// The operation is not possible on this stream, table or server.
     public static let unsupported = Self(.unsupported)
-    /// The record processor threw.
-    public static let processorFailed = Self(.processorFailed)
 
     public var description: String { kind.rawValue }
   }
