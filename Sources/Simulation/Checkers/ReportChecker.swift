@@ -17,6 +17,10 @@ struct ReportChecker: Checker {
         }
       }
       return nil
+    case .workerDied(let incarnation, _, _):
+      // To the dead every write is refused, also a repeated one.
+      givenUp = givenUp.filter { $0.owner != incarnation }
+      return nil
     case .leaseEnded(let member, let grant, .lost):
       // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
       let isRecognisable = leases[grant.shardID]?.epoch == grant.epoch.next

@@ -36,11 +36,12 @@ final class Report: Sendable {
     self.duration = duration
   }
 
-  func run(_ seeds: Range<UInt64>, isTraced: Bool) {
+  func run(_ seeds: Range<UInt64>, isTraced: Bool, stopsAtFirstViolation: Bool) {
     let clock = ContinuousClock()
     let start = clock.now
     let total = seeds.count
     DispatchQueue.concurrentPerform(iterations: total) { index in
+      if stopsAtFirstViolation, !isGood { return }
       let world = World(Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration), isTraced: isTraced)
       let outcome = world.run()
       let runs = sums.withLock { sums in
@@ -56,6 +57,10 @@ final class Report: Sendable {
   /// No promise was broken.
   var isGood: Bool { sums.withLock { $0.violated.isEmpty } }
 
+  var missingMarks: [Mark] {
+    sums.withLock { sums in Mark.allCases.filter { sums.marks[$0] == nil } }
+  }
+
   /// What a person wants to know.
   var text: String {
     let sums = sums.withLock { $0 }
@@ -69,7 +74,7 @@ final class Report: Sendable {
       "faults: " + FaultKind.allCases.map { "\($0.rawValue) \(sums.faults[$0] ?? 0)" }.joined(separator: ", "),
       "marks: " + Mark.allCases.map { "\($0.rawValue) \(sums.marks[$0] ?? 0)" }.joined(separator: ", "),
     ]
-    let missing = Mark.allCases.filter { sums.marks[$0] == nil }
+    let missing = missingMarks
     if !missing.isEmpty {
       lines.append("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
     }

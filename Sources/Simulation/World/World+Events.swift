@@ -50,7 +50,7 @@ extension World {
     faults.strike(kind)
     for parent in parents { truth.close(parent.id) }
     for child in children { truth.open(child) }
-    olderListings = Array((olderListings + [before]).suffix(3))
+    olderListings.append((before, scheduler.now + .seconds(120)))
   }
 
   /// Retention drops the first records of a shard, whether they were read or not.
@@ -70,6 +70,7 @@ extension World {
     // With the policy to stop there is no going on behind a shard that is gone unread.
     guard leases[oldest.id]?.isEnded == true || scenario.skipsTrimmed else { return }
     faults.strike(.removal)
+    olderListings.append((shards, scheduler.now + .seconds(120)))
     truth.remove(oldest.id)
     stream.remove(oldest.id)
   }
