@@ -8,7 +8,7 @@ struct CapChecker: Checker {
 
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
     switch observation {
-    case .registered(let incarnation, let maximum):
+    case .registered(let incarnation, _, let maximum):
       caps[incarnation] = maximum
       return nil
     case .leasesChanged(let call, _, let after) where call.method == .plan:

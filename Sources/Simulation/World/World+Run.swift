@@ -117,8 +117,8 @@ extension World {
     }
     if let member = members.first(where: { !$0.hasEnded }) { fail("\(member.name) does not end") }
     scheduler.run(until: scheduler.now + .seconds(600))
-    if violation == nil, leases.values.contains(where: { $0.owner != nil }) {
-      fail("leases are owned after everybody has left in good order")
+    if violation == nil, let lease = leases.values.first(where: { $0.owner.map(hasLeft) ?? false }) {
+      fail("\(lease.shardID) is still owned by \(lease.owner?.description ?? ""), which left in good order")
     }
   }
 }

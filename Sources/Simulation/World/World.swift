@@ -80,9 +80,11 @@ final class World: @unchecked Sendable {
     switch call.method {
     case .look, .leases, .leasesOwnedBy, .lease, .workers: return
     case .register:
-      if let incarnation = value as? WorkerIncarnation { registered(incarnation) }
+      if let incarnation = value as? WorkerIncarnation { registered(incarnation, call) }
     case .heartbeat:
       if let incarnation = call.incarnation, value as? HeartbeatReply != nil { beat(incarnation) }
+    case .deregister:
+      if let incarnation = call.incarnation { observe(.deregistered(incarnation, by: call.member)) }
     case .plan: buryDead(call)
     default: break
     }
@@ -96,10 +98,10 @@ final class World: @unchecked Sendable {
     observe(.leasesChanged(call, before: before, after: now))
   }
 
-  private func registered(_ incarnation: WorkerIncarnation) {
+  private func registered(_ incarnation: WorkerIncarnation, _ call: StoreCall) {
     beat(incarnation)
     let record = store.currentWorkers(in: Self.scope).first { $0.incarnation == incarnation }
-    observe(.registered(incarnation, maximumLeases: record?.registration.maximumLeases))
+    observe(.registered(incarnation, by: call.member, maximumLeases: record?.registration.maximumLeases))
   }
 
   private func beat(_ incarnation: WorkerIncarnation) {
@@ -191,6 +193,11 @@ final class World: @unchecked Sendable {
   var recentListings: [[Shard]] {
     olderListings.removeAll { $0.until < scheduler.now }
     return olderListings.map(\.shards)
+  }
+
+  /// Whether somebody has left in good order, not by a crash.
+  func hasLeft(_ incarnation: WorkerIncarnation) -> Bool {
+    (members + retired).contains { $0.hasEnded && !$0.isGone && $0.incarnations.contains(incarnation) }
   }
 
   func retireEndedMembers() {

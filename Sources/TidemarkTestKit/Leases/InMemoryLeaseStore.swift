@@ -207,7 +207,7 @@ public final class InMemoryLeaseStore: LeaseStore {
         throw TidemarkError(.storeUnavailable, "The planning round took too long and was ended.")
       }
       try await end(fault)
-      return .applied(applied, dead: draft.dead)
+      return .applied(applied.steps, dead: applied.dead)
     }
   }
 
