@@ -30,6 +30,7 @@ final class World: @unchecked Sendable {
   /// The lease table after the last call that was done.
   private(set) var leases: [String: Lease] = [:]
   private var dead: Set<WorkerIncarnation> = []
+  private(set) var deregistered: Set<WorkerIncarnation> = []
   var sessions = ServerSessions()
   var isStoreUp = true
   /// Records that no processor can handle.
@@ -84,7 +85,10 @@ final class World: @unchecked Sendable {
     case .heartbeat:
       if let incarnation = call.incarnation, value as? HeartbeatReply != nil { beat(incarnation) }
     case .deregister:
-      if let incarnation = call.incarnation { observe(.deregistered(incarnation, by: call.member)) }
+      if let incarnation = call.incarnation {
+        deregistered.insert(incarnation)
+        observe(.deregistered(incarnation, by: call.member))
+      }
     case .plan: buryDead(call)
     default: break
     }
@@ -130,7 +134,9 @@ final class World: @unchecked Sendable {
 
   func deadLettered(_ letters: [DeadLetter], by grant: LeaseGrant) {
     let kept = Set(store.deadLetters(of: grant.shardID, in: Self.scope).map(\.record.checkpoint))
-    let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap { truth.index(of: $0.record) }
+    let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap {
+      truth.index(of: $0.record)
+    }
     mark(.recordDeadLettered)
     observe(.deadLettered(grant, records))
     for index in records { truth.deadLetter(index) }
@@ -193,11 +199,6 @@ final class World: @unchecked Sendable {
   var recentListings: [[Shard]] {
     olderListings.removeAll { $0.until < scheduler.now }
     return olderListings.map(\.shards)
-  }
-
-  /// Whether somebody has left in good order, not by a crash.
-  func hasLeft(_ incarnation: WorkerIncarnation) -> Bool {
-    (members + retired).contains { $0.hasEnded && !$0.isGone && $0.incarnations.contains(incarnation) }
   }
 
   func retireEndedMembers() {

@@ -122,7 +122,11 @@ extension LeaseStoreConformance {
       try await fleet.pass(fleet.failover * 1.3, beating: witness)
       try expectEqual(await fleet.plan(as: witness), .applied([], dead: []), "A plan after the shorter one")
       try await fleet.pass(fleet.failover * 3, beating: witness)
-      try expectEqual(await fleet.plan(as: witness), .applied([], dead: [silent]), "A plan after the longer one")
+      try expectEqual(
+        await fleet.plan(as: witness),
+        .applied([], dead: [silent]),
+        "A plan after the longer one"
+      )
     },
     Case("A worker that comes back registers anew and owns nothing of what it had") { fleet in
       let witness = try await fleet.register()

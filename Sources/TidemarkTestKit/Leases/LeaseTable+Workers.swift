@@ -60,7 +60,10 @@ extension LeaseTable {
       guard incarnation != looker else { return nil }
       let lostSession = !worker.hasSession && worker.serverStart == serverStart
       // What is no gap to the one may be longer than the other's whole interval: the longer of both counts.
-      let interval = max(worker.registration.failoverInterval, witness?.registration.failoverInterval ?? .zero)
+      let interval = max(
+        worker.registration.failoverInterval,
+        witness?.registration.failoverInterval ?? .zero
+      )
       let isOverdue = worker.heartbeatAt.duration(to: now) > interval
       let looksSteadily = witness.map { beatsSteadily($0, for: interval, at: now) } ?? false
       return lostSession || (isOverdue && looksSteadily) ? incarnation : nil
