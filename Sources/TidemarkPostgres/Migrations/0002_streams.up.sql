@@ -179,7 +179,8 @@ $$;
 
 -- Writes the function that a table's triggers call. It is generated for each stream, so that a write pays only
 -- for the images that its view type has. A writer never waits here: the inbox has no lock to queue on, and the
--- wake-up key is only tried.
+-- wake-up key is only tried. How values are written as text is not left to the writer's session: one item's keys
+-- would read differently from two time zones, and go to two shards.
 CREATE FUNCTION tidemark.create_capture_function(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -251,7 +252,9 @@ END $body$,
     format(key_of, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
     'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream);
   EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
-    'SET search_path = pg_catalog, pg_temp AS %L', 'capture_' || of_stream, body);
+    'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' SET datestyle = ''ISO'' '
+    'SET intervalstyle = ''postgres'' SET bytea_output = ''hex'' SET extra_float_digits = 1 AS %L',
+    'capture_' || of_stream, body);
 END $$;
 
 CREATE FUNCTION tidemark.enable_stream(
