@@ -287,6 +287,9 @@ BEGIN
       WHEN 'f' THEN 'a foreign table' WHEN 'S' THEN 'a sequence' WHEN 'i' THEN 'an index' ELSE 'not a table' END;
   ELSIF class.relpersistence = 't' THEN
     problem := 'a temporary table';
+  ELSIF class.relpersistence = 'u' THEN
+    problem := 'an unlogged table';
+    remedy := format('A crash would empty it without a record of that: ALTER TABLE %s SET LOGGED.', source);
   ELSIF namespace IN ('pg_catalog', 'information_schema', 'tidemark') THEN
     problem := 'a system table';
   ELSIF class.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE source IN (i.inhparent, i.inhrelid)) THEN

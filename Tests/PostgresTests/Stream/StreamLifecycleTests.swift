@@ -17,6 +17,7 @@ struct StreamLifecycleTests {
       ("a_parent", "inheritance", "ordinary and partitioned tables"),
       ("a_child", "inheritance", "ordinary and partitioned tables"),
       ("deferrable_key", "deferrable", "NOT DEFERRABLE"),
+      ("unlogged", "an unlogged table", "SET LOGGED"),
       ("a_foreign_table", "a foreign table", "ordinary and partitioned tables"),
       ("pg_catalog.pg_class", "a system table", "ordinary and partitioned tables"),
     ]
@@ -33,6 +34,7 @@ struct StreamLifecycleTests {
       CREATE TABLE a_parent (id int PRIMARY KEY);
       CREATE TABLE a_child (PRIMARY KEY (id)) INHERITS (a_parent);
       CREATE TABLE deferrable_key (id int PRIMARY KEY DEFERRABLE);
+      CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
       CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
       CREATE FOREIGN TABLE a_foreign_table (id int) SERVER nowhere;
       """
