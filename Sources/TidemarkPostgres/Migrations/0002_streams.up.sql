@@ -370,6 +370,18 @@ BEGIN
   END;
 END $$;
 
+-- For what takes the step's lock: in any other transaction its snapshot would be older than that, and hide what the
+-- last one did who had the lock.
+CREATE FUNCTION tidemark.check_isolation() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'a stream cannot be advanced or changed in a % transaction',
+      upper(current_setting('transaction_isolation'))
+      USING ERRCODE = 'TM003', HINT = 'Its snapshot is older than the step''s lock. Call it in READ COMMITTED.';
+  END IF;
+END $$;
+
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
 -- least one if there is one. Returns how many. The caller holds the stream's step lock.
 CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint)
@@ -461,10 +473,7 @@ CREATE FUNCTION tidemark.advance(
   OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'a stream cannot be advanced in a % transaction', current_setting('transaction_isolation')
-      USING ERRCODE = 'TM003', HINT = 'Its snapshot is older than the step''s lock. Call it in READ COMMITTED.';
-  END IF;
+  PERFORM tidemark.check_isolation();
   busy := false;
   moved := 0;
   SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
@@ -543,6 +552,7 @@ DECLARE
   parent tidemark.shard;
   starting bigint;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   parent := tidemark.open_shard(of_stream, of_shard);
   at_hash := coalesce(at_hash, parent.hash_start + (parent.hash_end - parent.hash_start + 1) / 2);
@@ -565,6 +575,7 @@ DECLARE
   other tidemark.shard;
   starting bigint;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   one := tidemark.open_shard(of_stream, one_shard);
   other := tidemark.open_shard(of_stream, other_shard);
@@ -577,6 +588,14 @@ BEGIN
     greatest(one.hash_end, other.hash_end), ARRAY[one.shard_id, other.shard_id]);
 END $$;
 
+-- What the inbox of a disabled stream does with a record.
+CREATE FUNCTION tidemark.refuse_record() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'the stream "%" is disabled and takes no records', TG_ARGV[0] USING ERRCODE = 'TM002',
+    HINT = 'Enable it again, or create another one: tidemark stream create NAME.';
+END $$;
+
 -- Stops the capture, sequences what is left, and closes all shards. The stream stays readable until retention.
 CREATE FUNCTION tidemark.disable_stream(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
@@ -584,6 +603,7 @@ DECLARE
   stream tidemark.stream;
   source text;
 BEGIN
+  PERFORM tidemark.check_isolation();
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   SELECT format('%I.%I', n.nspname, c.relname) INTO source
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = stream.source_table;
@@ -605,6 +625,9 @@ BEGIN
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
   EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || of_stream);
+  -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
+  EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',
+    'inbox_' || of_stream, stream.name);
 END $$;
 
 -- The id of a stream by its full name, or by its short one: then the enabled stream, else the newest.
@@ -628,27 +651,19 @@ END $$;
 CREATE FUNCTION tidemark.put(stream_name text, partition_key text, data bytea) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  stream tidemark.stream;
+  of_stream integer;
 BEGIN
   IF partition_key IS NULL OR data IS NULL THEN
     RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005';
   END IF;
-  SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(stream_name);
-  IF stream.status = 'ENABLED' THEN
-    -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
-    PERFORM pg_current_xact_id();
-    EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
-      'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || stream.stream_id)
-      USING partition_key, data;
-    -- Again: it may have been disabled while this waited for the inbox.
-    SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = stream.stream_id;
-  END IF;
-  IF stream.status <> 'ENABLED' THEN
-    RAISE EXCEPTION 'the stream "%" is disabled and takes no records', stream_name USING ERRCODE = 'TM002',
-      HINT = 'Enable it again, or create another one: tidemark stream create NAME.';
-  END IF;
-  IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), stream.stream_id) THEN
-    PERFORM pg_notify('tidemark_inbox_' || stream.stream_id, '');
+  of_stream := tidemark.find_stream(stream_name);
+  -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
+  PERFORM pg_current_xact_id();
+  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
+    'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || of_stream)
+    USING partition_key, data;
+  IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
+    PERFORM pg_notify('tidemark_inbox_' || of_stream, '');
   END IF;
 END $$;
 
@@ -683,6 +698,7 @@ DECLARE
   oldest_kept bigint;
   gone integer;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN
