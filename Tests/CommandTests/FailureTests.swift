@@ -37,6 +37,7 @@ struct FailureTests {
     #expect(outcome.status == 69)
     #expect(outcome.errors.split(separator: "\n").count == 2)
     #expect(outcome.errors.contains("127.0.0.1"))
+    #expect(!outcome.errors.contains("?"))
     #expect(outcome.errors.contains("Help: Check that the server runs"))
     #expect(!outcome.errors.contains("s3cret"))
   }
