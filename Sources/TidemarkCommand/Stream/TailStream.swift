@@ -55,7 +55,7 @@ struct TailStream: AsyncParsableCommand {
       let printed = records.prefix(remaining)
       remaining -= printed.count
       let lines = printed.map { output.json ? $0.json(in: shardID).line : $0.line(in: shardID) }
-      try FileHandle.standardOutput.write(contentsOf: Data(lines.map { $0 + "\n" }.joined().utf8))
+      try Terminal.write(lines.map { $0 + "\n" }.joined())
       return remaining > 0
     }
   }
