@@ -233,7 +233,7 @@ struct StreamLifecycleTests {
 
   @Test(
     "Neither waiting for what is committed nor disabling waits for the writers to pause",
-    .timeLimit(.minutes(1))
+    .timeLimit(.minutes(10))
   )
   func incessantWriters() async throws {
     let database = try await StreamDatabase.make()

@@ -51,7 +51,8 @@ final class TestFleet: Sendable {
     stream = InMemoryStream(name: "orders", shardCount: shards, pageWait: .milliseconds(50))
     scope = LeaseScope(application: "app", stream: "orders")
     var configuration = WorkerConfiguration()
-    configuration.failover.interval = .milliseconds(600)
+    // Longer than a busy machine lets a heartbeat wait: only tests that want a death have one.
+    configuration.failover.interval = .seconds(20)
     configuration.failover.heartbeatInterval = .milliseconds(60)
     configuration.failover.margin = .milliseconds(100)
     configuration.failover.lookInterval = .milliseconds(5)

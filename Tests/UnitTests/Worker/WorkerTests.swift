@@ -145,7 +145,7 @@ struct WorkerTests {
 
   @Test("an outage of the store longer than the failover interval stops the handing out, and ends by itself")
   func outage() async throws {
-    let fleet = TestFleet(shards: 2)
+    let fleet = TestFleet(shards: 2) { $0.failover.interval = .milliseconds(600) }
     let member = try fleet.member("a")
     try await fleet.run([member]) { fleet in
       try fleet.put(0..<10)
