@@ -236,6 +236,19 @@ struct WorkerTests {
     }
   }
 
+  @Test("a worker ends although the store does not answer when it deregisters")
+  func hangingDeregistration() async throws {
+    let fleet = TestFleet(shards: 1) { $0.failover.interval = .milliseconds(600) }
+    let member = try fleet.member("a")
+    member.store.injectFaults { call in
+      LeaseStoreFault(delayBefore: call.method == .deregister ? .seconds(3600) : .zero)
+    }
+    try await fleet.run([member]) { fleet in
+      try await eventually("it is registered") { fleet.incarnation(of: "a") != nil }
+    }
+    #expect(fleet.incarnation(of: "a") != nil)
+  }
+
   @Test("a configuration that breaks several rules names all of them")
   func configuration() throws {
     let fleet = TestFleet(shards: 1) {
