@@ -92,9 +92,9 @@ final class WorkerShell: Sendable {
     while !Task.isCancelled {
       do {
         return try await environment.source.run()
-      } catch is CancellationError {
-        return
       } catch {
+        // Whatever a source throws when it is cancelled: that is no failure.
+        if Task.isCancelled { return }
         attempt += 1
         environment.logger.warning("the stream's own work failed", metadata: ["error": "\(error)"])
         try? await clock.sleep(for: Backoff().pause(afterAttempt: attempt, using: &random))
