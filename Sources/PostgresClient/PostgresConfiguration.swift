@@ -15,9 +15,9 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   public var connectTimeout: Duration = .seconds(5)
   /// Server settings of each session. By default those that make the server notice within seconds that a client
   /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
-  /// covers the other's case. And what a single statement's isolation is, as it is of
-  /// ``PostgresConnection/transaction(isolation:readOnly:_:)``, whatever the database's default.
+  /// covers the other's case.
   public var settings: [String: String] = [
+    // A statement by itself runs as in `transaction`, whatever the database's default is.
     "default_transaction_isolation": "read committed",
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",

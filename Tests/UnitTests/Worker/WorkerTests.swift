@@ -207,6 +207,19 @@ struct WorkerTests {
     #expect(Set(fleet.history.entries.map(\.key)) == Set((10..<20).map(String.init)))
   }
 
+  @Test("a worker ends although the store does not answer when it deregisters")
+  func hangingDeregistration() async throws {
+    let fleet = TestFleet(shards: 1) { $0.failover.interval = .milliseconds(600) }
+    let member = try fleet.member("a")
+    member.store.injectFaults { call in
+      LeaseStoreFault(delayBefore: call.method == .deregister ? .seconds(3600) : .zero)
+    }
+    try await fleet.run([member]) { fleet in
+      try await eventually("it is registered") { fleet.incarnation(of: "a") != nil }
+    }
+    #expect(fleet.incarnation(of: "a") != nil)
+  }
+
   @Test("a worker that still waits for its stream ends at once when it is asked to")
   func shutdownBeforeStart() async throws {
     struct Nowhere: StreamSource {
@@ -234,19 +247,6 @@ struct WorkerTests {
       await group.triggerGracefulShutdown()
       try await tasks.waitForAll()
     }
-  }
-
-  @Test("a worker ends although the store does not answer when it deregisters")
-  func hangingDeregistration() async throws {
-    let fleet = TestFleet(shards: 1) { $0.failover.interval = .milliseconds(600) }
-    let member = try fleet.member("a")
-    member.store.injectFaults { call in
-      LeaseStoreFault(delayBefore: call.method == .deregister ? .seconds(3600) : .zero)
-    }
-    try await fleet.run([member]) { fleet in
-      try await eventually("it is registered") { fleet.incarnation(of: "a") != nil }
-    }
-    #expect(fleet.incarnation(of: "a") != nil)
   }
 
   @Test("a configuration that breaks several rules names all of them")
