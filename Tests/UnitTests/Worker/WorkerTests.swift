@@ -145,7 +145,7 @@ struct WorkerTests {
 
   @Test("an outage of the store longer than the failover interval stops the handing out, and ends by itself")
   func outage() async throws {
-    let fleet = TestFleet(shards: 2) { $0.failover.interval = .milliseconds(600) }
+    let fleet = TestFleet(shards: 2, TestFleet.fastFailover)
     let member = try fleet.member("a")
     try await fleet.run([member]) { fleet in
       try fleet.put(0..<10)
@@ -209,7 +209,7 @@ struct WorkerTests {
 
   @Test("a worker ends although the store does not answer when it deregisters")
   func hangingDeregistration() async throws {
-    let fleet = TestFleet(shards: 1) { $0.failover.interval = .milliseconds(600) }
+    let fleet = TestFleet(shards: 1, TestFleet.fastFailover)
     let member = try fleet.member("a")
     member.store.injectFaults { call in
       LeaseStoreFault(delayBefore: call.method == .deregister ? .seconds(3600) : .zero)
