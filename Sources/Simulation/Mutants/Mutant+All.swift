@@ -133,11 +133,11 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
-      "new-reader-begins-within-the-last-page",
+      "reader-is-opened-anew-at-latest",
       breaks: "S7",
       in: "\(processing)/ShardConsumer.swift",
-      "if let last = «page.records.last» { readPosition",
-      becomes: "page.records.first"
+      "after: «readPosition», pause: pause)",
+      becomes: "Checkpoint.latest"
     ),
   ]
 
