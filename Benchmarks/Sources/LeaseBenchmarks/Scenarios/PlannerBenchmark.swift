@@ -1,0 +1,83 @@
+import ArgumentParser
+import Tidemark
+
+/// The pure planner, without a database.
+struct PlannerBenchmark: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "planner",
+    abstract: "The time that AssignmentPlanner takes for a large fleet, and how much it moves."
+  )
+
+  @Option(help: "How many workers there are.")
+  var workers = 1000
+
+  @Option(help: "How many leases they own together.")
+  var leases = 100_000
+
+  func run() async throws {
+    let fleet = (1...Int64(workers)).map { FleetSnapshot.Worker(incarnation: WorkerIncarnation($0)) }
+    let unowned = leases(owned: false)
+    let balanced = leases(owned: true)
+    let lost = WorkerIncarnation(Int64(workers / 2))
+    let orphaned = balanced.map { lease in
+      var lease = lease
+      if lease.owner == lost { (lease.owner, lease.lastOwner) = (nil, lost) }
+      return lease
+    }
+    let measured = balanced.map { lease in
+      var lease = lease
+      lease.load = Lease.Load(processing: .random(in: 0...1), bytesPerSecond: 0)
+      return lease
+    }
+    let joined = fleet + [FleetSnapshot.Worker(incarnation: WorkerIncarnation(Int64(workers) + 1))]
+    let each = leases / workers
+    let report = [
+      ("nothing is owned", fleet, unowned, "\(leases)"),
+      ("balanced", fleet, balanced, "0"),
+      ("a worker joins", joined, balanced, "\(leases / (workers + 1))"),
+      ("a worker is lost", fleet.filter { $0.incarnation != lost }, orphaned, "\(each)"),
+      ("the first plan with measured loads", fleet, measured, "–"),
+    ].reduce(
+      into: Report(
+        "Planning \(leases.grouped) leases on \(workers.grouped) workers; medians of 5",
+        "",
+        "ms",
+        "limit ms",
+        "of the limit",
+        "moves",
+        "least possible"
+      )
+    ) { report, scene in
+      let (name, workers, leases, least) = scene
+      let (time, moves) = measure(FleetSnapshot(workers: workers, leases: leases))
+      report.add(
+        name,
+        time.milliseconds.formatted(0),
+        "500",
+        (time / .milliseconds(500)).formatted(2) + "×",
+        "\(moves)",
+        least
+      )
+    }
+    report.print()
+  }
+
+  private func leases(owned: Bool) -> [Lease] {
+    (0..<leases).map { number in
+      Lease(
+        shardID: LeaseFleet.shardID(number),
+        owner: owned ? WorkerIncarnation(Int64(number % workers) + 1) : nil,
+        epoch: Epoch(1),
+        checkpoint: .record(SequenceNumber(1_000_000))
+      )
+    }.shuffled()
+  }
+
+  private func measure(_ snapshot: FleetSnapshot) -> (Duration, moves: Int) {
+    var moves = 0
+    let times = (1...5).map { _ in
+      ContinuousClock().measure { moves = AssignmentPlanner().plan(snapshot).count }
+    }
+    return (median(times) ?? .zero, moves)
+  }
+}
