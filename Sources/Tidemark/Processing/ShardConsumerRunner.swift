@@ -34,7 +34,7 @@ final class ShardConsumerRunner: Sendable {
     self.lease = lease
     self.grant = grant
     self.environment = environment
-    self.meter = LoadMeter(now: environment.clock.now)
+    self.meter = LoadMeter(now: environment.clock.now, continuing: lease.load)
     self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer)
     self.host = ProcessorHost(environment.makeProcessor(Self.context(of: lease, grant)))
     (incoming, send) = AsyncStream.makeStream()
