@@ -164,7 +164,9 @@ final class ShardConsumerRunner: Sendable {
 
   private func read(pause: Duration, reader: ReaderSlot) async {
     await reading(pause: pause) {
-      let page = try await reader.get().nextPage(maximumRecords: self.environment.maximumRecords)
+      let reader = try reader.get()
+      try await reader.waitForNews()
+      let page = try await reader.nextPage(maximumRecords: self.environment.maximumRecords)
       return .page(page, at: self.environment.clock.now)
     }
   }
