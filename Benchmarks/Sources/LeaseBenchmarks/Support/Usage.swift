@@ -8,14 +8,15 @@ struct Usage {
   var server: Double
 
   static func now(server: Int) -> Usage {
-    Usage(client: ownTime(), server: serverTime(server))
+    Usage(client: own(), server: serverTime(server))
   }
 
   static func - (left: Usage, right: Usage) -> Usage {
     Usage(client: left.client - right.client, server: left.server - right.server)
   }
 
-  private static func ownTime() -> Double {
+  /// CPU seconds of this process.
+  static func own() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
