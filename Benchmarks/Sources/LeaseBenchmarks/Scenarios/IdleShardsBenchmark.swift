@@ -90,11 +90,17 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     let server = try await database.serverProcess()
     let atBegin = Usage.now(server: server)
     while started.count < shards { try await clock.sleep(for: .milliseconds(50)) }
-    try await untilCheckpointed(database)
+    // A shard that is read from `LATEST` has a place of its own as soon as its reader is open.
+    try await untilHolds(
+      "SELECT NOT EXISTS (SELECT FROM tidemark.lease WHERE checkpoint = 'LATEST')",
+      in: database
+    )
     let startTime = begin.duration(to: clock.now).seconds
     let startUsage = Usage.now(server: server) - atBegin
 
-    // A whole number of the periods in which a worker plans and compares shards with leases.
+    // A shard is idle once that has been measured and told.
+    let measuredAll: PostgresStatement = "SELECT count(*) >= \(shards) FROM tidemark.lease_load"
+    try await untilHolds(measuredAll, in: database)
     let (usage, measured) = (Usage.now(server: server), clock.now)
     try await clock.sleep(for: .seconds(seconds))
     let elapsed = measured.duration(to: clock.now).seconds
@@ -116,12 +122,9 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     report.print()
   }
 
-  /// A shard that is read from `LATEST` has a place of its own as soon as its reader is open.
-  private func untilCheckpointed(_ database: BenchmarkDatabase) async throws {
-    while try await database.pool.query(
-      "SELECT EXISTS (SELECT FROM tidemark.lease WHERE checkpoint = 'LATEST')"
-    )[0].decode(Bool.self) {
-      try await ContinuousClock().sleep(for: .milliseconds(50))
+  private func untilHolds(_ question: PostgresStatement, in database: BenchmarkDatabase) async throws {
+    while try await !database.pool.query(question)[0].decode(Bool.self) {
+      try await ContinuousClock().sleep(for: .milliseconds(200))
     }
   }
 }

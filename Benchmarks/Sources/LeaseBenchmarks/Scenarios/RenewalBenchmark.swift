@@ -47,16 +47,14 @@ struct RenewalBenchmark: AsyncParsableCommand {
       ("a statement a worker, a row a lease", { try await renewTogether(grants, in: database) }),
       ("… a heartbeat with the loads of busy shards", { try await fleet.beat(measuring: grants) }),
     ]
-    // The first change of a page after a checkpoint writes the whole page.
-    for way in ways { try await way.renew() }
     var costs: [[Cost]] = Array(repeating: [], count: ways.count)
-    for _ in 1...5 {
+    for _ in 1...3 {
       for (index, way) in ways.enumerated() {
         costs[index].append(try await cost(in: database, way.renew))
       }
     }
     var report = Report(
-      "Renewing \(grants.count.grouped) leases of \(fleet.workers.count) workers once; medians of 5, in turns",
+      "Renewing \(grants.count.grouped) leases of \(fleet.workers.count) workers once; medians of 3, in turns",
       "",
       "rows",
       "WAL",
