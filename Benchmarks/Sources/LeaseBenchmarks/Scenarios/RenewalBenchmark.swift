@@ -19,8 +19,13 @@ struct RenewalBenchmark: AsyncParsableCommand {
   var cycles = 1000
 
   func run() async throws {
-    // One second stands for the minute of the default: a run goes through its intervals that much faster.
-    try await BenchmarkDatabase.with(connections: 1, settings: ["autovacuum_naptime": "1s"]) { database in
+    let settings = [
+      // One second stands for the minute of the default: a run goes through its intervals that much faster.
+      "autovacuum_naptime": "1s",
+      // This is about rows and bytes; 10,000 durable commits in a row would only measure the disk.
+      "synchronous_commit": "off",
+    ]
+    try await BenchmarkDatabase.with(connections: 1, settings: settings) { database in
       let fleet = try await LeaseFleet(workers: workers, leases: leases, in: database)
       let grants = try await fleet.grants()
       try await compare(fleet, grants, in: database)
@@ -54,7 +59,7 @@ struct RenewalBenchmark: AsyncParsableCommand {
       }
     }
     var report = Report(
-      "Renewing \(grants.count.grouped) leases of \(fleet.workers.count) workers once; medians of 3, in turns",
+      "Renewing \(grants.count.grouped) leases of \(fleet.workers.count) workers once; synchronous_commit off; medians of 3, in turns",
       "",
       "rows",
       "WAL",
@@ -72,8 +77,8 @@ struct RenewalBenchmark: AsyncParsableCommand {
         "\((Double(bytes) / Double(reference)).formatted(1))×"
       )
     }
-    report.add("prototype in C: a heartbeat a worker", "100", "23 kB", "26", "")
-    report.add("prototype in C: a statement a lease", "10,000", "4250 kB", "2017", "")
+    report.add("prototype in C: a heartbeat a worker", "100", "23 kB", "", "")
+    report.add("prototype in C: a statement a lease", "10,000", "4250 kB", "", "")
     report.print()
   }
 

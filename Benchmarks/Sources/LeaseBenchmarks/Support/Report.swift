@@ -26,6 +26,8 @@ struct Report {
       }
       Swift.print("  " + cells.joined(separator: "  "))
     }
+    // A run takes minutes, and into a file this would come at its end.
+    fflush(nil)
   }
 }
 
