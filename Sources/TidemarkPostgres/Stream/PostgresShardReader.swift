@@ -125,7 +125,8 @@ actor PostgresShardReader: ShardReader {
     return false
   }
 
-  private func read(maximumRecords: Int) async throws -> ShardPage {
+  /// Reads what there is, without waiting.
+  func read(maximumRecords: Int) async throws -> ShardPage {
     // In this order, each with a snapshot of its own: a shard that was closed before the records were read has
     // no more of them, and what was dropped before they were read is known to be when asked after.
     let results = try await mappingStreamErrors {
