@@ -18,7 +18,8 @@ public struct Drill: Sendable {
   }
 
   public func run(_ scenario: DrillScenario) async throws -> DrillResult {
-    switch scenario {
+    if let obstacle = scenario.obstacle { return DrillResult(scenario: scenario, skipped: obstacle) }
+    return switch scenario {
     case .kill: try await onOneStage(scenario) { try await $0.kill() }
     case .vanish: try await vanish()
     case .join: try await onOneStage(scenario) { try await $0.join() }
@@ -59,9 +60,6 @@ public struct Drill: Sendable {
   }
 
   private func vanish() async throws -> DrillResult {
-    if let obstacle = DrillNetwork.obstacle() {
-      return DrillResult(scenario: .vanish, skipped: obstacle)
-    }
     let network = try DrillNetwork()
     defer { network.remove() }
     var configuration = LocalPostgresConfiguration()

@@ -1,12 +1,12 @@
 /// What was measured in the rounds of a drill, and the limit that it is held to.
-public struct DrillMeasure: Codable, Sendable {
-  public enum Unit: String, Codable, Sendable {
+public struct DrillMeasure: Sendable {
+  public enum Unit: String, Sendable {
     case seconds
     case count
   }
 
   /// What none may be above. Measures without one are for information.
-  public struct Limit: Codable, Sendable, Hashable {
+  public struct Limit: Sendable, Hashable {
     public var median: Double?
     public var max: Double?
 

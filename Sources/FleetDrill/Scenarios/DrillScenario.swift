@@ -1,5 +1,5 @@
 /// What can happen to a fleet in a drill.
-public enum DrillScenario: String, CaseIterable, Codable, Sendable {
+public enum DrillScenario: String, CaseIterable, Sendable {
   /// A worker is killed with SIGKILL.
   case kill
   /// A worker's host is cut off the network, without a word to anybody.
@@ -12,4 +12,7 @@ public enum DrillScenario: String, CaseIterable, Codable, Sendable {
   case start
   /// A worker is stopped with SIGSTOP past its failover time, and goes on.
   case stale
+
+  /// Why it cannot be played here, as half a sentence; `nil` if it can.
+  public var obstacle: String? { self == .vanish ? DrillNetwork.obstacle() : nil }
 }
