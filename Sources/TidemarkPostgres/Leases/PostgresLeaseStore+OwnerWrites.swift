@@ -71,9 +71,9 @@ extension PostgresLeaseStore {
           FOR UPDATE OF l SKIP LOCKED
         ), given AS (
           UPDATE tidemark.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
-          RETURNING l.shard_id
+          RETURNING l.shard_id, l.last_owner, l.epoch - 1 AS epoch
         ), \(Self.noting("given"))
-        SELECT shard_id, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+        SELECT shard_id, last_owner, epoch, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
         """,
         scope.application,
         scope.stream,
@@ -81,8 +81,16 @@ extension PostgresLeaseStore {
         grants.map(\.owner.number),
         grants.map(\.epoch.number)
       )
-      let shards = Set(try await pool.query(statement).map { try $0.decode("shard_id", as: String.self) })
-      given.formUnion(grants.filter { shards.contains($0.shardID) })
+      for row in try await pool.query(statement) {
+        given.insert(
+          LeaseGrant(
+            scope: scope,
+            shardID: try row.decode("shard_id"),
+            owner: WorkerIncarnation(try row.decode("last_owner")),
+            epoch: Epoch(try row.decode("epoch"))
+          )
+        )
+      }
     }
     return given
   }

@@ -23,9 +23,11 @@ actor TransferQueue {
       if case .done(let isGiven) = turn { return isGiven }
     }
     isUnderWay = true
+    defer { passOn() }
+    // The consumers of a worker that drains come here at the same moment: all go with the first.
+    await Task.yield()
     let others = waiting
     waiting = []
-    defer { passOn() }
     do {
       let given = try await perform([grant] + others.map(\.grant))
       for other in others {
