@@ -186,7 +186,7 @@ public final class InMemoryLeaseStore: LeaseStore {
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope,
     handoffTimeout: Duration,
-    decide: @Sendable (FleetSnapshot) -> [Assignment]
+    decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
     let fault = try await begin(.plan, by: incarnation)
     switch change({ $0.beginPlan(as: incarnation, in: scope, at: $1) }) {
@@ -207,7 +207,7 @@ public final class InMemoryLeaseStore: LeaseStore {
         throw TidemarkError(.storeUnavailable, "The planning round took too long and was ended.")
       }
       try await end(fault)
-      return .applied(applied, dead: draft.dead)
+      return .applied(applied.steps, dead: applied.dead)
     }
   }
 

@@ -4,6 +4,7 @@ extension LeaseTable {
   /// What a planning round has read: it is written back only at the round's end, all at once.
   struct Draft {
     var token: Int
+    var began: Instant
     var dead: [WorkerIncarnation]
     var seenChange: Int64
     var snapshot: FleetSnapshot
@@ -36,6 +37,7 @@ extension LeaseTable {
     return .began(
       Draft(
         token: token,
+        began: now,
         dead: dead,
         seenChange: scopes[scope]?.changeVersion ?? 0,
         snapshot: FleetSnapshot(workers: workers, leases: view.sortedLeases(in: scope))
@@ -47,25 +49,29 @@ extension LeaseTable {
     if scopes[scope]?.planner?.token == token { scopes[scope]?.planner = nil }
   }
 
-  /// - Returns: the steps that were applied; `nil` if the round took so long that it lost its place.
+  /// A worker that has beaten since the round began lives: it was told so.
+  ///
+  /// - Returns: the steps that were applied and who was found dead; `nil` if the round took so long that it lost its
+  ///   place.
   mutating func apply(
     _ steps: [Assignment],
     of draft: Draft,
     in scope: LeaseScope,
     handoffTimeout: Duration,
     at now: Instant
-  ) -> [Assignment]? {
+  ) -> (steps: [Assignment], dead: [WorkerIncarnation])? {
     guard scopes[scope]?.planner?.token == draft.token else { return nil }
     endPlan(draft.token, in: scope)
     let before = scopes[scope]?.leases.mapValues(\.lease)
-    buryDead(draft.dead, in: scope, at: now)
+    let dead = draft.dead.filter { workers[$0].map { $0.heartbeatAt <= draft.began } ?? false }
+    buryDead(dead, in: scope, at: now)
     let seen = Dictionary(uniqueKeysWithValues: draft.snapshot.leases.map { ($0.shardID, $0) })
     let applied = steps.filter { step in
       apply(step, seen: seen, in: scope, handoffDeadline: now.advanced(by: handoffTimeout))
     }
     scopes[scope]?.plannedVersion = draft.seenChange
     if scopes[scope]?.leases.mapValues(\.lease) != before { note(scope, assignments: true) }
-    return applied
+    return (applied, dead)
   }
 
   /// Marks workers dead, releases their leases, and clears the handoffs that nobody will fulfil.
