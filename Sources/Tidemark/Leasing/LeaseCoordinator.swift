@@ -141,9 +141,7 @@ struct LeaseCoordinator {
     case .lookFailed: return endLook()
     case .hint: return wantLook()
     case .planned(let outcome): return planned(outcome)
-    case .planFailed:
-      isOtherPlanning = false
-      return planAgainSoon()
+    case .planFailed: return planAgainSoon()
     case .refreshed(let leases): return refreshed(leases)
     case .refreshFailed:
       // The version is forgotten, so that the next heartbeat or look asks for it again.
@@ -283,8 +281,7 @@ struct LeaseCoordinator {
   private mutating func planned(_ outcome: PlanOutcome) -> [Action] {
     switch outcome {
     case .busy:
-      isOtherPlanning = true
-      return planAgainSoon()
+      return planAgainSoon(isOtherPlanning: true)
     case .dead:
       plan.abandon()
       return wantHeartbeat()
@@ -299,7 +296,8 @@ struct LeaseCoordinator {
     }
   }
 
-  private mutating func planAgainSoon() -> [Action] {
+  private mutating func planAgainSoon(isOtherPlanning: Bool = false) -> [Action] {
+    self.isOtherPlanning = isOtherPlanning
     plan.abandon()
     planAttempts += 1
     let backoff = Backoff(initial: .milliseconds(5), maximum: .seconds(1), jitter: 0.5)

@@ -71,7 +71,7 @@ struct DrillCommand: AsyncParsableCommand {
       for scenario in scenarios { results.append(try await drill.run(scenario)) }
       return results
     }
-    output.show(.array(results.map(\.json)), text: results.text)
+    try output.show(.array(results.map(\.json)), text: results.text)
     if !results.allSatisfy(\.isGood) { throw ExitCode.failure }
   }
 }
