@@ -155,8 +155,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "TidemarkCommand", "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "TestSupport",
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: swiftSettings

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
-# its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
+# its binaries, no system-wide cluster) and pkg-config; for root iproute2. Checks that there is a Swift toolchain.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 
@@ -64,6 +64,8 @@ missing=()
 command -v pkg-config >/dev/null || missing+=(pkg-config)
 pkg-config --exists libpq 2>/dev/null || missing+=(libpq-dev)
 has_server || missing+=(postgresql)
+# For the drill that cuts a network, which only root can run; it is skipped without.
+if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! command -v ip >/dev/null; then missing+=(iproute2); fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then

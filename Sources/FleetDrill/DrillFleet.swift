@@ -1,6 +1,7 @@
 import Foundation
 import Logging
 import PostgresClient
+import Synchronization
 import Tidemark
 import TidemarkPostgres
 
@@ -12,8 +13,11 @@ public final class DrillFleet: Sendable {
   public let table: OrdersTable
   public let audit: LeaseAudit
   public let admin: PostgresStreamAdmin
+  /// What the workers write down.
+  let follower: HistoryFollower
   private let executable: String
   private let options: [String]
+  private let processes = Mutex<[WorkerProcess]>([])
 
   /// Migrates the database and creates the table, its stream and the audit.
   ///
@@ -32,6 +36,7 @@ public final class DrillFleet: Sendable {
     self.executable = executable
     self.directory = directory
     self.options = options
+    follower = HistoryFollower(directory: directory)
     var logger = Logger(label: "tidemark.drill")
     logger.logLevel = .error
     pool = PostgresPool(try PostgresConfiguration(url: database), maximumConnections: 12, logger: logger)
@@ -45,29 +50,70 @@ public final class DrillFleet: Sendable {
   }
 
   /// Starts a worker process.
-  public func start(_ name: String) throws -> WorkerProcess {
-    try WorkerProcess(
+  /// - Parameter launcher: a command that runs the worker's, which it is put before.
+  public func start(_ name: String, launcher: [String] = []) throws -> WorkerProcess {
+    let arguments = [
+      "drill-worker", "--name", name, "--database-url", database, "--history", "\(directory)/\(name).jsonl",
+    ]
+    let process = try WorkerProcess(
       name: name,
-      executable: executable,
-      arguments: [
-        "drill-worker", "--name", name, "--database-url", database, "--history", "\(directory)/\(name).jsonl",
-      ] + options,
+      command: launcher + [executable] + arguments + options,
       log: "\(directory)/\(name).log"
     )
+    processes.withLock { $0.append(process) }
+    return process
   }
 
+  /// Leaves no worker behind, whatever happened.
+  public func killAll() {
+    for process in processes.withLock({ $0 }) where process.isRunning { process.crash() }
+  }
+
+  /// Ends the workers with SIGTERM, one after the other.
+  /// - Returns: the names of those that did not end in good order.
+  public func endWorkers() async throws -> [String] {
+    var disorderly: [String] = []
+    for process in processes.withLock({ $0 }) where process.isRunning {
+      process.terminate()
+      try await process.waitUntilExit()
+      if process.exitStatus != 0 { disorderly.append(process.name) }
+    }
+    return disorderly
+  }
+
+  /// Everything that the workers wrote down, in the order of time.
   public func history() throws -> [HistoryEntry] {
-    try HistoryFile.entries(inDirectory: directory)
+    try follower.entries()
   }
 
   public func scope() async throws -> LeaseScope {
     LeaseScope(application: "drill", stream: try await PostgresStream("orders", pool: pool).streamName())
   }
 
+  /// Waits until the server has ended the session that says that a worker lives.
+  /// - Returns: when, as ``HistoryEntry/at``.
+  func sessionEnd(of name: String) async throws -> Int64 {
+    try await wait("the server ends the session of \(name)") {
+      let rows = try await pool.query(
+        """
+        SELECT count(*) FROM tidemark.worker AS w
+        JOIN pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock'
+          AND (l.classid::bigint << 32) | l.objid::bigint = tidemark.session_key(w.incarnation)
+        WHERE w.worker_id = \(name)
+        """
+      )
+      return try rows[0].decode(Int.self) == 0
+    }
+    return HistoryEntry.now()
+  }
+
   /// What stands in the lease and worker tables, with the owners' names.
   public struct Standing: Sendable {
     public var leases: [Lease]
     public var workers: [WorkerIncarnation: WorkerRecord]
+
+    /// Leases that have not ended.
+    public var open: [Lease] { leases.filter { !$0.isEnded } }
 
     /// The shards that a worker reads now.
     public func shards(of name: String) -> [String] {
@@ -78,7 +124,7 @@ public final class DrillFleet: Sendable {
 
     /// Leases that have not ended, by the name of their owner.
     public var countByOwner: [String: Int] {
-      leases.filter { !$0.isEnded }.reduce(into: [:]) { counts, lease in
+      open.reduce(into: [:]) { counts, lease in
         guard let owner = lease.owner.flatMap({ workers[$0] }) else { return }
         counts[owner.registration.workerID, default: 0] += 1
       }
@@ -87,7 +133,6 @@ public final class DrillFleet: Sendable {
     /// Every lease that has not ended has an owner, and no worker has two more than another.
     public func isBalanced(among names: [String]) -> Bool {
       let counts = names.map { countByOwner[$0, default: 0] }
-      let open = leases.filter { !$0.isEnded }
       return !open.isEmpty && counts.reduce(0, +) == open.count && open.allSatisfy { $0.handoffTo == nil }
         && (counts.max() ?? 0) - (counts.min() ?? 0) <= 1
     }
@@ -109,7 +154,7 @@ public final class DrillFleet: Sendable {
 
   /// Polls until `condition` holds.
   /// - Throws: ``DrillTimeout``.
-  public func wait(
+  public nonisolated(nonsending) func wait(
     _ what: String,
     within limit: Duration = .seconds(30),
     every interval: Duration = .milliseconds(10),

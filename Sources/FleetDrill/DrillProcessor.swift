@@ -36,6 +36,7 @@ struct DrillProcessor: RecordProcessor {
         shard: shard.shardID,
         epoch: shard.epoch.number,
         sequence: record?.sequenceNumber.uint64Value.map { Int64($0) },
+        written: record?.approximateCreationTime.microsecondsSinceEpoch,
         change: change
       )
     )

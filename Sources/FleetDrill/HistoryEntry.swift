@@ -30,6 +30,8 @@ public struct HistoryEntry: Codable, Sendable, Hashable {
   public var epoch: Int64
   /// Of a handled record: where it stands, and which change of which order it is.
   public var sequence: Int64?
+  /// Of a handled record: when its change was captured, by the database's clock, as ``at``.
+  public var written: Int64?
   public var change: OrderChange?
 
   public static func now() -> Int64 {

@@ -20,19 +20,4 @@ public final class HistoryFile: Sendable {
     line.append(UInt8(ascii: "\n"))
     try handle.withLock { try $0.write(contentsOf: line) }
   }
-
-  /// Everything that the histories in a directory say, in the order of time.
-  public static func entries(inDirectory directory: String) throws -> [HistoryEntry] {
-    let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter {
-      $0.hasSuffix(".jsonl")
-    }
-    let decoder = JSONDecoder()
-    return try files.flatMap { file in
-      let content = try Data(contentsOf: URL(fileURLWithPath: directory + "/" + file))
-      // Without its newline a line is torn: the process died while it wrote it.
-      return try content.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false).dropLast()
-        .map { try decoder.decode(HistoryEntry.self, from: $0) }
-    }
-    .sorted { $0.at < $1.at }
-  }
 }

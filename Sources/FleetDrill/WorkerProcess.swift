@@ -14,17 +14,19 @@ public final class WorkerProcess: @unchecked Sendable {
   /// What it ended with; only once ``isRunning`` is false.
   public var exitStatus: Int32 { process.terminationStatus }
 
-  /// Starts `executable` as a worker.
-  /// - Parameter log: the file that its output is appended to.
-  init(name: String, executable: String, arguments: [String], log: String) throws {
+  /// Starts a worker.
+  /// - Parameters:
+  ///   - command: the program's path and its arguments.
+  ///   - log: the file that its output is appended to.
+  init(name: String, command: [String], log: String) throws {
     self.name = name
     if !FileManager.default.fileExists(atPath: log) {
       _ = FileManager.default.createFile(atPath: log, contents: nil)
     }
     let output = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
     try output.seekToEnd()
-    process.executableURL = URL(fileURLWithPath: executable)
-    process.arguments = arguments
+    process.executableURL = URL(fileURLWithPath: command[0])
+    process.arguments = Array(command.dropFirst())
     process.standardInput = lifeline
     process.standardOutput = output
     process.standardError = output

@@ -77,7 +77,7 @@ public actor LocalPostgres {
     var settings = configuration.settings
     settings["max_connections"] = settings["max_connections"] ?? "\(configuration.maxConnections)"
     settings["port"] = "\(port)"
-    settings["listen_addresses"] = configuration.listensOnTCP ? "127.0.0.1" : ""
+    settings["listen_addresses"] = configuration.listensOnTCP ? configuration.listenAddress : ""
     settings["unix_socket_directories"] = directory.sockets
     // A file, not `sh -c`, which would fill the list of processes with the text.
     let script = "\(directory.base)/supervise.sh"
@@ -98,7 +98,7 @@ public actor LocalPostgres {
     // A child of this process that inherited the pipe would keep the server alive.
     _ = fcntl(lifeline.fileDescriptor, F_SETFD, FD_CLOEXEC)
     let socketAddress = "postgres@\(percentEncoded(directory.sockets)):\(port)"
-    let tcpAddress = "postgres:\(directory.password)@127.0.0.1:\(port)"
+    let tcpAddress = "postgres:\(directory.password)@\(configuration.listenAddress):\(port)"
     address = configuration.listensOnTCP ? tcpAddress : socketAddress
     socketURL = "postgresql://\(socketAddress)/postgres"
     dataDirectory = directory.data

@@ -15,9 +15,12 @@ public struct LocalPostgresConfiguration: Sendable {
   /// The default changes none, so commits are durable (`fsync` is on). Tests may turn it off.
   public var settings: [String: String] = [:]
 
-  /// Also listen on a free TCP port of 127.0.0.1, with a random password (SCRAM). Default: `false`, a unix
-  /// socket in a directory that only its user and root can enter.
+  /// Also listen on a free TCP port of `listenAddress`, with a random password (SCRAM). Default: `false`, a
+  /// unix socket in a directory that only its user and root can enter.
   public var listensOnTCP = false
+
+  /// An address of this machine. Clients are let in from its own network. Default: 127.0.0.1.
+  public var listenAddress = "127.0.0.1"
 
   /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): they are looked for, see
   /// ``LocalPostgres``.

@@ -26,6 +26,7 @@ initialize() {
   rm -rf "$base/data.new"
   "$bin/initdb" --pgdata="$base/data.new" --username=postgres --pwfile="$base/password" \
     --encoding=UTF8 --locale=C --auth-local=trust --auth-host=scram-sha-256 --no-sync &&
+    echo 'host all all samenet scram-sha-256' >>"$base/data.new/pg_hba.conf" &&
     mv "$base/data.new" "$base/data"
 }
 

@@ -17,6 +17,7 @@ struct TidemarkCommand: AsyncParsableCommand {
       """,
     subcommands: [
       Migrate.self, StreamCommands.self, LeasesCommands.self, WorkersCommands.self, Demo.self,
+      DrillCommand.self,
       DrillWorkerCommand.self,
     ]
   )

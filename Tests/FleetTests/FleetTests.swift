@@ -11,50 +11,6 @@ import TidemarkPostgres
 struct FleetTests {
   private static let names = ["a", "b", "c"]
 
-  @Test("after SIGKILL a worker's shards are read elsewhere, at the median in under half a second")
-  func crash() async throws {
-    try await FleetUnderTest.run { test in
-      var members = try Self.names.map { try test.start($0) }
-      try await test.waitForBalance(of: Self.names)
-      var firsts: [Duration] = []
-      for round in 0..<20 {
-        let standing = try await test.fleet.standing()
-        let index = try #require(members.firstIndex { !standing.shards(of: $0.name).isEmpty })
-        let victim = members.remove(at: index)
-        let shards = standing.shards(of: victim.name)
-        let moment = HistoryEntry.now()
-        victim.crash()
-        firsts.append(
-          try #require(try await test.recoveries(of: shards, from: victim.name, since: moment).min())
-        )
-        members.append(try test.start("next-\(round)"))
-        try await test.waitForBalance(of: members.map(\.name))
-      }
-      firsts.sort()
-      print("SIGKILL → first record: min \(firsts[0]), median \(firsts[10]), max \(firsts[19])")
-      #expect(firsts[10] < .milliseconds(500))
-      _ = try await test.finish()
-    }
-  }
-
-  @Test("after SIGTERM nothing is lost and nothing is repeated")
-  func drain() async throws {
-    try await FleetUnderTest.run { test in
-      var members = try Self.names.map { try test.start($0) }
-      try await test.waitForBalance(of: Self.names)
-      for round in 0..<4 {
-        let leaving = members.removeFirst()
-        leaving.terminate()
-        try await leaving.waitUntilExit()
-        #expect(leaving.exitStatus == 0)
-        members.append(try test.start("next-\(round)"))
-        try await test.waitForBalance(of: members.map(\.name))
-      }
-      let check = try await test.finish()
-      #expect(check.repeats == 0)
-    }
-  }
-
   @Test("a worker that was stopped past the failover time and goes on cannot move a checkpoint")
   func pause() async throws {
     try await FleetUnderTest.run(failover: .seconds(1), recordPause: .milliseconds(1)) { test in

@@ -2,7 +2,6 @@ import FleetDrill
 import Foundation
 import LocalPostgres
 import PostgresClient
-import Synchronization
 import Testing
 
 /// A private server, a fleet of worker processes on it and steady writes, for one test.
@@ -10,7 +9,6 @@ final class FleetUnderTest: Sendable {
   let server: LocalPostgres
   let fleet: DrillFleet
   let load: OrdersLoad
-  private let processes = Mutex<[WorkerProcess]>([])
 
   private init(server: LocalPostgres, fleet: DrillFleet, load: OrdersLoad) {
     self.server = server
@@ -48,7 +46,7 @@ final class FleetUnderTest: Sendable {
       )
       let load = OrdersLoad(fleet.table, transactionsPerSecond: transactionsPerSecond)
       let test = FleetUnderTest(server: server, fleet: fleet, load: load)
-      defer { test.killAll() }
+      defer { fleet.killAll() }
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await load.run() }
         group.addTask {
@@ -67,13 +65,7 @@ final class FleetUnderTest: Sendable {
   }
 
   func start(_ name: String) throws -> WorkerProcess {
-    let process = try fleet.start(name)
-    processes.withLock { $0.append(process) }
-    return process
-  }
-
-  private func killAll() {
-    for process in processes.withLock({ $0 }) where process.isRunning { process.crash() }
+    try fleet.start(name)
   }
 
   func waitForBalance(of names: [String]) async throws {
@@ -101,11 +93,7 @@ final class FleetUnderTest: Sendable {
   func finish() async throws -> FleetCheck {
     load.stop()
     try await fleet.waitUntilConsumed()
-    for process in processes.withLock({ $0 }) where process.isRunning {
-      process.terminate()
-      try await process.waitUntilExit()
-      #expect(process.exitStatus == 0, "\(process.name) did not end in good order")
-    }
+    #expect(try await fleet.endWorkers() == [], "these did not end in good order")
     let check = try await fleet.check()
     #expect(check.violations.isEmpty)
     #expect(check.committed > 0)

@@ -101,6 +101,8 @@ struct LeaseCoordinator {
   private var incarnation: WorkerIncarnation?
   private var registrationAttempts = 0
   private var planAttempts = 0
+  /// Whether somebody else was planning when this worker wanted to.
+  private var isOtherPlanning = false
   private var liveWorkers = 1
   private var assignmentVersion: Int64 = -1
   private var heartbeat = Call()
@@ -261,7 +263,8 @@ struct LeaseCoordinator {
   private mutating func looked(_ reply: LookReply) -> [Action] {
     var actions = endLook()
     actions += noteVersion(reply.assignmentVersion)
-    if reply.needsPlan { actions += wantPlan() }
+    if reply.needsPlan { return actions + wantPlan() }
+    planAttempts = 0
     return actions
   }
 
@@ -278,7 +281,7 @@ struct LeaseCoordinator {
   private mutating func planned(_ outcome: PlanOutcome) -> [Action] {
     switch outcome {
     case .busy:
-      return planAgainSoon()
+      return planAgainSoon(isOtherPlanning: true)
     case .dead:
       plan.abandon()
       return wantHeartbeat()
@@ -293,11 +296,19 @@ struct LeaseCoordinator {
     }
   }
 
-  private mutating func planAgainSoon() -> [Action] {
+  private mutating func planAgainSoon(isOtherPlanning: Bool = false) -> [Action] {
+    self.isOtherPlanning = isOtherPlanning
     plan.abandon()
     planAttempts += 1
     let backoff = Backoff(initial: .milliseconds(5), maximum: .seconds(1), jitter: 0.5)
     return [.startTimer(.planAgain, backoff.pause(afterAttempt: planAttempts, using: &random))]
+  }
+
+  /// The plan that somebody else was making has mostly seen to everything, and a look costs far less than a plan: a
+  /// fleet of a hundred hears of a change at once, and one plan is enough. A drain needs a plan that it knows of.
+  private mutating func planAgain() -> [Action] {
+    let needsOwn = isDraining && isDrainKnown && !hasPlannedDrain
+    return isOtherPlanning && !needsOwn ? wantLook() : wantPlan()
   }
 
   private mutating func sync() -> [Action] {
@@ -443,7 +454,7 @@ struct LeaseCoordinator {
     case .register: return isDrainWanted ? finish() : [.register]
     case .heartbeat: return wantHeartbeat()
     case .look: return wantLook()
-    case .planAgain: return wantPlan()
+    case .planAgain: return planAgain()
     case .plan: return wantPlan() + [.startTimer(.plan, jittered(configuration.planning.interval))]
     case .shardSync: return incarnation == nil ? [] : sync()
     case .drainDeadline: return endDrain()

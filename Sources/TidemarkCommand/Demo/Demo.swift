@@ -46,23 +46,15 @@ struct Demo: AsyncParsableCommand {
     return try await withLocalPostgres { server in
       let fleet = try await DrillFleet(
         database: server.url(),
-        executable: try Self.executable(),
+        executable: try ownExecutable(),
         directory: directory,
         options: ["--failover-milliseconds", String(failoverInterval * 1000)]
       )
       let play = DemoPlay(fleet: fleet, view: FleetView(), rate: rate)
-      defer { play.killAll() }
+      defer { fleet.killAll() }
       let isGood = try await play.run()
       await fleet.pool.close()
       return isGood
     }
-  }
-
-  /// This program: its own workers.
-  private static func executable() throws -> String {
-    guard let path = Bundle.main.executablePath else {
-      throw ValidationError("Cannot find this program's own file to start workers from.")
-    }
-    return path
   }
 }

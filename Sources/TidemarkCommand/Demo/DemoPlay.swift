@@ -9,7 +9,6 @@ final class DemoPlay: Sendable {
   private let fleet: DrillFleet
   private let view: FleetView
   private let load: OrdersLoad
-  private let processes = Mutex<[WorkerProcess]>([])
   private let isOver = Mutex(false)
   /// Records that were handled again after a drain, which promises that there are none.
   private let repeatedByDrain = Mutex(0)
@@ -18,17 +17,6 @@ final class DemoPlay: Sendable {
     self.fleet = fleet
     self.view = view
     load = OrdersLoad(fleet.table, transactionsPerSecond: rate)
-  }
-
-  /// Leaves no worker behind, whatever happened.
-  func killAll() {
-    for process in processes.withLock({ $0 }) where process.isRunning { process.crash() }
-  }
-
-  private func start(_ name: String) throws -> WorkerProcess {
-    let process = try fleet.start(name)
-    processes.withLock { $0.append(process) }
-    return process
   }
 
   /// - Returns: whether everything was right.
@@ -60,9 +48,9 @@ final class DemoPlay: Sendable {
 
   private func play() async throws -> Bool {
     let began = ContinuousClock.now
-    let first = try start("worker-1")
-    let second = try start("worker-2")
-    let third = try start("worker-3")
+    let first = try fleet.start("worker-1")
+    let second = try fleet.start("worker-2")
+    let third = try fleet.start("worker-3")
     try await balance(of: ["worker-1", "worker-2", "worker-3"])
     await view.happened(
       "three workers share the shards, \(seconds(began.duration(to: .now))) after they were started"
@@ -83,10 +71,7 @@ final class DemoPlay: Sendable {
       "the writes stop after \(load.transactions) transactions; waiting until all is handled"
     )
     try await fleet.waitUntilConsumed()
-    for process in processes.withLock({ $0 }) where process.isRunning {
-      process.terminate()
-      try await process.waitUntilExit()
-    }
+    _ = try await fleet.endWorkers()
     isOver.withLock { $0 = true }
     return try await report()
   }
@@ -127,7 +112,7 @@ final class DemoPlay: Sendable {
     victim.crash()
     await view.happened("SIGKILL: \(victim.name) is gone; it had \(shards.count) shards")
     try await takeover(of: shards, from: victim, since: moment)
-    _ = try start("worker-4")
+    _ = try fleet.start("worker-4")
     try await balance(of: ["worker-2", "worker-3", "worker-4"])
     await view.happened("worker-4 joined and has its share")
   }

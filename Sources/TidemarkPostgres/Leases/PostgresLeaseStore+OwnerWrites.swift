@@ -34,15 +34,15 @@ extension PostgresLeaseStore {
 
   /// The epoch rises in the same statement that names the new owner, so there is no moment between.
   public func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome {
+    let isGiven = try await mappingErrors {
+      try await transfers.give(grant) { try await self.transfer($0) }
+    }
+    if isGiven { return .accepted }
+    // Alone: it may have to wait for somebody's transaction, or have been done before.
     let statement = PostgresStatement(
       """
       WITH given AS (
-        UPDATE tidemark.lease AS l SET
-          owner = (
-            SELECT w.incarnation FROM tidemark.worker AS w
-            WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
-          last_owner = l.owner, epoch = l.epoch + 1,
-          handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+        UPDATE tidemark.lease AS l SET \(Self.naming)
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         RETURNING shard_id
       ), \(Self.noting("given"))
@@ -55,6 +55,44 @@ extension PostgresLeaseStore {
       grant.epoch.number
     )
     return try await giveUp(grant, statement) { !$0.hasEnded && !$0.isStopped }
+  }
+
+  /// - Returns: those that were given up. A lease that somebody has locked or changes just now is left alone.
+  private func transfer(_ grants: [LeaseGrant]) async throws -> Set<LeaseGrant> {
+    var given: Set<LeaseGrant> = []
+    for (scope, grants) in Dictionary(grouping: grants, by: \.scope) {
+      let statement = PostgresStatement(
+        """
+        WITH asked AS (
+          SELECT l.ctid AS place
+          FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS a (shard_id, owner, epoch)
+          JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = a.shard_id
+            AND l.owner = a.owner AND l.epoch = a.epoch
+          FOR UPDATE OF l SKIP LOCKED
+        ), given AS (
+          UPDATE tidemark.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
+          RETURNING l.shard_id, l.last_owner, l.epoch - 1 AS epoch
+        ), \(Self.noting("given"))
+        SELECT shard_id, last_owner, epoch, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+        """,
+        scope.application,
+        scope.stream,
+        grants.map(\.shardID),
+        grants.map(\.owner.number),
+        grants.map(\.epoch.number)
+      )
+      for row in try await pool.query(statement) {
+        given.insert(
+          LeaseGrant(
+            scope: scope,
+            shardID: try row.decode("shard_id"),
+            owner: WorkerIncarnation(try row.decode("last_owner")),
+            epoch: Epoch(try row.decode("epoch"))
+          )
+        )
+      }
+    }
+    return given
   }
 
   public func stop(_ grant: LeaseGrant, reason: String) async throws -> WriteOutcome {
@@ -78,6 +116,15 @@ extension PostgresLeaseStore {
   }
 
   // MARK: Parts of statements
+
+  /// Gives a lease `l` to the worker that the handoff names, if that is there to take it.
+  private static let naming = """
+    owner = (
+      SELECT w.incarnation FROM tidemark.worker AS w
+      WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
+    last_owner = l.owner, epoch = l.epoch + 1,
+    handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    """
 
   private static let releasing = """
     owner = NULL, last_owner = owner, epoch = epoch + 1, handoff_to = NULL, handoff_deadline = NULL,

@@ -11,6 +11,7 @@ public final class PostgresLeaseStore: LeaseStore {
   let configuration: PostgresConfiguration
   let pool: PostgresPool
   let logger: Logger
+  let transfers = TransferQueue()
   private let sessions = Mutex<[WorkerIncarnation: WorkerSession]>([:])
 
   /// - Parameters:

@@ -387,8 +387,9 @@ END $$;
 CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint)
 RETURNS integer
 LANGUAGE plpgsql
--- The inbox is empty or short most of the time, whatever its statistics say.
-SET enable_seqscan = off SET enable_bitmapscan = off SET search_path = pg_catalog, pg_temp AS $$
+-- The inbox is empty or short most of the time, whatever its statistics say. A scan that is disabled and happens all
+-- the same, a sequence's, looks so expensive that the server would compile the statement, each time anew.
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   last tidemark.step;
   last_id bigint;

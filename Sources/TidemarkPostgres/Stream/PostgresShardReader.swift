@@ -137,7 +137,9 @@ actor PostgresShardReader: ShardReader {
     return false
   }
 
-  private func read(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool) {
+  /// Reads what there is, without waiting.
+  /// - Returns: the page, and whether more is there that a limit has left out.
+  func read(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool) {
     // In this order, each with a snapshot of its own: a shard that was closed before the records were read has
     // no more of them, and what was dropped before they were read is known to be when asked after.
     let results = try await mappingStreamErrors {

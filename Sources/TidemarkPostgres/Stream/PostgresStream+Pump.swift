@@ -16,10 +16,33 @@ extension PostgresStream {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await self.listenForever(stream, alarm: alarm) }
       group.addTask { try await self.advanceForever(stream, alarm: alarm) }
-      group.addTask { try await self.maintainForever() }
+      group.addTask {
+        await self.warmUp(stream)
+        try await self.maintainForever()
+      }
       // None of them returns: the first to end has failed or was cancelled.
       defer { group.cancelAll() }
       try await group.next()
+    }
+  }
+
+  /// Opens connections and prepares the statements of reading on them, before shards are taken over from somebody:
+  /// to connect takes longer than all the rest of a takeover.
+  private func warmUp(_ stream: Identity) async {
+    // Whatever fails here is tried again, and told, when it is needed.
+    guard let shards = try? await shards() else { return }
+    await withTaskGroup(of: Void.self) { group in
+      for shard in shards.prefix(4) {
+        group.addTask {
+          let reader = try? await PostgresShardReader.open(
+            shard.id,
+            after: .trimHorizon,
+            of: stream,
+            in: self
+          )
+          _ = try? await reader?.read(maximumRecords: 1)
+        }
+      }
     }
   }
 

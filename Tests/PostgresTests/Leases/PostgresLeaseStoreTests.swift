@@ -91,6 +91,49 @@ struct PostgresLeaseStoreTests {
     #expect(try await !store.look(as: other, in: scope).needsPlan)
   }
 
+  @Test("gives leases that are handed off at the same time up in few statements")
+  func manyTransfers() async throws {
+    let (owner, other) = (try await register(), try await register())
+    let shards = (0..<20).map { "shard-\($0)" }
+    let grants = try await grant(shards, to: owner)
+    let steps = shards.map { Assignment.handOff(shardID: $0, to: other) }
+    _ = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
+    let before = try await store.look(as: other, in: scope).assignmentVersion
+    let outcomes = try await transfer(grants)
+    #expect(outcomes.values.allSatisfy { $0 == .accepted } && outcomes.count == 20)
+    #expect(try await store.leases(in: scope).allSatisfy { $0.owner == other && $0.epoch == Epoch(2) })
+    let after = try await store.look(as: other, in: scope).assignmentVersion
+    #expect((before + 1...before + 10).contains(after))
+    #expect(try await transfer(grants) == outcomes, "an answer that was lost is asked for again")
+  }
+
+  @Test("hands leases off beside one that a user's open transaction holds, and that one after it")
+  func transferBesideOpenTransaction() async throws {
+    let grants = try await grant(["a", "b", "c"], to: register())
+    let stale = LeaseGrant(scope: scope, shardID: "b", owner: grants[1].owner, epoch: Epoch(7))
+    try await withThrowingTaskGroup(of: [LeaseGrant: WriteOutcome].self) { group in
+      try await database.pool.transaction { transaction in
+        let write = CheckpointWrite(grant: grants[0], checkpoint: .record(1))
+        _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
+        group.addTask { try await transfer([grants[0]]) }
+        let others = try await transfer([grants[1], stale, grants[2]])
+        #expect(others == [grants[1]: .accepted, stale: .leaseLost, grants[2]: .accepted])
+        #expect(try await store.lease("a", in: scope)?.owner == grants[0].owner)
+      }
+      #expect(try await group.next() == [grants[0]: .accepted])
+    }
+    let lease = try #require(try await store.lease("a", in: scope))
+    #expect(lease.owner == nil && lease.checkpoint == .record(1))
+  }
+
+  /// Transfers all at the same time.
+  private func transfer(_ grants: [LeaseGrant]) async throws -> [LeaseGrant: WriteOutcome] {
+    try await withThrowingTaskGroup(of: (LeaseGrant, WriteOutcome).self) { group in
+      for grant in grants { group.addTask { (grant, try await store.transfer(grant)) } }
+      return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
+    }
+  }
+
   @Test("takes the lease of a dead worker once the dead one's open transaction ends")
   func openTransactionOfTheDead() async throws {
     let (owner, other) = (try await register(), try await register())

@@ -193,12 +193,42 @@ struct LeaseCoordinatorTests {
     #expect(worker.send(.planned(.applied([], dead: []))) == [])
   }
 
-  @Test("while somebody else plans, a plan is tried again after pauses that grow up to a second")
+  @Test("while somebody else plans, a worker looks again soon, and plans only if that was not enough")
   func busyPlan() {
     var worker = Coordinated.registered()
     _ = worker.send(.fired(.plan))
     #expect(worker.send(.planned(.busy)) == ["timer planAgain"])
     #expect((.microseconds(2500)...(.milliseconds(5))).contains(worker.pause))
+    #expect(worker.send(.fired(.planAgain)) == ["look 1"])
+    #expect(worker.send(.looked(LookReply(needsPlan: true, assignmentVersion: 5))).contains("plan 1"))
+    #expect(worker.send(.planned(.busy)) == ["timer planAgain"])
+    #expect(worker.pause > .milliseconds(5))
+    _ = worker.send(.fired(.planAgain))
+    #expect(!worker.send(.looked(LookReply(needsPlan: false, assignmentVersion: 5))).contains("plan 1"))
+    _ = worker.send(.fired(.plan))
+    _ = worker.send(.planned(.busy))
+    #expect(worker.pause <= .milliseconds(5))
+  }
+
+  @Test("a draining worker plans itself, however busy others are")
+  func busyDrain() {
+    var worker = Coordinated.registered(owning: "a")
+    _ = worker.send(.drainRequested)
+    #expect(worker.answerHeartbeat().contains("plan 1"))
+    #expect(worker.send(.planned(.busy)) == ["timer planAgain"])
+    #expect(worker.send(.fired(.planAgain)) == ["plan 1"])
+    _ = worker.send(.planned(.applied([], dead: [])))
+    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 1)])) == ["handOff a@1"])
+    _ = worker.send(.fired(.plan))
+    _ = worker.send(.planned(.busy))
+    #expect(worker.send(.fired(.planAgain)) == ["look 1"])
+  }
+
+  @Test("a plan that failed is tried again after pauses that grow up to a second")
+  func failedPlan() {
+    var worker = Coordinated.registered()
+    _ = worker.send(.fired(.plan))
+    _ = worker.send(.planFailed)
     for _ in 1...12 {
       #expect(worker.send(.fired(.planAgain)) == ["plan 1"])
       #expect(worker.send(.planFailed) == ["timer planAgain"])
