@@ -31,6 +31,22 @@ public struct WorkerConfiguration: Sendable {
     public init() {}
   }
 
+  /// What happens when a processor makes no progress: when one call to it neither returns nor checkpoints.
+  ///
+  /// A checkpoint in a transaction of the processor's own counts only once the call returns.
+  public struct Stall: Sendable, Hashable {
+    /// After how long that is reported; at the latest a quarter later. `nil` for never. Default 5 min; at least
+    /// `failover.interval`.
+    public var timeout: Duration? = .seconds(300)
+    /// Whether the lease is then given to another worker, which starts behind the last checkpoint while the call may
+    /// still be under way here: it is cancelled, and what it writes with the lease's epoch is refused. This worker
+    /// takes the shard again only once the call has ended. Default `false`, because a processor that is only slow
+    /// would do its work twice.
+    public var givesLeaseAway = false
+
+    public init() {}
+  }
+
   /// How leases are assigned.
   public struct Planning: Sendable, Hashable {
     /// The longest time between two plans; changes in the fleet are planned for at once. Default 10 s; more
@@ -61,6 +77,7 @@ public struct WorkerConfiguration: Sendable {
 
   public var failover = Failover()
   public var handoff = Handoff()
+  public var stall = Stall()
   public var planning = Planning()
   public var reading = Reading()
   public var failurePolicy = FailurePolicy()
@@ -108,6 +125,12 @@ public struct WorkerConfiguration: Sendable {
       handoff.drainTimeout > .zero,
       "handoff.drainTimeout is \(handoff.drainTimeout), must be more than 0"
     )
+    if let timeout = stall.timeout {
+      check(
+        timeout >= failover.interval,
+        "stall.timeout is \(timeout), must be at least failover.interval (\(failover.interval))"
+      )
+    }
     check(planning.interval > .zero, "planning.interval is \(planning.interval), must be more than 0")
     check(
       (0...1).contains(planning.tolerance),

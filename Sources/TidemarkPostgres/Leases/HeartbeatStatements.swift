@@ -45,14 +45,15 @@ enum HeartbeatStatements {
           heartbeat_at = clock_timestamp(),
           server_started_at = pg_postmaster_start_time(),
           has_session = $5,
-          state = $4
+          state = $4,
+          refused_shard_ids = $6
         WHERE incarnation = $1 AND application = $2 AND stream = $3 AND state <> 'dead'
         RETURNING incarnation
       ), changed AS (
         -- The other sub-selects still see the row as it was.
         UPDATE tidemark.lease_scope SET change_version = change_version + 1
         WHERE application = $2 AND stream = $3 AND EXISTS (SELECT FROM beat)
-          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> $4)
+          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
         RETURNING pg_notify(tidemark.lease_channel($2, $3), '')
       )
       SELECT s.assignment_version,
@@ -64,7 +65,8 @@ enum HeartbeatStatements {
       beat.scope.application,
       beat.scope.stream,
       beat.state.rawValue,
-      hasSession
+      hasSession,
+      beat.refusedShardIDs.sorted()
     )
   }
 
