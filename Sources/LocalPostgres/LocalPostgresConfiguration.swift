@@ -19,6 +19,10 @@ public struct LocalPostgresConfiguration: Sendable {
   /// socket in a directory that only its user and root can enter.
   public var listensOnTCP = false
 
+  /// The server to begin with a copy of and to follow by streaming replication, as its hot standby, until
+  /// `pg_promote()`. `nil` (the default): a server of its own.
+  public var primary: LocalPostgres?
+
   /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): they are looked for, see
   /// ``LocalPostgres``.
   public var binaryDirectory: String?
