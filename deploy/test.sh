@@ -3,6 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-deploy/setup.sh
+deploy/setup.sh --tests
 swift format lint --strict --recursive --parallel .
 swift test "$@"

@@ -3,6 +3,7 @@ import Foundation
 import LocalPostgres
 import PostgresClient
 import Synchronization
+import TestSupport
 import Testing
 import Tidemark
 
@@ -36,6 +37,7 @@ final class FleetUnderTest: Sendable {
     recordPause: Duration = .zero,
     transactionsPerSecond: Int = 200,
     withStandby: Bool = false,
+    withPooler: Bool = false,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
     let directory = FileManager.default.temporaryDirectory.path + "/tidemark-fleet-\(UUID().uuidString)"
@@ -45,8 +47,9 @@ final class FleetUnderTest: Sendable {
     configuration.listensOnTCP = withStandby
     try await withLocalPostgres(configuration) { server in
       let standby = withStandby ? try await SynchronousStandby.start(of: server) : nil
+      let pooler = withPooler ? try await Pooler.start(inFrontOf: server) : nil
       let fleet = try await DrillFleet(
-        database: standby.map { server.url(orOn: $0) } ?? server.url(),
+        database: pooler?.url ?? standby.map { server.url(orOn: $0) } ?? server.url(),
         executable: try executable(),
         directory: directory,
         options: [
@@ -72,6 +75,7 @@ final class FleetUnderTest: Sendable {
       }
       await fleet.pool.close()
       await standby?.stop(mode: .immediate)
+      withExtendedLifetime(pooler) {}
     }
   }
 

@@ -5,8 +5,10 @@ import Tidemark
 enum HeartbeatStatements {
   /// Adds the worker's row and takes its session lock in one transaction: nobody sees the row without the lock.
   ///
-  /// The second result has the incarnation, whether the lock was granted, the server process and the channel.
-  static func register(_ worker: WorkerRegistration) -> [PostgresStatement] {
+  /// The second result has the incarnation, whether the lock was granted, and the channel.
+  ///
+  /// - Parameter hasSession: whether the session is the worker's alone, so that the lock means something.
+  static func register(_ worker: WorkerRegistration, hasSession: Bool) -> [PostgresStatement] {
     let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
     return [
       """
@@ -21,9 +23,10 @@ enum HeartbeatStatements {
       SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
         \(worker.processID), \(maximumLeases as Int32?),
         make_interval(secs => \(worker.failoverInterval.inSeconds)),
-        true, pg_postmaster_start_time(), now, now, now
+        \(hasSession), pg_postmaster_start_time(), now, now, now
       FROM clock_timestamp() AS now
-      RETURNING incarnation, pg_try_advisory_lock(tidemark.session_key(incarnation)), pg_backend_pid(),
+      RETURNING incarnation,
+        CASE WHEN has_session THEN pg_try_advisory_lock(tidemark.session_key(incarnation)) ELSE false END,
         tidemark.lease_channel(application, stream)
       """,
       notify(worker.scope),
