@@ -39,9 +39,10 @@ public final class Pooler: Sendable {
     let pipe = Pipe()
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    // The end of standard input is the end of this process.
+    // The end of standard input is the end of this process. SIGKILL, because Dispatch's threads have the others blocked,
+    // and who is started by one of them inherits that.
     process.arguments =
-      ["-c", "\"$0\" \"$@\" </dev/null & cat >/dev/null; kill $!; wait", Self.program ?? "pgbouncer"]
+      ["-c", "\"$0\" \"$@\" </dev/null & cat >/dev/null; kill -s KILL $!", Self.program ?? "pgbouncer"]
       + arguments
     process.standardInput = pipe
     process.standardOutput = FileHandle.nullDevice

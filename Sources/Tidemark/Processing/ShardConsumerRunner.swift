@@ -129,6 +129,7 @@ final class ShardConsumerRunner: Sendable {
   }
 
   private func answer(_ error: (any Error)?) {
+    checkpointer.noteCallEnded(failed: error != nil)
     if let error {
       send.yield(.processorFailed(error, at: environment.clock.now))
     } else {
