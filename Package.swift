@@ -72,7 +72,17 @@ let package = Package(
     ),
     .target(
       name: "TidemarkTestKit",
-      dependencies: ["Tidemark"],
+      dependencies: ["Tidemark", .product(name: "HeapModule", package: "swift-collections")],
+      swiftSettings: swiftSettings
+    ),
+    .executableTarget(
+      name: "Simulation",
+      dependencies: [
+        "Tidemark", "TidemarkTestKit",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
+      ],
       swiftSettings: swiftSettings
     ),
     .target(

@@ -43,7 +43,9 @@ final class CheckpointWriter: Checkpointer.Sink {
       defer { state.continuations = [:] }
       return state.continuations
     }
-    for continuation in left.values { continuation.resume(throwing: CancellationError()) }
+    for (_, continuation) in left.sorted(by: { $0.key < $1.key }) {
+      continuation.resume(throwing: CancellationError())
+    }
   }
 
   func write(_ write: CheckpointWrite) async throws {
@@ -79,10 +81,11 @@ final class CheckpointWriter: Checkpointer.Sink {
     }
   }
 
+  /// In the order of the shards: what happens must not depend on how a dictionary is laid out.
   private func takePending() -> [(LeaseGrant, Entry)]? {
     state.withLock { state in
       defer { state.pending = [:] }
-      return state.pending.isEmpty ? nil : Array(state.pending)
+      return state.pending.isEmpty ? nil : state.pending.sorted { $0.key.shardID < $1.key.shardID }
     }
   }
 

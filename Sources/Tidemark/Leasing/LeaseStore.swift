@@ -44,7 +44,7 @@ public protocol LeaseStore: Sendable {
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope,
     handoffTimeout: Duration,
-    decide: @Sendable (FleetSnapshot) -> [Assignment]
+    decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome
 
   // MARK: Leases

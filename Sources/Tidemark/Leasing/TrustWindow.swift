@@ -30,7 +30,7 @@ final class TrustWindow: Sendable {
       defer { state.waiters = [:] }
       return state.waiters
     }
-    for waiter in waiters.values { waiter.resume() }
+    for (_, waiter) in waiters.sorted(by: { $0.key < $1.key }) { waiter.resume() }
   }
 
   /// Returns once the window is open.

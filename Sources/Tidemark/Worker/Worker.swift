@@ -98,12 +98,22 @@ public final class Worker: Service {
 
   /// The stream's name; `nil` if the worker was asked to shut down before the stream could be found.
   private func findStream(_ retry: StoreRetry) async throws -> String? {
-    do {
-      return try await cancelWhenGracefulShutdown {
-        try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
+    let shutdown = OneShotSignal()
+    return try await withGracefulShutdownHandler {
+      try await withThrowingTaskGroup(of: String?.self) { group in
+        group.addTask {
+          try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
+        }
+        group.addTask {
+          await shutdown.wait()
+          try Task.checkCancellation()
+          return nil
+        }
+        defer { group.cancelAll() }
+        return try await group.next() ?? nil
       }
-    } catch is CancellationError where !Task.isCancelled {
-      return nil
+    } onGracefulShutdown: {
+      shutdown.fire()
     }
   }
 

@@ -6,7 +6,7 @@ extension PostgresLeaseStore {
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope,
     handoffTimeout: Duration,
-    decide: @Sendable (FleetSnapshot) -> [Assignment]
+    decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
     try await mappingErrors {
       try await pool.transaction { transaction in

@@ -119,7 +119,7 @@ final class LeaseStoreFixture: Sendable {
   func plan(
     as planner: WorkerIncarnation,
     handoffTimeout: Duration = .seconds(60),
-    _ decide: @Sendable (FleetSnapshot) -> [Assignment] = { _ in [] }
+    _ decide: @escaping @Sendable (FleetSnapshot) -> [Assignment] = { _ in [] }
   ) async throws -> PlanOutcome {
     for _ in 1...100 {
       let outcome = try await store.plan(

@@ -186,7 +186,7 @@ public final class InMemoryLeaseStore: LeaseStore {
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope,
     handoffTimeout: Duration,
-    decide: @Sendable (FleetSnapshot) -> [Assignment]
+    decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
     let fault = try await begin(.plan, by: incarnation)
     switch change({ $0.beginPlan(as: incarnation, in: scope, at: $1) }) {

@@ -87,6 +87,11 @@ public final class InMemoryStream: StreamSource {
     state.withLock { $0.openShard(taking: partitionKey) }
   }
 
+  /// All shards as they stand, oldest first; no fault touches this.
+  public var currentShards: [Shard] {
+    state.withLock { state in state.order.compactMap { state.shards[$0]?.shard } }
+  }
+
   /// All records that a shard still has.
   public func records(of shardID: String) -> [Record] {
     state.withLock { $0.shards[shardID]?.records ?? [] }
@@ -172,7 +177,7 @@ public final class InMemoryStream: StreamSource {
 
   public func shards() async throws -> [Shard] {
     try fail(.listShards)
-    return state.withLock { state in state.order.compactMap { state.shards[$0]?.shard } }
+    return currentShards
   }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {

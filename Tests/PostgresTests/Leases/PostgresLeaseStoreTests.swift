@@ -113,16 +113,22 @@ struct PostgresLeaseStoreTests {
   @Test("checkpoints in place, without touching an index")
   func heapOnlyUpdates() async throws {
     let grants = try await grant((0..<200).map { "shard-\($0)" }, to: register())
-    func writes(_ number: UInt64) -> [CheckpointWrite] {
-      grants.map { CheckpointWrite(grant: $0, checkpoint: .record(SequenceNumber(number))) }
+    var number: UInt64 = 0
+    func nextWrites() -> [CheckpointWrite] {
+      number += 1
+      return grants.map { CheckpointWrite(grant: $0, checkpoint: .record(SequenceNumber(number))) }
     }
-    for number in 1...5 { _ = try await store.checkpoint(writes(UInt64(number))) }
-    try await database.pool.transaction { transaction in
-      let before = try await updates(in: transaction)
-      for write in writes(6) { _ = try await PostgresLeaseStore.checkpoint(write, in: transaction) }
-      let after = try await updates(in: transaction)
-      #expect(after.all - before.all == 200)
-      #expect(after.inPlace - before.inPlace >= 180)
+    // Somebody's snapshot, such as that of an ANALYZE that the server starts by itself, keeps old versions from
+    // being cleaned away, and their pages full, for as long as it lasts.
+    try await eventually("nearly all are rewritten in place") {
+      for _ in 1...5 { _ = try await store.checkpoint(nextWrites()) }
+      return try await database.pool.transaction { transaction in
+        let before = try await updates(in: transaction)
+        for write in nextWrites() { _ = try await PostgresLeaseStore.checkpoint(write, in: transaction) }
+        let after = try await updates(in: transaction)
+        #expect(after.all - before.all == 200)
+        return after.inPlace - before.inPlace >= 180
+      }
     }
   }
 

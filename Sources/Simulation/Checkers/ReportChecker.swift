@@ -1,0 +1,29 @@
+import Tidemark
+import TidemarkTestKit
+
+/// What a worker reports of a lease's end is what happened: one that it gave up itself was not lost.
+struct ReportChecker: Checker {
+  let name = "report"
+  private var leases: [String: Lease] = [:]
+  private var givenUp: Set<LeaseGrant> = []
+
+  mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
+    switch observation {
+    case .leasesChanged(let call, let before, let after):
+      leases = after
+      for grant in call.grants where [.transfer, .endShard, .stop].contains(call.method) {
+        if before[grant.shardID]?.epoch == grant.epoch, after[grant.shardID]?.epoch == grant.epoch.next {
+          givenUp.insert(grant)
+        }
+      }
+      return nil
+    case .leaseEnded(let member, let grant, .lost):
+      // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
+      let isRecognisable = leases[grant.shardID]?.epoch == grant.epoch.next
+      guard givenUp.contains(grant), isRecognisable else { return nil }
+      return "\(member) reports \(grant) as lost, which it gave up itself"
+    default:
+      return nil
+    }
+  }
+}

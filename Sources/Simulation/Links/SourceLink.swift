@@ -1,0 +1,52 @@
+import Tidemark
+import TidemarkTestKit
+
+/// One member's way to the stream, with all that a real source may answer.
+final class SourceLink: StreamSource, @unchecked Sendable {
+  // `@unchecked Sendable`: the scheduler's one thread uses it.
+  private unowned let world: World
+  private unowned let member: Member
+
+  init(_ world: World, _ member: Member) {
+    self.world = world
+    self.member = member
+  }
+
+  func streamName() async throws -> String { try await world.stream.streamName() }
+
+  func shards() async throws -> [Shard] {
+    try await arrive()
+    return world.faults.listing(of: try await world.stream.shards(), before: world.olderListings)
+  }
+
+  func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
+    try await arrive()
+    return Reader(self, try await world.stream.reader(of: shardID, after: checkpoint))
+  }
+
+  private func arrive() async throws {
+    if member.isGone { throw CancellationError() }
+    try await member.clock.sleep(for: world.faults.sourceDelay())
+    if member.isGone { throw CancellationError() }
+    if let error = world.faults.sourceError() { throw error }
+  }
+
+  private final class Reader: ShardReader, @unchecked Sendable {
+    private let link: SourceLink
+    private let reader: any ShardReader
+
+    init(_ link: SourceLink, _ reader: any ShardReader) {
+      self.link = link
+      self.reader = reader
+    }
+
+    var origin: Checkpoint { reader.origin }
+
+    func nextPage(maximumRecords: Int) async throws -> ShardPage {
+      try await link.arrive()
+      let faults = link.world.faults
+      if faults.strikesCall(.pageEmpty) { return ShardPage(records: [], readAt: link.world.stream.now) }
+      return try await reader.nextPage(maximumRecords: faults.strikesCall(.pageShort) ? 1 : maximumRecords)
+    }
+  }
+}

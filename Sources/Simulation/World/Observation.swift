@@ -1,0 +1,60 @@
+import Tidemark
+import TidemarkTestKit
+
+/// A call to the lease store at the moment when it was done, as the store sees it.
+struct StoreCall: Sendable {
+  var method: LeaseStoreCall.Method
+  var member: String
+  var incarnation: WorkerIncarnation?
+  /// The grants that an owner's write carries.
+  var grants: [LeaseGrant] = []
+}
+
+/// What checkers see. It is taken at the borders of the system under test: calls to the store and what they
+/// changed, calls to processors and what these did.
+enum Observation {
+  case registered(WorkerIncarnation, maximumLeases: Int?)
+  case leasesChanged(StoreCall, before: [String: Lease], after: [String: Lease])
+  case workerDied(WorkerIncarnation, by: StoreCall, isJustified: Bool)
+  case initialized(String, LeaseGrant)
+  /// A processor is given records. `isTrusted`: by its own clock the worker still has a heartbeat to rely on.
+  case batchBegan(String, LeaseGrant, [Int], isTrusted: Bool)
+  /// A processor takes up a record.
+  case attempted(String, LeaseGrant, Int)
+  case handled(String, LeaseGrant, Int)
+  /// A processor has thrown; `head` is the first record that it was given.
+  case failed(String, LeaseGrant, head: Int)
+  case shardEndHandled(String, LeaseGrant)
+  case deadLettered(LeaseGrant, [Int])
+  case leaseEnded(String, LeaseGrant, LeaseEnd)
+}
+
+extension Observation {
+  /// One line of the history.
+  var line: String {
+    switch self {
+    case .registered(let incarnation, let cap): "registered \(incarnation), cap \(cap.map(String.init) ?? "none")"
+    case .leasesChanged(let call, let before, let after):
+      "\(call.member) \(call.method.rawValue) \(call.incarnation?.description ?? ""): "
+        + after.values.filter { before[$0.shardID] != $0 }.sorted { $0.shardID < $1.shardID }
+        .map(\.line).joined(separator: "; ")
+        + before.keys.filter { after[$0] == nil }.sorted().map { " -\($0)" }.joined()
+    case .workerDied(let incarnation, let call, _): "\(call.member) buries \(incarnation)"
+    case .initialized(let member, let grant): "\(member) initializes \(grant)"
+    case .batchBegan(let member, let grant, let records, _): "\(member) begins \(records) of \(grant)"
+    case .attempted(let member, let grant, let index): "\(member) attempts \(index) of \(grant)"
+    case .handled(let member, let grant, let index): "\(member) handled \(index) of \(grant)"
+    case .failed(let member, let grant, let head): "\(member) failed with \(head) of \(grant)"
+    case .shardEndHandled(let member, let grant): "\(member) is done with \(grant)"
+    case .deadLettered(let grant, let records): "dead letters \(records) of \(grant)"
+    case .leaseEnded(let member, let grant, let how): "\(member) ended \(grant): \(how.rawValue)"
+    }
+  }
+}
+
+extension Lease {
+  fileprivate var line: String {
+    "\(shardID) \(owner?.description ?? "-")@\(epoch) \(checkpoint)"
+      + (handoffTo.map { " → \($0)" } ?? "") + (stoppedReason == nil ? "" : " stopped")
+  }
+}

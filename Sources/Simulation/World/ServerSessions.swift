@@ -1,0 +1,52 @@
+import Tidemark
+
+/// What the world knows of each registered worker's session and heartbeats, kept apart from the store's own tables:
+/// whether somebody who was declared dead had given reason to it.
+struct ServerSessions {
+  enum Evidence { case lostSession, oldHeartbeat }
+
+  private struct Session {
+    var lastBeat: Duration
+    /// How long the store had been reachable by then, all in all.
+    var upAtLastBeat: Duration
+    var isCut = false
+    /// The server has restarted since.
+    var isOfAnEarlierServer = false
+  }
+
+  private var sessions: [WorkerIncarnation: Session] = [:]
+
+  /// A heartbeat, or a registration, has arrived.
+  /// - Parameters:
+  ///   - now: the time on the server's clock.
+  ///   - up: how long the store has been reachable by now.
+  mutating func beat(_ incarnation: WorkerIncarnation, at now: Duration, up: Duration) {
+    sessions[incarnation] = Session(lastBeat: now, upAtLastBeat: up)
+  }
+
+  mutating func cut(_ incarnation: WorkerIncarnation) { sessions[incarnation]?.isCut = true }
+
+  mutating func restart() {
+    for incarnation in sessions.keys { sessions[incarnation]?.isOfAnEarlierServer = true }
+  }
+
+  func isOfAnEarlierServer(_ incarnation: WorkerIncarnation) -> Bool {
+    sessions[incarnation]?.isOfAnEarlierServer ?? false
+  }
+
+  /// A reason to take a worker for dead; `nil` if there is none.
+  ///
+  /// The session counts only if it was lost by itself, on the server that runs. An old heartbeat counts only if the
+  /// store was there for a good part of the time in which the worker should have sent another.
+  func evidence(
+    against incarnation: WorkerIncarnation,
+    failover: Duration,
+    at now: Duration,
+    up: Duration
+  ) -> Evidence? {
+    guard let session = sessions[incarnation] else { return nil }
+    if session.isCut && !session.isOfAnEarlierServer { return .lostSession }
+    let hadChance = up - session.upAtLastBeat >= failover / 4
+    return now - session.lastBeat > failover && hadChance ? .oldHeartbeat : nil
+  }
+}

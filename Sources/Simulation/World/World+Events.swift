@@ -1,0 +1,168 @@
+import Tidemark
+import TidemarkTestKit
+
+/// What happens to the fleet, its store and its stream by chance, until the faults end.
+extension World {
+  /// Does something again and again, at random times around `interval`, until the faults end.
+  func repeatedly(every interval: Duration, _ action: @escaping (World) -> Void) {
+    let pause = random.duration(in: (interval / 4)...(interval * 7 / 4))
+    guard scheduler.now + pause < scenario.duration else { return }
+    scheduler.schedule(after: pause) { [unowned self] in
+      action(self)
+      repeatedly(every: interval, action)
+    }
+  }
+
+  // MARK: The stream
+
+  func put() {
+    for _ in 0..<Int.random(in: 1...8, using: &random) {
+      let item = Int.random(in: 0..<scenario.itemCount, using: &random)
+      guard let shardID = stream.shardID(taking: String(item)),
+        let record = try? stream.put([0], partitionKey: String(item))
+      else { return fail("no open shard takes an item") }
+      truth.put(record, item: item, in: shardID)
+      if faults.allows(.poison), random.happens(0.01) { poison.insert(truth.records.count - 1) }
+    }
+  }
+
+  func changeTopology() {
+    let before = stream.currentShards
+    let open = before.filter(\.isOpen)
+    guard let shard = open.randomElement(using: &random) else { return }
+    let kinds = [FaultKind.split, .merge, .rotate, .trim, .removal].filter(faults.allows)
+    guard let kind = kinds.randomElement(using: &random) else { return }
+    var children: [Shard] = []
+    var parents = [shard]
+    switch kind {
+    case .split: if open.count < 10 { children = stream.split(shard.id) }
+    case .rotate: children = stream.rotate(shard.id).map { [$0] } ?? []
+    case .merge:
+      let neighbours = open.filter { $0.hashRange?.end != .max && $0.hashRange?.end.advanced(by: 1) == shard.hashRange?.start }
+      if let neighbour = neighbours.first {
+        parents.append(neighbour)
+        children = stream.merge(neighbour.id, shard.id).map { [$0] } ?? []
+      }
+    case .trim: return trim(in: before)
+    default: return remove(from: before)
+    }
+    guard !children.isEmpty else { return }
+    faults.strike(kind)
+    for parent in parents { truth.close(parent.id) }
+    for child in children { truth.open(child) }
+    olderListings = Array((olderListings + [before]).suffix(3))
+  }
+
+  /// Retention drops the first records of a shard, whether they were read or not.
+  private func trim(in shards: [Shard]) {
+    guard let shard = shards.randomElement(using: &random),
+      let record = stream.records(of: shard.id).randomElement(using: &random),
+      let sequence = record.sequenceNumber.uint64Value
+    else { return }
+    faults.strike(.trim)
+    stream.trim(shard.id, through: record.sequenceNumber)
+    truth.excuse(shard.id, through: sequence)
+  }
+
+  /// Retention forgets the oldest closed shard, whether it was read or not.
+  private func remove(from shards: [Shard]) {
+    guard let oldest = shards.first, !oldest.isOpen else { return }
+    // With the policy to stop there is no going on behind a shard that is gone unread.
+    guard leases[oldest.id]?.isEnded == true || scenario.skipsTrimmed else { return }
+    faults.strike(.removal)
+    truth.remove(oldest.id)
+    stream.remove(oldest.id)
+  }
+
+  // MARK: The fleet
+
+  func strikeFleet() {
+    let kinds = [FaultKind.crash, .vanish, .pause, .bulkJoin, .bulkLeave, .connectionCut].filter(faults.allows)
+    guard let kind = kinds.randomElement(using: &random) else { return }
+    // The fault comes at any suspension point of the member's, not only where it waits for time to pass.
+    let steps = Int.random(in: 1...60, using: &random)
+    switch kind {
+    case .bulkJoin: join(Int.random(in: 1...4, using: &random))
+    case .bulkLeave: leave(Int.random(in: 1...3, using: &random))
+    default:
+      guard let member = staying.randomElement(using: &random) else { return }
+      member.process.afterSteps(steps) { [unowned self] in strike(kind, member) }
+    }
+  }
+
+  private func strike(_ kind: FaultKind, _ member: Member) {
+    guard faults.allows(kind), !member.hasEnded, !member.isGone else { return }
+    faults.strike(kind)
+    switch kind {
+    case .crash, .vanish:
+      history.add("\(kind) \(member.name)", at: scheduler.now)
+      member.crash(sessionsEndAfter: kind == .crash ? .milliseconds(2) : faults.draw(.zero...(.seconds(200))))
+      // Another takes its place, sooner or later.
+      scheduler.schedule(after: faults.draw(.zero...(.seconds(120)))) { [unowned self] in
+        if faults.areOn { addMember() }
+      }
+    case .pause:
+      history.add("pause \(member.name)", at: scheduler.now)
+      member.process.pause()
+      scheduler.schedule(after: faults.draw(.milliseconds(1)...(member.configuration.failover.interval * 2))) {
+        member.process.resume()
+      }
+    default:
+      history.add("cut \(member.name)", at: scheduler.now)
+      member.cutConnections()
+    }
+  }
+
+  private func join(_ count: Int) {
+    guard staying.count + count <= 9 else { return }
+    faults.strike(.bulkJoin)
+    for _ in 0..<count { addMember() }
+  }
+
+  private func leave(_ count: Int) {
+    guard staying.count > count else { return }
+    faults.strike(.bulkLeave)
+    for member in staying.shuffled(using: &random).prefix(count) {
+      history.add("leave \(member.name)", at: scheduler.now)
+      member.leave()
+    }
+  }
+
+  // MARK: The store
+
+  func strikeStore() {
+    let kinds = [FaultKind.storeOutage, .storeRestart, .storePromotion].filter(faults.allows)
+    guard let kind = kinds.randomElement(using: &random), isStoreUp else { return }
+    faults.strike(kind)
+    history.add("\(kind)", at: scheduler.now)
+    let longest: Duration = kind == .storeOutage ? .seconds(180) : .seconds(20)
+    setStoreUp(false)
+    for member in members { member.link.cut() }
+    scheduler.schedule(after: faults.draw(.milliseconds(10)...longest)) { [unowned self] in
+      if kind != .storeOutage {
+        store.restartServer()
+        sessions.restart()
+      }
+      if kind == .storePromotion {
+        serverClock.jump(by: faults.draw(.zero...(.seconds(120))) - .seconds(60))
+      }
+      setStoreUp(true)
+    }
+  }
+
+  /// An operator sets a checkpoint back, or starts what has stopped.
+  func reset() {
+    guard faults.allows(.reset), isStoreUp, let lease = leases.values.sorted(by: { $0.shardID < $1.shardID })
+      .randomElement(using: &random)
+    else { return }
+    faults.strike(.reset)
+    resetLease(lease, to: lease.isEnded || lease.stoppedReason != nil ? nil : .trimHorizon)
+  }
+
+  func resetLease(_ lease: Lease, to checkpoint: Checkpoint?) {
+    server.start { [unowned self] in
+      let call = StoreCall(method: .reset, member: "operator")
+      done(call, try? await store.reset(lease.shardID, in: Self.scope, to: checkpoint))
+    }
+  }
+}

@@ -1,0 +1,59 @@
+import Tidemark
+
+/// The clock of one simulated process: virtual time, faster or slower than others' by some parts per million, and
+/// shifted when somebody sets it.
+public final class SimulatedClock: MonotonicClock, @unchecked Sendable {
+  // `@unchecked Sendable`: the scheduler's one thread uses it.
+  public typealias Instant = ContinuousClock.Instant
+  public typealias Duration = Swift.Duration
+
+  private final class Sleeper: @unchecked Sendable {
+    var continuation: CheckedContinuation<Void, any Error>?
+    var isCancelled = false
+  }
+
+  /// An instant of the continuous clock has no origin that could be chosen; only differences mean anything.
+  private static let origin = ContinuousClock.now
+
+  private let scheduler: SimulatedScheduler
+  private let driftPPM: Int
+  private var shift = Duration.zero
+
+  /// - Parameter driftPPM: how much faster than virtual time it goes, in parts per million.
+  public init(_ scheduler: SimulatedScheduler, driftPPM: Int = 0) {
+    self.scheduler = scheduler
+    self.driftPPM = driftPPM
+  }
+
+  /// The time since the simulation's start, as this clock counts it.
+  public var elapsed: Duration {
+    scheduler.now + scheduler.now / 1_000_000 * driftPPM + shift
+  }
+
+  public var now: Instant { Self.origin + elapsed }
+  public var minimumResolution: Duration { .nanoseconds(1) }
+
+  /// Sets the clock forward or back. Who sleeps already is woken as if it had not happened.
+  public func jump(by duration: Duration) {
+    shift += duration
+  }
+
+  public func sleep(until deadline: Instant, tolerance: Duration?) async throws {
+    try Task.checkCancellation()
+    let own = now.duration(to: deadline)
+    if own <= .zero { return }
+    let sleeper = Sleeper()
+    try await withTaskCancellationHandler {
+      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
+        if sleeper.isCancelled { return continuation.resume(throwing: CancellationError()) }
+        sleeper.continuation = continuation
+        scheduler.schedule(after: own * 1_000_000 / (1_000_000 + driftPPM)) {
+          sleeper.continuation.take()?.resume()
+        }
+      }
+    } onCancel: {
+      sleeper.isCancelled = true
+      sleeper.continuation.take()?.resume(throwing: CancellationError())
+    }
+  }
+}
