@@ -33,7 +33,7 @@ extension Checkpointer {
     if isNew, outcome == .wouldGoBack {
       throw TidemarkError(
         .checkpointOutOfRange,
-        "A transaction of \(grant) with an unknown outcome has passed \(checkpoint) already.",
+        "A transaction of \(grant) whose outcome is unknown passed \(checkpoint) already.",
         advice: "Let this error undo the transaction and leave process; the worker goes on behind what is done."
       )
     }
