@@ -34,7 +34,8 @@ extension Checkpointer {
       throw TidemarkError(
         .checkpointOutOfRange,
         "A transaction of \(grant) whose outcome is unknown passed \(checkpoint) already.",
-        advice: "Let this error undo the transaction and leave process; the worker goes on behind what is done."
+        advice:
+          "Let this error undo the transaction and leave process; the worker goes on behind what is done."
       )
     }
     try outcome.orThrow(for: grant)

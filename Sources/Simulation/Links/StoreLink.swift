@@ -200,7 +200,9 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     _ pending: Lease.PendingCheckpoint,
     for grant: LeaseGrant
   ) async throws -> WriteOutcome {
-    try await call(.prepareCheckpoint, grants: [grant]) { try await $0.prepareCheckpoint(pending, for: grant) }
+    try await call(.prepareCheckpoint, grants: [grant]) {
+      try await $0.prepareCheckpoint(pending, for: grant)
+    }
   }
 
   func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {

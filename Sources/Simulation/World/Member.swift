@@ -114,6 +114,10 @@ private struct MemberEvents: WorkerEvents {
     if !member.isGone { world.observe(.leaseEnded(member.name, grant, how)) }
   }
 
+  func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
+    if !member.isGone, givesLeaseAway { world.mark(.stalledLeaseGivenAway) }
+  }
+
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
     if !member.isGone, member.configuration.reading.trimmedData == .skipToHorizon {
       world.mark(.trimmedSkipped)

@@ -33,7 +33,8 @@ extension Observation {
   /// One line of the history.
   var line: String {
     switch self {
-    case .registered(let incarnation, let cap): "registered \(incarnation), cap \(cap.map(String.init) ?? "none")"
+    case .registered(let incarnation, let cap):
+      "registered \(incarnation), cap \(cap.map(String.init) ?? "none")"
     case .leasesChanged(let call, let before, let after):
       "\(call.member) \(call.method.rawValue) \(call.incarnation?.description ?? ""): "
         + after.values.filter { before[$0.shardID] != $0 }.sorted { $0.shardID < $1.shardID }
