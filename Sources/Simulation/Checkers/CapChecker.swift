@@ -14,13 +14,10 @@ struct CapChecker: Checker {
     case .leasesChanged(let call, _, let after) where call.method == .plan:
       var counts: [WorkerIncarnation: Int] = [:]
       for lease in after.values {
-        for holder in Set([lease.owner, lease.handoffTo].compactMap({ $0 })) {
-          counts[holder, default: 0] += 1
-        }
+        for holder in Set([lease.owner, lease.handoffTo].compactMap({ $0 })) { counts[holder, default: 0] += 1 }
       }
       for (holder, count) in counts where count > caps[holder] ?? .max {
-        return
-          "\(call.member) planned \(count) leases for incarnation \(holder), which takes \(caps[holder] ?? 0)"
+        return "\(call.member) planned \(count) leases for incarnation \(holder), which takes \(caps[holder] ?? 0)"
       }
       return nil
     default:

@@ -36,15 +36,13 @@ final class Report: Sendable {
     self.duration = duration
   }
 
-  func run(_ seeds: Range<UInt64>, isTraced: Bool) {
+  func run(_ seeds: Range<UInt64>, isTraced: Bool, stopsAtFirstViolation: Bool) {
     let clock = ContinuousClock()
     let start = clock.now
     let total = seeds.count
     DispatchQueue.concurrentPerform(iterations: total) { index in
-      let world = World(
-        Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration),
-        isTraced: isTraced
-      )
+      if stopsAtFirstViolation, !isGood { return }
+      let world = World(Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration), isTraced: isTraced)
       let outcome = world.run()
       let runs = sums.withLock { sums in
         sums.add(outcome)
@@ -59,6 +57,10 @@ final class Report: Sendable {
   /// No promise was broken.
   var isGood: Bool { sums.withLock { $0.violated.isEmpty } }
 
+  var missingMarks: [Mark] {
+    sums.withLock { sums in Mark.allCases.filter { sums.marks[$0] == nil } }
+  }
+
   /// What a person wants to know.
   var text: String {
     let sums = sums.withLock { $0 }
@@ -69,19 +71,16 @@ final class Report: Sendable {
         + "\(Int(sums.simulated / sums.elapsed)) times faster than real time",
       "\(sums.steps) jobs, \(sums.records) records, longest way to rest \(Int(sums.longestRest / .seconds(1))) s",
       "history \(String(sums.hash, radix: 16))",
-      "faults: "
-        + FaultKind.allCases.map { "\($0.rawValue) \(sums.faults[$0] ?? 0)" }.joined(separator: ", "),
+      "faults: " + FaultKind.allCases.map { "\($0.rawValue) \(sums.faults[$0] ?? 0)" }.joined(separator: ", "),
       "marks: " + Mark.allCases.map { "\($0.rawValue) \(sums.marks[$0] ?? 0)" }.joined(separator: ", "),
     ]
-    let missing = Mark.allCases.filter { sums.marks[$0] == nil }
+    let missing = missingMarks
     if !missing.isEmpty {
       lines.append("never reached: " + missing.map(\.rawValue).joined(separator: ", "))
     }
     for outcome in sums.violated.sorted(by: { $0.seed < $1.seed }).prefix(10) {
       lines.append("seed \(outcome.seed): \(outcome.violation ?? "")")
-      lines.append(
-        "  replay: swift run -c release Simulation --seed \(outcome.seed) --minutes \(minutes) --trace"
-      )
+      lines.append("  replay: swift run -c release Simulation --seed \(outcome.seed) --minutes \(minutes) --trace")
     }
     lines.append(
       sums.violated.isEmpty ? "No promise was broken." : "\(sums.violated.count) seeds broke a promise."

@@ -16,7 +16,7 @@ final class SourceLink: StreamSource, @unchecked Sendable {
 
   func shards() async throws -> [Shard] {
     try await arrive()
-    return world.faults.listing(of: try await world.stream.shards(), before: world.olderListings)
+    return world.faults.listing(of: try await world.stream.shards(), older: world.recentListings)
   }
 
   func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {

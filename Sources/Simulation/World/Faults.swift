@@ -92,18 +92,20 @@ final class Faults: @unchecked Sendable {
     return nil
   }
 
-  /// What a listing shows. It may be an older one, in any order, without the newest shards, and show parents as
-  /// open whose children it lists; but what is there it shows oldest first or not at all.
-  func listing(of shards: [Shard], before older: [[Shard]]) -> [Shard] {
+  /// What a listing shows. It may be an older one, lack shards that have only just come, show parents as open
+  /// whose children it lists, and have any order.
+  /// - Parameter older: what it could have shown not long ago.
+  func listing(of shards: [Shard], older: [[Shard]]) -> [Shard] {
     var listed = shards
     if allows(.shardsStale), random.happens(0.3), let stale = older.randomElement(using: &random) {
       strike(.shardsStale)
-      let present = Set(shards.map(\.id))
-      listed = stale.filter { present.contains($0.id) }
+      listed = stale
     }
-    if allows(.shardsIncomplete), random.happens(0.3) {
+    if allows(.shardsIncomplete), let oldest = older.first, random.happens(0.3) {
       strike(.shardsIncomplete)
-      listed.removeLast(Int.random(in: 0...min(3, listed.count), using: &random))
+      let settled = Set(oldest.map(\.id))
+      let isCut = Int.random(in: 0...listed.count, using: &random)
+      listed = listed.enumerated().filter { $0 < isCut || settled.contains($1.id) }.map(\.element)
       for index in listed.indices where random.happens(0.2) { listed[index].endingSequenceNumber = nil }
     }
     if allows(.shardsReordered), random.happens(0.5) {

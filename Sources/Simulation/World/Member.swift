@@ -115,7 +115,9 @@ private struct MemberEvents: WorkerEvents {
   }
 
   func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
-    if !member.isGone, givesLeaseAway { world.mark(.stalledLeaseGivenAway) }
+    guard !member.isGone, givesLeaseAway else { return }
+    world.mark(.stalledLeaseGivenAway)
+    world.observe(.givenAway(member.name, grant))
   }
 
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {

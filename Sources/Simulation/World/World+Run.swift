@@ -31,7 +31,7 @@ extension World {
     repeatedly(every: scenario.faultInterval) { $0.strikeFleet() }
     repeatedly(every: scenario.faultInterval * 4) { $0.strikeStore() }
     repeatedly(every: .seconds(600)) { $0.reset() }
-    repeatedly(every: .seconds(30)) { $0.forgetEndedMembers() }
+    repeatedly(every: .seconds(30)) { $0.retireEndedMembers() }
   }
 
   /// Runs until something holds; looks once in a simulated second.

@@ -21,6 +21,8 @@ final class World: @unchecked Sendable {
   private var checkers: [any Checker]
 
   private(set) var members: [Member] = []
+  /// Those that have ended; a late message of theirs may still be on its way.
+  private var retired: [Member] = []
   private(set) var marks: [Mark: Int] = [:]
   /// What went wrong, first.
   private(set) var violation: String?
@@ -32,8 +34,8 @@ final class World: @unchecked Sendable {
   var isStoreUp = true
   /// Records that no processor can handle.
   var poison: Set<Int> = []
-  /// Earlier lists of the stream's shards.
-  var olderListings: [[Shard]] = []
+  /// The lists of the stream's shards before its last changes, and until when each could still be shown.
+  var olderListings: [(shards: [Shard], until: Duration)] = []
   private var memberCount = 0
 
   init(_ scenario: Scenario, isTraced: Bool = false) {
@@ -125,7 +127,8 @@ final class World: @unchecked Sendable {
   }
 
   func deadLettered(_ letters: [DeadLetter], by grant: LeaseGrant) {
-    let records = letters.compactMap { truth.index(of: $0.record) }
+    let kept = Set(store.deadLetters(of: grant.shardID, in: Self.scope).map(\.record.checkpoint))
+    let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap { truth.index(of: $0.record) }
     mark(.recordDeadLettered)
     observe(.deadLettered(grant, records))
     for index in records { truth.deadLetter(index) }
@@ -169,6 +172,7 @@ final class World: @unchecked Sendable {
       scenario.configurations.randomElement(using: &random) ?? scenario.configurations[0]
     if !capped { configuration.planning.maximumLeases = nil }
     let drift = faults.allows(.clockDrift) ? Int.random(in: -20_000...20_000, using: &random) : 0
+    if drift != 0 { faults.strike(.clockDrift) }
     let member = Member("w\(memberCount)", in: self, configuration: configuration, driftPPM: drift)
     members.append(member)
     do {
@@ -184,5 +188,13 @@ final class World: @unchecked Sendable {
   /// Those that work and are not about to end.
   var staying: [Member] { members.filter { !$0.isGone && !$0.isLeaving && !$0.hasEnded } }
 
-  func forgetEndedMembers() { members.removeAll(where: \.hasEnded) }
+  var recentListings: [[Shard]] {
+    olderListings.removeAll { $0.until < scheduler.now }
+    return olderListings.map(\.shards)
+  }
+
+  func retireEndedMembers() {
+    retired += members.filter(\.hasEnded)
+    members.removeAll(where: \.hasEnded)
+  }
 }

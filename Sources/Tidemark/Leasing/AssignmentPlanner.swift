@@ -47,6 +47,8 @@ private struct PlanningRound {
   private let allowedGap: Double
 
   private var load: [Double]
+  /// By worker: the leases that it owns and those on their way to it. One that it is to hand off counts against its
+  /// cap until it has done so, since the request may lapse.
   private var count: [Int]
   /// Those that may be given more.
   private var receivers: Heap<Entry>
@@ -81,6 +83,7 @@ private struct PlanningRound {
       }
       load[holder] += weights.weight(of: lease)
       count[holder] += 1
+      if let owner = lease.owner.flatMap({ indexOf[$0] }), owner != holder { count[owner] += 1 }
       total += weights.weight(of: lease)
       if lease.handoffTo == nil { movable[holder].append(index) }
     }
@@ -132,7 +135,6 @@ private struct PlanningRound {
 
   private mutating func take(_ lease: Lease, from worker: Int) {
     load[worker] -= weights.weight(of: lease)
-    count[worker] -= 1
     offer(worker)
   }
 

@@ -1,23 +1,25 @@
-/// The family tree of a stream's shards, as far as the source lists it.
+/// The family tree of a stream's shards, as far as the source lists it and leases remember it.
 struct LineageGraph {
-  private let shards: [String: Shard]
-  private let children: [String: [String]]
+  private var parents: [String: Set<String>] = [:]
+  private var children: [String: Set<String>] = [:]
 
-  init(_ shards: [Shard]) {
-    self.shards = Dictionary(shards.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
-    var children: [String: [String]] = [:]
-    for shard in self.shards.values {
-      for parent in Set(shard.parentIDs) {
-        children[parent, default: []].append(shard.id)
-      }
+  init(_ shards: [Shard], _ leases: [Lease]) {
+    for shard in shards { add(shard.id, shard.parentIDs) }
+    // A listing may be older than a lease, and not have what that descends from any more.
+    for lease in leases { add(lease.shardID, lease.parentShardIDs) }
+  }
+
+  private mutating func add(_ id: String, _ parentIDs: [String]) {
+    for parent in parentIDs {
+      parents[id, default: []].insert(parent)
+      children[parent, default: []].insert(id)
     }
-    self.children = children
   }
 
   /// Everything that any of `ids` descends from, themselves left out. Ancestors that are listed no more count
-  /// as long as a listed shard names them.
+  /// as long as somebody names them.
   func ancestors(of ids: some Sequence<String>) -> Set<String> {
-    closure(of: ids) { shards[$0]?.parentIDs ?? [] }
+    closure(of: ids) { parents[$0] ?? [] }
   }
 
   /// Everything that descends from any of `ids`, themselves left out.
@@ -25,7 +27,7 @@ struct LineageGraph {
     closure(of: ids) { children[$0] ?? [] }
   }
 
-  private func closure(of ids: some Sequence<String>, step: (String) -> [String]) -> Set<String> {
+  private func closure(of ids: some Sequence<String>, step: (String) -> Set<String>) -> Set<String> {
     var found: Set<String> = []
     var frontier = ids.flatMap(step)
     while let id = frontier.popLast() {

@@ -17,10 +17,11 @@ public enum ShardSync {
   /// child waits for it anyway.
   public static func missingLeases(
     shards: [Shard],
-    leased: Set<String>,
+    leases: [Lease],
     position: InitialPosition
   ) -> [NewLease] {
-    let graph = LineageGraph(shards)
+    let leased = Set(leases.map(\.shardID))
+    let graph = LineageGraph(shards, leases)
     let descendantsOfLeased = graph.descendants(of: leased)
     let ancestorsOfLeased = graph.ancestors(of: leased)
     return

@@ -237,7 +237,7 @@ final class WorkerShell: Sendable {
     let leases = try await store.leases(in: scope)
     let missing = ShardSync.missingLeases(
       shards: shards,
-      leased: Set(leases.map(\.shardID)),
+      leases: leases,
       position: configuration.reading.initialPosition
     )
     if !missing.isEmpty { _ = try await store.createLeases(missing, in: scope) }

@@ -200,14 +200,14 @@ public final class InMemoryLeaseStore: LeaseStore {
         throw error
       }
       let steps = decide(draft.snapshot)
-      let applied = change {
+      let done = change {
         $0.apply(steps, of: draft, in: scope, handoffTimeout: handoffTimeout, at: $1)
       }
-      guard let applied else {
+      guard let done else {
         throw TidemarkError(.storeUnavailable, "The planning round took too long and was ended.")
       }
       try await end(fault)
-      return .applied(applied, dead: draft.dead)
+      return .applied(done.applied, dead: done.dead)
     }
   }
 

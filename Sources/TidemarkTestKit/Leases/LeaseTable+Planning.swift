@@ -4,6 +4,7 @@ extension LeaseTable {
   /// What a planning round has read: it is written back only at the round's end, all at once.
   struct Draft {
     var token: Int
+    var begun: Instant
     var dead: [WorkerIncarnation]
     var seenChange: Int64
     var snapshot: FleetSnapshot
@@ -37,6 +38,7 @@ extension LeaseTable {
     return .began(
       Draft(
         token: token,
+        begun: now,
         dead: dead,
         seenChange: scopes[scope]?.changeVersion ?? 0,
         snapshot: FleetSnapshot(workers: workers, leases: view.sortedLeases(in: scope))
@@ -48,25 +50,27 @@ extension LeaseTable {
     if scopes[scope]?.planner?.token == token { scopes[scope]?.planner = nil }
   }
 
-  /// - Returns: the steps that were applied; `nil` if the round took so long that it lost its place.
+  /// - Returns: the steps that were applied and who was buried, which nobody is who has beaten since the round began;
+  ///   `nil` if it took so long that it lost its place.
   mutating func apply(
     _ steps: [Assignment],
     of draft: Draft,
     in scope: LeaseScope,
     handoffTimeout: Duration,
     at now: Instant
-  ) -> [Assignment]? {
+  ) -> (applied: [Assignment], dead: [WorkerIncarnation])? {
     guard scopes[scope]?.planner?.token == draft.token else { return nil }
     endPlan(draft.token, in: scope)
     let before = scopes[scope]?.leases.mapValues(\.lease)
-    buryDead(draft.dead, in: scope, at: now)
+    let dead = draft.dead.filter { workers[$0].map { $0.heartbeatAt <= draft.begun } ?? false }
+    buryDead(dead, in: scope, at: now)
     let seen = Dictionary(uniqueKeysWithValues: draft.snapshot.leases.map { ($0.shardID, $0) })
     let applied = steps.filter { step in
       apply(step, seen: seen, in: scope, handoffDeadline: now.advanced(by: handoffTimeout))
     }
     scopes[scope]?.plannedVersion = draft.seenChange
     if scopes[scope]?.leases.mapValues(\.lease) != before { note(scope, assignments: true) }
-    return applied
+    return (applied, dead)
   }
 
   /// Marks workers dead, releases their leases, and clears the handoffs that nobody will fulfil.

@@ -97,6 +97,16 @@ struct AssignmentPlannerTests {
     #expect(plan(fleet, rest).isEmpty)
   }
 
+  @Test("a lease that is to be handed off counts against its owner's cap until it is")
+  func capOfWhoHandsOff() {
+    var fleet = workers(1...2)
+    fleet[0].maximumLeases = 2
+    fleet[1].maximumLeases = 1
+    var leases = [lease(0, owner: 1), lease(1, owner: 1), lease(2)]
+    leases[0].handoffTo = WorkerIncarnation(2)
+    #expect(plan(fleet, leases).isEmpty)
+  }
+
   @Test("a child waits for both parents, and goes to its parent's last owner when that keeps the balance")
   func children() {
     var left = lease(0)

@@ -20,7 +20,7 @@ struct LineageCaseTests {
   private func starts(_ testCase: LineageCases.Case, shards: [Shard]) -> [String: String] {
     let leases = ShardSync.missingLeases(
       shards: shards,
-      leased: Set(testCase.leased),
+      leases: testCase.leased.map { Lease(shardID: $0, checkpoint: .trimHorizon) },
       position: testCase.initialPosition
     )
     return Dictionary(

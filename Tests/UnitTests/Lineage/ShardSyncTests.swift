@@ -18,15 +18,22 @@ struct ShardSyncTests {
       Shard(id: "c", parentIDs: ["a"], startingSequenceNumber: 200),
       Shard(id: "b", startingSequenceNumber: 9), Shard(id: "a", startingSequenceNumber: 10),
     ]
-    let missing = ShardSync.missingLeases(shards: shards, leased: [], position: .trimHorizon)
+    let missing = ShardSync.missingLeases(shards: shards, leases: [], position: .trimHorizon)
     #expect(missing.map(\.shardID) == ["b", "a", "c"])
   }
 
   @Test("a parent that was trimmed still makes its child a descendant")
   func trimmedParent() {
     let shards = [Shard(id: "child", parentIDs: ["gone"])]
-    let missing = ShardSync.missingLeases(shards: shards, leased: ["gone"], position: .latest)
+    let missing = ShardSync.missingLeases(shards: shards, leases: [lease("gone", .shardEnd)], position: .latest)
     #expect(missing.map(\.checkpoint) == [.trimHorizon])
+  }
+
+  @Test("a shard that a listing shows without the child that is read behind it is not read again")
+  func staleListing() {
+    let child = lease("child", parents: ["old"], .record(5))
+    let shards = [Shard(id: "old", startingSequenceNumber: 1)]
+    #expect(ShardSync.missingLeases(shards: shards, leases: [child], position: .trimHorizon).isEmpty)
   }
 
   @Test("an ended lease is deleted once its children have progress and the source lists it no more")

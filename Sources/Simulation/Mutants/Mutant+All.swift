@@ -1,0 +1,198 @@
+extension Mutant {
+  private static let leasing = "Sources/Tidemark/Leasing"
+  private static let processing = "Sources/Tidemark/Processing"
+  private static let lineage = "Sources/Tidemark/Lineage"
+  private static let table = "Sources/TidemarkTestKit/Leases"
+
+  static let all: [Mutant] = fencing + deaths + handlingOrder + lineages + planning
+
+  private static let fencing = [
+    Mutant(
+      "no-epoch-in-an-owners-write",
+      breaks: "S2",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "row.lease.epoch == grant.epoch",
+      becomes: "true"
+    ),
+    Mutant(
+      "epoch-stays-when-a-lease-is-given",
+      breaks: "S1",
+      in: "\(table)/LeaseTable.swift",
+      "lease.epoch.next",
+      becomes: "owner == nil ? lease.epoch : lease.epoch.next"
+    ),
+    Mutant(
+      "checkpoint-may-go-back",
+      breaks: "S3",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "write.checkpoint >= row.lease.checkpoint",
+      becomes: "true"
+    ),
+    Mutant(
+      "lost-reply-counts-as-failure",
+      breaks: "reports",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "lease.epoch == grant.epoch.next",
+      becomes: "false"
+    ),
+    Mutant(
+      "finished-grant-is-forgotten",
+      breaks: "S2, trust",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "finished[lease.shardID] == grant",
+      becomes: "false"
+    ),
+  ]
+
+  private static let deaths = [
+    Mutant(
+      "records-beyond-the-trust-window",
+      breaks: "trust",
+      in: "\(leasing)/TrustWindow.swift",
+      "while «!isOpen» {",
+      becomes: "false"
+    ),
+    Mutant(
+      "trust-counts-from-the-answer",
+      breaks: "trust",
+      in: "Sources/Tidemark/Worker/WorkerShell.swift",
+      ".heartbeatAnswered(try await store.heartbeat(beat), sentAt: «sentAt»)",
+      becomes: "clock.now"
+    ),
+    Mutant(
+      "trust-has-no-margin-for-a-slow-clock",
+      breaks: "trust",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "configuration.failover.interval - configuration.failover.margin",
+      becomes: "configuration.failover.interval * 2"
+    ),
+    Mutant(
+      "restart-of-the-store-kills-the-fleet",
+      breaks: "death",
+      in: "\(table)/LeaseTable+Workers.swift",
+      "!worker.hasSession && worker.serverStart == serverStart",
+      becomes: "!worker.hasSession"
+    ),
+    Mutant(
+      "outage-of-the-store-kills-the-fleet",
+      breaks: "death",
+      in: "\(table)/LeaseTable+Workers.swift",
+      "(isOverdue && looksSteadily)",
+      becomes: "isOverdue"
+    ),
+  ]
+
+  private static let handlingOrder = [
+    Mutant(
+      "shard-ends-before-its-last-page-is-handled",
+      breaks: "S6",
+      in: "\(processing)/ShardConsumer.swift",
+      "next.page.records[...]",
+      becomes: "next.page.end == nil ? next.page.records[...] : []"
+    ),
+    Mutant(
+      "checkpoint-passes-a-failed-record",
+      breaks: "S4",
+      in: "\(processing)/ShardConsumer.swift",
+      "let actions = «[Action.setHandedOut(handled)]»",
+      becomes: "[]"
+    ),
+    Mutant(
+      "retry-begins-behind-the-failed-record",
+      breaks: "S7",
+      in: "\(processing)/ShardConsumer.swift",
+      "drop(«index - work.startIndex»)",
+      becomes: "index - work.startIndex + 1"
+    ),
+    Mutant(
+      "one-attempt-too-many",
+      breaks: "S8",
+      in: "\(processing)/ShardConsumer.swift",
+      "attempts >= maximum",
+      becomes: "attempts >= maximum + 6"
+    ),
+    Mutant(
+      "dead-letters-are-not-kept",
+      breaks: "S4, S8",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "scopes[write.grant.scope]?.deadLetters[key] == nil",
+      becomes: "false"
+    ),
+    Mutant(
+      "latest-keeps-no-place",
+      breaks: "liveness",
+      in: "\(processing)/ShardConsumerRunner.swift",
+      "if position == .latest, «opened.origin > .latest» {",
+      becomes: "false"
+    ),
+    Mutant(
+      "new-reader-begins-within-the-last-page",
+      breaks: "S7",
+      in: "\(processing)/ShardConsumer.swift",
+      "if let last = «page.records.last» { readPosition",
+      becomes: "page.records.first"
+    ),
+  ]
+
+  private static let lineages = [
+    Mutant(
+      "child-waits-for-one-parent-only",
+      breaks: "S5",
+      in: "\(leasing)/Lease+Gate.swift",
+      "«parentShardIDs».allSatisfy",
+      becomes: "Array(parentShardIDs.prefix(1))"
+    ),
+    Mutant(
+      "child-of-a-leased-shard-begins-like-a-new-one",
+      breaks: "liveness",
+      in: "\(lineage)/ShardSync.swift",
+      "NewLease(shard: shard, checkpoint: «.trimHorizon»)",
+      becomes: "position.checkpoint"
+    ),
+    Mutant(
+      "ended-shard-is-leased-again",
+      breaks: "S5",
+      in: "\(lineage)/ShardSync.swift",
+      "ancestorsOfLeased.contains(shard.id)",
+      becomes: "false"
+    ),
+    Mutant(
+      "listing-decides-alone-what-was-read",
+      breaks: "S5",
+      in: "\(lineage)/LineageGraph.swift",
+      "for lease in «leases» {",
+      becomes: "[]"
+    ),
+  ]
+
+  private static let planning = [
+    Mutant(
+      "planner-ignores-caps",
+      breaks: "cap",
+      in: "\(leasing)/AssignmentPlanner.swift",
+      "workers[worker].maximumLeases.map { count[worker] >= $0 } ?? false",
+      becomes: "false"
+    ),
+    Mutant(
+      "planner-gives-to-who-leaves",
+      breaks: "liveness",
+      in: "\(leasing)/AssignmentPlanner.swift",
+      "if «!workers[worker].isDraining» && !isFull(worker) {",
+      becomes: "true"
+    ),
+    Mutant(
+      "lost-plan-is-not-made-again",
+      breaks: "liveness",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "case .planFailed: return «planAgainSoon()»",
+      becomes: "[]"
+    ),
+    Mutant(
+      "only-hints-tell-of-new-leases",
+      breaks: "liveness",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "guard «version != assignmentVersion» else { return [] }",
+      becomes: "version > assignmentVersion + 1"
+    ),
+  ]
+}
