@@ -140,6 +140,11 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .testTarget(
+      name: "SimulationTests",
+      dependencies: ["Simulation", "TestSupport", "Tidemark", "TidemarkTestKit"],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
       name: "PostgresTests",
       dependencies: [
         "PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres", "TestSupport",

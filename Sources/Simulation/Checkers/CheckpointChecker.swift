@@ -31,7 +31,9 @@ struct CheckpointChecker: Checker {
     case (.shardEnd, _):
       return "\(shardID) left SHARD_END"
     case (_, .shardEnd):
-      guard truth.shards[shardID]?.isClosed == true else { return "\(shardID) is at SHARD_END and still open" }
+      guard truth.shards[shardID]?.isClosed == true else {
+        return "\(shardID) is at SHARD_END and still open"
+      }
       if let record = truth.firstUnsettled(in: shardID, through: .max) {
         return "\(shardID) is at SHARD_END although record \(record.sequence) is not handled"
       }

@@ -19,8 +19,8 @@ struct ReportChecker: Checker {
         }
       }
       return nil
-    case .workerDied(let incarnation, _, _):
-      // To the dead every write is refused, also a repeated one.
+    case .workerDied(let incarnation, _, _), .deregistered(let incarnation, _):
+      // To the dead every write is refused, also a repeated one; and who leaves before it was answered cannot know.
       givenUp = givenUp.filter { $0.owner != incarnation }
       return nil
     case .givenAway(_, let grant):

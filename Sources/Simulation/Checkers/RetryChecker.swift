@@ -31,7 +31,8 @@ struct RetryChecker: Checker {
       guard let maximum = policy.maximumAttempts, failures[attempt, default: 0] > maximum + halvings else {
         return nil
       }
-      return "record \(truth.records[head].sequence) was tried \(failures[attempt, default: 0]) times under one "
+      return
+        "record \(truth.records[head].sequence) was tried \(failures[attempt, default: 0]) times under one "
         + "grant, \(maximum) are allowed"
     case .leasesChanged(let call, let before, let after) where call.method == .reset:
       // What is read again may be dead-lettered again.

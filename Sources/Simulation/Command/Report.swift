@@ -42,16 +42,25 @@ final class Report: Sendable {
     let total = seeds.count
     DispatchQueue.concurrentPerform(iterations: total) { index in
       if stopsAtFirstViolation, !isGood { return }
-      let world = World(Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration), isTraced: isTraced)
+      let world = World(
+        Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration),
+        isTraced: isTraced
+      )
       let outcome = world.run()
       let runs = sums.withLock { sums in
         sums.add(outcome)
         return sums.runs
       }
-      if let violation = outcome.violation { print("seed \(outcome.seed): \(violation)") }
-      if total > 10, runs % max(total / 10, 1) == 0 { print("\(runs) of \(total) seeds") }
+      if let violation = outcome.violation { say("seed \(outcome.seed): \(violation)") }
+      if total > 10, runs % max(total / 10, 1) == 0 { say("\(runs) of \(total) seeds") }
     }
     sums.withLock { $0.elapsed = start.duration(to: clock.now) }
+  }
+
+  /// Prints at once, also into a file.
+  private func say(_ line: String) {
+    print(line)
+    fflush(nil)
   }
 
   /// No promise was broken.
@@ -71,7 +80,8 @@ final class Report: Sendable {
         + "\(Int(sums.simulated / sums.elapsed)) times faster than real time",
       "\(sums.steps) jobs, \(sums.records) records, longest way to rest \(Int(sums.longestRest / .seconds(1))) s",
       "history \(String(sums.hash, radix: 16))",
-      "faults: " + FaultKind.allCases.map { "\($0.rawValue) \(sums.faults[$0] ?? 0)" }.joined(separator: ", "),
+      "faults: "
+        + FaultKind.allCases.map { "\($0.rawValue) \(sums.faults[$0] ?? 0)" }.joined(separator: ", "),
       "marks: " + Mark.allCases.map { "\($0.rawValue) \(sums.marks[$0] ?? 0)" }.joined(separator: ", "),
     ]
     let missing = missingMarks
@@ -80,7 +90,9 @@ final class Report: Sendable {
     }
     for outcome in sums.violated.sorted(by: { $0.seed < $1.seed }).prefix(10) {
       lines.append("seed \(outcome.seed): \(outcome.violation ?? "")")
-      lines.append("  replay: swift run -c release Simulation --seed \(outcome.seed) --minutes \(minutes) --trace")
+      lines.append(
+        "  replay: swift run -c release Simulation --seed \(outcome.seed) --minutes \(minutes) --trace"
+      )
     }
     lines.append(
       sums.violated.isEmpty ? "No promise was broken." : "\(sums.violated.count) seeds broke a promise."

@@ -37,7 +37,10 @@ struct RunMutants: ParsableCommand {
       )
       if status == 0 { survivors.append(mutant.name) }
       let violation = output.split(separator: "\n").first { $0.hasPrefix("seed ") }
-      print("\(mutant.name) (\(mutant.breaks)): \(status == 0 ? "SURVIVED" : "killed by \(violation ?? "a crash")")")
+      print(
+        "\(mutant.name) (\(mutant.breaks)): \(status == 0 ? "SURVIVED" : "killed by \(violation ?? "a crash")")"
+      )
+      fflush(nil)
     }
     print("\(chosen.count - survivors.count) of \(chosen.count) mutants killed.")
     if !survivors.isEmpty { throw ExitCode.failure }

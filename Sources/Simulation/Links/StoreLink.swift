@@ -165,13 +165,16 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
   ) async throws -> PlanOutcome {
     let outcome = try await call(.plan, by: incarnation) { [world] tables in
       let steps = Mutex(0)
-      let outcome = try await tables.plan(as: incarnation, in: scope, handoffTimeout: handoffTimeout) { snapshot in
+      let outcome = try await tables.plan(as: incarnation, in: scope, handoffTimeout: handoffTimeout) {
+        snapshot in
         world.planned(on: snapshot)
         let decided = decide(snapshot)
         steps.withLock { $0 = decided.count }
         return decided
       }
-      if case .applied(let applied, _) = outcome, applied.count < steps.withLock({ $0 }) { world.mark(.planSkippedChangedLease) }
+      if case .applied(let applied, _) = outcome, applied.count < steps.withLock({ $0 }) {
+        world.mark(.planSkippedChangedLease)
+      }
       return outcome
     }
     world.outcome(outcome)
@@ -206,7 +209,9 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     _ pending: Lease.PendingCheckpoint,
     for grant: LeaseGrant
   ) async throws -> WriteOutcome {
-    try await call(.prepareCheckpoint, grants: [grant]) { try await $0.prepareCheckpoint(pending, for: grant) }
+    try await call(.prepareCheckpoint, grants: [grant]) {
+      try await $0.prepareCheckpoint(pending, for: grant)
+    }
   }
 
   func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {

@@ -42,7 +42,8 @@ struct MutantBuild {
   private func update(_ file: URL) throws {
     let path = String(file.standardizedFileURL.path.dropFirst(package.standardizedFileURL.path.count + 1))
     var isDirectory: ObjCBool = false
-    guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isDirectory), !isDirectory.boolValue,
+    guard FileManager.default.fileExists(atPath: file.path, isDirectory: &isDirectory),
+      !isDirectory.boolValue,
       !Mutant.all.contains(where: { $0.file == path })
     else { return }
     try write(Data(contentsOf: file), to: path)

@@ -67,7 +67,7 @@ final class Faults: @unchecked Sendable {
   private func transit() -> Duration { random.duration(in: .microseconds(100)...(.milliseconds(5))) }
 
   func planPause() -> Duration {
-    strikesCall(.planPaused) ? random.duration(in: .milliseconds(1)...(.seconds(8))) : .zero
+    strikes(.planPaused, 0.1) ? random.duration(in: .milliseconds(1)...(.seconds(8))) : .zero
   }
 
   /// When a hint arrives: once, never or twice.

@@ -13,7 +13,8 @@ struct StoreCall: Sendable {
 /// What checkers see. It is taken at the borders of the system under test: calls to the store and what they
 /// changed, calls to processors and what these did.
 enum Observation {
-  case registered(WorkerIncarnation, maximumLeases: Int?)
+  case registered(WorkerIncarnation, by: String, maximumLeases: Int?)
+  case deregistered(WorkerIncarnation, by: String)
   case leasesChanged(StoreCall, before: [String: Lease], after: [String: Lease])
   case workerDied(WorkerIncarnation, by: StoreCall, isJustified: Bool)
   case initialized(String, LeaseGrant)
@@ -35,8 +36,9 @@ extension Observation {
   /// One line of the history.
   var line: String {
     switch self {
-    case .registered(let incarnation, let cap):
-      "registered \(incarnation), cap \(cap.map(String.init) ?? "none")"
+    case .registered(let incarnation, let member, let cap):
+      "\(member) registers \(incarnation), cap \(cap.map(String.init) ?? "none")"
+    case .deregistered(let incarnation, let member): "\(member) deregisters \(incarnation)"
     case .leasesChanged(let call, let before, let after):
       "\(call.member) \(call.method.rawValue) \(call.incarnation?.description ?? ""): "
         + after.values.filter { before[$0.shardID] != $0 }.sorted { $0.shardID < $1.shardID }

@@ -33,7 +33,7 @@ struct SimulatedProcessor: RecordProcessor {
       for (record, index) in zip(batch, records) {
         do {
           try await world.handle(index, of: context.grant, at: member)
-        } catch where style == .everyRecord || style == .oneBehind {
+        } catch  where style == .everyRecord || style == .oneBehind {
           throw RecordFailure(record, underlying: error)
         }
         if style == .everyRecord { try await checkpointer.checkpoint(at: record) }

@@ -38,7 +38,9 @@ extension World {
     case .split: if open.count < 10 { children = stream.split(shard.id) }
     case .rotate: children = stream.rotate(shard.id).map { [$0] } ?? []
     case .merge:
-      let neighbours = open.filter { $0.hashRange?.end != .max && $0.hashRange?.end.advanced(by: 1) == shard.hashRange?.start }
+      let neighbours = open.filter {
+        $0.hashRange?.end != .max && $0.hashRange?.end.advanced(by: 1) == shard.hashRange?.start
+      }
       if let neighbour = neighbours.first {
         parents.append(neighbour)
         children = stream.merge(neighbour.id, shard.id).map { [$0] } ?? []
@@ -78,7 +80,9 @@ extension World {
   // MARK: The fleet
 
   func strikeFleet() {
-    let kinds = [FaultKind.crash, .vanish, .pause, .bulkJoin, .bulkLeave, .connectionCut].filter(faults.allows)
+    let kinds = [FaultKind.crash, .vanish, .pause, .bulkJoin, .bulkLeave, .connectionCut].filter(
+      faults.allows
+    )
     guard let kind = kinds.randomElement(using: &random) else { return }
     // The fault comes at any suspension point of the member's, not only where it waits for time to pass.
     let steps = Int.random(in: 1...60, using: &random)
@@ -105,7 +109,8 @@ extension World {
     case .pause:
       history.add("pause \(member.name)", at: scheduler.now)
       member.process.pause()
-      scheduler.schedule(after: faults.draw(.milliseconds(1)...(member.configuration.failover.interval * 2))) {
+      scheduler.schedule(after: faults.draw(.milliseconds(1)...(member.configuration.failover.interval * 2)))
+      {
         member.process.resume()
       }
     default:
@@ -153,8 +158,9 @@ extension World {
 
   /// An operator sets a checkpoint back, or starts what has stopped.
   func reset() {
-    guard faults.allows(.reset), isStoreUp, let lease = leases.values.sorted(by: { $0.shardID < $1.shardID })
-      .randomElement(using: &random)
+    guard faults.allows(.reset), isStoreUp,
+      let lease = leases.values.sorted(by: { $0.shardID < $1.shardID })
+        .randomElement(using: &random)
     else { return }
     faults.strike(.reset)
     resetLease(lease, to: lease.isEnded || lease.stoppedReason != nil ? nil : .trimHorizon)

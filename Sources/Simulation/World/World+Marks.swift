@@ -37,6 +37,7 @@ extension World {
     }
     let outcomes = (value as? [WriteOutcome]) ?? (value as? WriteOutcome).map { [$0] } ?? []
     for (grant, outcome) in zip(call.grants, outcomes) {
+      history.add("\(call.member) \(call.method.rawValue) under \(grant): \(outcome)", at: scheduler.now)
       switch outcome {
       case .leaseLost: mark(.staleWriteRefused)
       case .wouldGoBack: mark(.checkpointBackRefused)

@@ -25,6 +25,7 @@ extension World {
 
   private func begin() {
     for shard in stream.currentShards { truth.open(shard) }
+    if scenario.configurations.count > 1 { faults.strike(.mixedConfigurations) }
     for _ in 0..<scenario.workerCount { addMember() }
     repeatedly(every: scenario.putInterval) { $0.put() }
     repeatedly(every: scenario.topologyInterval) { $0.changeTopology() }
@@ -117,8 +118,10 @@ extension World {
     }
     if let member = members.first(where: { !$0.hasEnded }) { fail("\(member.name) does not end") }
     scheduler.run(until: scheduler.now + .seconds(600))
-    if violation == nil, leases.values.contains(where: { $0.owner != nil }) {
-      fail("leases are owned after everybody has left in good order")
+    if violation == nil,
+      let lease = leases.values.first(where: { $0.owner.map(deregistered.contains) ?? false })
+    {
+      fail("\(lease.shardID) is still owned by \(lease.owner?.description ?? ""), which has deregistered")
     }
   }
 }

@@ -30,6 +30,7 @@ final class World: @unchecked Sendable {
   /// The lease table after the last call that was done.
   private(set) var leases: [String: Lease] = [:]
   private var dead: Set<WorkerIncarnation> = []
+  private(set) var deregistered: Set<WorkerIncarnation> = []
   var sessions = ServerSessions()
   var isStoreUp = true
   /// Records that no processor can handle.
@@ -80,9 +81,14 @@ final class World: @unchecked Sendable {
     switch call.method {
     case .look, .leases, .leasesOwnedBy, .lease, .workers: return
     case .register:
-      if let incarnation = value as? WorkerIncarnation { registered(incarnation) }
+      if let incarnation = value as? WorkerIncarnation { registered(incarnation, call) }
     case .heartbeat:
       if let incarnation = call.incarnation, value as? HeartbeatReply != nil { beat(incarnation) }
+    case .deregister:
+      if let incarnation = call.incarnation {
+        deregistered.insert(incarnation)
+        observe(.deregistered(incarnation, by: call.member))
+      }
     case .plan: buryDead(call)
     default: break
     }
@@ -96,10 +102,10 @@ final class World: @unchecked Sendable {
     observe(.leasesChanged(call, before: before, after: now))
   }
 
-  private func registered(_ incarnation: WorkerIncarnation) {
+  private func registered(_ incarnation: WorkerIncarnation, _ call: StoreCall) {
     beat(incarnation)
     let record = store.currentWorkers(in: Self.scope).first { $0.incarnation == incarnation }
-    observe(.registered(incarnation, maximumLeases: record?.registration.maximumLeases))
+    observe(.registered(incarnation, by: call.member, maximumLeases: record?.registration.maximumLeases))
   }
 
   private func beat(_ incarnation: WorkerIncarnation) {
@@ -128,7 +134,9 @@ final class World: @unchecked Sendable {
 
   func deadLettered(_ letters: [DeadLetter], by grant: LeaseGrant) {
     let kept = Set(store.deadLetters(of: grant.shardID, in: Self.scope).map(\.record.checkpoint))
-    let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap { truth.index(of: $0.record) }
+    let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap {
+      truth.index(of: $0.record)
+    }
     mark(.recordDeadLettered)
     observe(.deadLettered(grant, records))
     for index in records { truth.deadLetter(index) }

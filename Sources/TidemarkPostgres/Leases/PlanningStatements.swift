@@ -11,7 +11,8 @@ enum PlanningStatements {
   ///
   /// A session lock that can be had says so at once, if the server is still the one that it was taken on. An
   /// old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
-  /// the same chance.
+  /// the same chance. Where two workers have different intervals the longer one counts: a gap that is none to the
+  /// one may be longer than the other's whole interval.
   static let isDead = """
     w.application = $2 AND w.stream = $3 AND w.incarnation <> $1 AND w.state <> 'dead' AND (
       CASE WHEN w.has_session AND w.server_started_at = pg_postmaster_start_time()
@@ -19,7 +20,8 @@ enum PlanningStatements {
       OR w.heartbeat_at + w.failover_interval < clock_timestamp() AND EXISTS (
         SELECT FROM tidemark.worker AS me
         WHERE me.incarnation = $1 AND me.state <> 'dead'
-          AND me.heartbeating_since + me.failover_interval <= clock_timestamp()
+          AND w.heartbeat_at + me.failover_interval < clock_timestamp()
+          AND me.heartbeating_since + greatest(w.failover_interval, me.failover_interval) <= clock_timestamp()
           AND me.heartbeat_at + me.failover_interval / 2 >= clock_timestamp()))
     """
 

@@ -116,6 +116,18 @@ extension LeaseStoreConformance {
         "A plan one failover interval after the gap"
       )
     },
+    Case("An old heartbeat is judged by the longer of two failover intervals") { fleet in
+      let silent = try await fleet.register(failover: fleet.failover)
+      let witness = try await fleet.register(failover: fleet.failover * 4)
+      try await fleet.pass(fleet.failover * 1.3, beating: witness)
+      try expectEqual(await fleet.plan(as: witness), .applied([], dead: []), "A plan after the shorter one")
+      try await fleet.pass(fleet.failover * 3, beating: witness)
+      try expectEqual(
+        await fleet.plan(as: witness),
+        .applied([], dead: [silent]),
+        "A plan after the longer one"
+      )
+    },
     Case("A worker that comes back registers anew and owns nothing of what it had") { fleet in
       let witness = try await fleet.register()
       let grant = try await fleet.grantNew()

@@ -200,14 +200,14 @@ public final class InMemoryLeaseStore: LeaseStore {
         throw error
       }
       let steps = decide(draft.snapshot)
-      let done = change {
+      let applied = change {
         $0.apply(steps, of: draft, in: scope, handoffTimeout: handoffTimeout, at: $1)
       }
-      guard let done else {
+      guard let applied else {
         throw TidemarkError(.storeUnavailable, "The planning round took too long and was ended.")
       }
       try await end(fault)
-      return .applied(done.applied, dead: done.dead)
+      return .applied(applied.steps, dead: applied.dead)
     }
   }
 

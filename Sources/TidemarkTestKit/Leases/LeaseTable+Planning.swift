@@ -4,7 +4,7 @@ extension LeaseTable {
   /// What a planning round has read: it is written back only at the round's end, all at once.
   struct Draft {
     var token: Int
-    var begun: Instant
+    var began: Instant
     var dead: [WorkerIncarnation]
     var seenChange: Int64
     var snapshot: FleetSnapshot
@@ -38,7 +38,7 @@ extension LeaseTable {
     return .began(
       Draft(
         token: token,
-        begun: now,
+        began: now,
         dead: dead,
         seenChange: scopes[scope]?.changeVersion ?? 0,
         snapshot: FleetSnapshot(workers: workers, leases: view.sortedLeases(in: scope))
@@ -50,19 +50,21 @@ extension LeaseTable {
     if scopes[scope]?.planner?.token == token { scopes[scope]?.planner = nil }
   }
 
-  /// - Returns: the steps that were applied and who was buried, which nobody is who has beaten since the round began;
-  ///   `nil` if it took so long that it lost its place.
+  /// A worker that has beaten since the round began lives: it was told so.
+  ///
+  /// - Returns: the steps that were applied and who was found dead; `nil` if the round took so long that it lost its
+  ///   place.
   mutating func apply(
     _ steps: [Assignment],
     of draft: Draft,
     in scope: LeaseScope,
     handoffTimeout: Duration,
     at now: Instant
-  ) -> (applied: [Assignment], dead: [WorkerIncarnation])? {
+  ) -> (steps: [Assignment], dead: [WorkerIncarnation])? {
     guard scopes[scope]?.planner?.token == draft.token else { return nil }
     endPlan(draft.token, in: scope)
     let before = scopes[scope]?.leases.mapValues(\.lease)
-    let dead = draft.dead.filter { workers[$0].map { $0.heartbeatAt <= draft.begun } ?? false }
+    let dead = draft.dead.filter { workers[$0].map { $0.heartbeatAt <= draft.began } ?? false }
     buryDead(dead, in: scope, at: now)
     let seen = Dictionary(uniqueKeysWithValues: draft.snapshot.leases.map { ($0.shardID, $0) })
     let applied = steps.filter { step in

@@ -56,20 +56,25 @@ extension LeaseTable {
   func evidenceOfDeath(for looker: WorkerIncarnation, in scope: LeaseScope, at now: Instant)
     -> [WorkerIncarnation]
   {
-    let looksSteadily = workers[looker].map { beatsSteadily($0, at: now) } ?? false
+    let witness = workers[looker]
     return livingWorkers(in: scope).compactMap { incarnation, worker in
       guard incarnation != looker else { return nil }
       let lostSession = !worker.hasSession && worker.serverStart == serverStart
-      let isOverdue = worker.heartbeatAt.duration(to: now) > worker.registration.failoverInterval
+      // What is no gap to the one may be longer than the other's whole interval: the longer of both counts.
+      let interval = max(
+        worker.registration.failoverInterval,
+        witness?.registration.failoverInterval ?? .zero
+      )
+      let isOverdue = worker.heartbeatAt.duration(to: now) > interval
+      let looksSteadily = witness.map { beatsSteadily($0, for: interval, at: now) } ?? false
       return lostSession || (isOverdue && looksSteadily) ? incarnation : nil
     }
   }
 
-  /// Whether the worker has beaten without a gap for one failover interval, up to now.
-  private func beatsSteadily(_ worker: WorkerRow, at now: Instant) -> Bool {
-    let interval = worker.registration.failoverInterval
-    return worker.heartbeatingSince.duration(to: now) >= interval
-      && worker.heartbeatAt.duration(to: now) <= interval / 2
+  /// Whether the worker has beaten without a gap for this long, up to now.
+  private func beatsSteadily(_ worker: WorkerRow, for interval: Duration, at now: Instant) -> Bool {
+    worker.heartbeatingSince.duration(to: now) >= interval
+      && worker.heartbeatAt.duration(to: now) <= worker.registration.failoverInterval / 2
   }
 
   func look(as looker: WorkerIncarnation, in scope: LeaseScope, at now: Instant) -> LookReply {

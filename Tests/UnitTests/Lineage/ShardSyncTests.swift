@@ -25,7 +25,11 @@ struct ShardSyncTests {
   @Test("a parent that was trimmed still makes its child a descendant")
   func trimmedParent() {
     let shards = [Shard(id: "child", parentIDs: ["gone"])]
-    let missing = ShardSync.missingLeases(shards: shards, leases: [lease("gone", .shardEnd)], position: .latest)
+    let missing = ShardSync.missingLeases(
+      shards: shards,
+      leases: [lease("gone", .shardEnd)],
+      position: .latest
+    )
     #expect(missing.map(\.checkpoint) == [.trimHorizon])
   }
 
