@@ -17,6 +17,8 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
   /// covers the other's case. Through a pooler none is set: the session is not this client's alone.
   public var settings: [String: String] = [
+    // A statement by itself runs as in `transaction`, whatever the database's default is.
+    "default_transaction_isolation": "read committed",
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",

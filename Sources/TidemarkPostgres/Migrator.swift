@@ -136,8 +136,11 @@ public struct Migrator: Sendable {
     ])
   }
 
+  /// Not `to_regclass`: it may answer from what the session remembers of before it waited for the lock.
   private func isSetUp(_ database: some PostgresQueryable) async throws -> Bool {
-    try await database.query("SELECT to_regclass('tidemark.migration') IS NOT NULL")[0].decode(Bool.self)
+    try await database.query(
+      "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'tidemark' AND tablename = 'migration')"
+    )[0].decode(Bool.self)
   }
 
   /// "migrate" in ASCII.

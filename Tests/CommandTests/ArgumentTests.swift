@@ -62,11 +62,12 @@ struct ArgumentTests {
   func json() {
     let value = JSON.object([
       "b": .string("\"\\\n\u{1}é"), "a": .array([.null, .number(0.5), .bool(true)]),
-      "raw": .raw("{\n\"n\":12345678901234567890.10}"), "none": .array([]),
+      "raw": .raw("{\r\n\"n\":12345678901234567890.10,\n\"s\":\"\u{2028}\u{85}\"}"), "none": .array([]),
     ])
     #expect(
       value.line
-        == #"{"b":"\"\\\n\u0001é","a":[null,0.5,true],"raw":{ "n":12345678901234567890.10},"none":[]}"#
+        == #"{"b":"\"\\\n\u0001é","a":[null,0.5,true],"raw":{  "n":12345678901234567890.10, "s":""#
+        + "\u{2028}\u{85}" + #""},"none":[]}"#
     )
     #expect(JSON.object(["a": .array([.integer(1)])]).document == "{\n  \"a\": [\n    1\n  ]\n}")
   }

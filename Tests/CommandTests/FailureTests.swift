@@ -1,5 +1,7 @@
+import Foundation
 import TestSupport
 import Testing
+import TidemarkPostgres
 
 @Suite("What the program says when it fails", .sharesMachine)
 struct FailureTests {
@@ -37,6 +39,7 @@ struct FailureTests {
     #expect(outcome.status == 69)
     #expect(outcome.errors.split(separator: "\n").count == 2)
     #expect(outcome.errors.contains("127.0.0.1"))
+    #expect(!outcome.errors.contains("?"))
     #expect(outcome.errors.contains("Help: Check that the server runs"))
     #expect(!outcome.errors.contains("s3cret"))
   }
@@ -47,6 +50,20 @@ struct FailureTests {
     let outcome = try await CommandLineTool(databaseURL: url).run("workers", "list")
     #expect(outcome.status == 69)
     #expect(outcome.errors.contains("no_such_database"))
+  }
+
+  @Test(
+    "Output that cannot be written is an error",
+    .enabled(if: FileManager.default.fileExists(atPath: "/dev/full")),
+    arguments: [["stream", "list"], ["stream", "list", "--json"], ["stream", "tail", "s", "--no-follow"]]
+  )
+  func fullDisk(_ arguments: [String]) async throws {
+    let database = try await CommandDatabase.make()
+    let stream = try await PostgresStreamAdmin(database.pool).create("s")
+    try await PostgresStreamAdmin(database.pool).put([65], partitionKey: "k", to: stream.name)
+    let outcome = try await database.tidemark.start(arguments, output: "/dev/full").outcome
+    #expect(outcome.status == 1)
+    #expect(outcome.errors.hasPrefix("Error: Standard output cannot be written"))
   }
 
   @Test("A URL that cannot be read is a usage error, which does not repeat it")

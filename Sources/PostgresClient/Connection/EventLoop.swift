@@ -34,6 +34,8 @@ final class EventLoop: SerialExecutor, @unchecked Sendable {
 
   private let shared = Mutex(Shared())
   private let clock = ContinuousClock()
+  /// How many milliseconds the loop sleeps at most when it has no pipe that could wake it.
+  private static let idlePoll: Int64 = 10
   /// A pipe and not an eventfd, which only Linux has.
   private let wakeUpReader: Int32
   private let wakeUpWriter: Int32
@@ -174,10 +176,11 @@ final class EventLoop: SerialExecutor, @unchecked Sendable {
     shared.withLock { shared in
       guard shared.work.isEmpty else { return 0 }
       shared.isAsleep = true
-      guard let next = shared.timers.last else { return -1 }
+      let longest = wakeUpReader < 0 ? Self.idlePoll : .max
+      guard let next = shared.timers.last else { return longest == .max ? -1 : Int32(longest) }
       let wait = clock.now.duration(to: next.deadline)
       // Rounded up: a poll that returns just before the deadline would spin until it.
-      return Int32(clamping: max(0, wait.wholeMilliseconds + 1))
+      return Int32(clamping: max(0, min(longest, wait.wholeMilliseconds + 1)))
     }
   }
 

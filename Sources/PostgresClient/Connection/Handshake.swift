@@ -94,8 +94,11 @@ struct Handshake: Sendable {
       // FATAL:  28P01: password authentication failed for user "x"
       // LOCATION:  auth_failed, auth.c:334
       let state = #/:  ([0-9A-Z]{5}): /#
-      let lines = verbose.split(separator: "\n").filter { !$0.contains(/^[^ ]+:  \w+, \w+\.c:\d+$/) }
-      let message = lines.map { trimmed($0) }.joined(separator: " ")
+      // A line for each host; beneath it, indented, may be a question like "Is the server running?".
+      let lines = verbose.split(separator: "\n").filter {
+        !$0.hasPrefix("\t") && !$0.contains(/^[^ ]+:  \w+, \w+\.c:\d+$/)
+      }
+      let message = lines.map { trimmed($0) }.joined(separator: "; ")
       error = PostgresError(
         .connectionFailed,
         message.isEmpty ? "The server cannot be reached." : message.replacing(state) { _ in ": " },

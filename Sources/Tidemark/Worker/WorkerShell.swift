@@ -92,9 +92,9 @@ final class WorkerShell: Sendable {
     while !Task.isCancelled {
       do {
         return try await environment.source.run()
-      } catch is CancellationError {
-        return
       } catch {
+        // Whatever a source throws when it is cancelled: that is no failure.
+        if Task.isCancelled { return }
         attempt += 1
         environment.logger.warning("the stream's own work failed", metadata: ["error": "\(error)"])
         try? await clock.sleep(for: Backoff().pause(afterAttempt: attempt, using: &random))
@@ -245,17 +245,26 @@ final class WorkerShell: Sendable {
     if !deletable.isEmpty { try await store.deleteEndedLeases(deletable, in: scope) }
   }
 
-  /// A few tries; if the store is away, the end of the session or of the heartbeats says the same, only later.
+  /// A few tries, for a failover interval at most: if the store is away, or a hanging processor's transaction holds
+  /// a lease, the end of the session or of the heartbeats says the same by then.
   private func deregister(_ incarnation: WorkerIncarnation) async {
-    for _ in 1...3 {
-      do {
-        try await store.deregister(incarnation, in: scope)
-        break
-      } catch {
-        environment.logger.warning("could not deregister", metadata: ["error": "\(error)"])
-        guard (try? await clock.sleep(for: .milliseconds(200))) != nil else { break }
-      }
+    await withTaskGroup(of: Void.self) { group in
+      group.addTask { await self.tryToDeregister(incarnation) }
+      group.addTask { try? await self.clock.sleep(for: self.configuration.failover.interval) }
+      await group.next()
+      group.cancelAll()
     }
     post(.deregistered)
+  }
+
+  private func tryToDeregister(_ incarnation: WorkerIncarnation) async {
+    for _ in 1...3 {
+      do {
+        return try await store.deregister(incarnation, in: scope)
+      } catch {
+        environment.logger.warning("could not deregister", metadata: ["error": "\(error)"])
+        guard (try? await clock.sleep(for: .milliseconds(200))) != nil else { return }
+      }
+    }
   }
 }

@@ -27,7 +27,7 @@ struct ListLeases: AsyncParsableCommand {
       }
       return listings
     }
-    output.show(
+    try output.show(
       .object(["leases": .array(listings.flatMap(\.json))]),
       table: LeaseListing.table(listings),
       empty: "There are no such leases."
@@ -36,7 +36,7 @@ struct ListLeases: AsyncParsableCommand {
 
   private func listApplications() async throws {
     let scopes = try await database.use { try await $0.scopes(application: nil, stream: stream) }
-    output.show(
+    try output.show(
       .object(["applications": .array(scopes.map(\.json))]),
       table: Self.table(scopes),
       empty: "There are no applications."

@@ -50,7 +50,7 @@ struct ResetLeases: AsyncParsableCommand {
       listing.leases.removeAll { !chosen.contains($0.shardID) }
       return listing
     }
-    output.show(.object(["leases": .array(listing.json)]), text: LeaseListing.table([listing]).text)
+    try output.show(.object(["leases": .array(listing.json)]), text: LeaseListing.table([listing]).text)
   }
 
   private func scope(in database: Database) async throws -> LeaseScope {

@@ -32,7 +32,10 @@ struct Migrate: AsyncParsableCommand {
       if !status { try await migrate(database.migrator) }
       return try await database.migrator.status()
     }
-    output.show(.object(["migrations": .array(migrations.map(\.json))]), text: Self.table(migrations).text)
+    try output.show(
+      .object(["migrations": .array(migrations.map(\.json))]),
+      text: Self.table(migrations).text
+    )
   }
 
   private func migrate(_ migrator: Migrator) async throws {

@@ -23,6 +23,6 @@ struct CreateStream: AsyncParsableCommand {
         shardCount: settings.shards
       )
     }
-    output.show(stream.json, text: stream.report)
+    try output.show(stream.json, text: stream.report)
   }
 }

@@ -19,6 +19,6 @@ struct DescribeStream: AsyncParsableCommand {
 
   func run() async throws {
     let stream = try await database.use { try await $0.streams.describe(name) }
-    output.show(stream.json, text: stream.report)
+    try output.show(stream.json, text: stream.report)
   }
 }

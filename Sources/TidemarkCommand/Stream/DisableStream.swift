@@ -15,6 +15,6 @@ struct DisableStream: AsyncParsableCommand {
 
   func run() async throws {
     let stream = try await database.use { try await $0.streams.disable(name) }
-    output.show(stream.json, text: stream.report)
+    try output.show(stream.json, text: stream.report)
   }
 }

@@ -31,7 +31,7 @@ struct EnableStream: AsyncParsableCommand {
         shardCount: settings.shards
       )
     }
-    output.show(stream.json, text: stream.report)
+    try output.show(stream.json, text: stream.report)
   }
 }
 

@@ -13,7 +13,7 @@ struct ListStreams: AsyncParsableCommand {
 
   func run() async throws {
     let streams = try await database.use { try await $0.streams.list() }
-    output.show(
+    try output.show(
       .object(["streams": .array(streams.map(\.json))]),
       table: Self.table(streams),
       empty: "There are no streams."

@@ -21,7 +21,7 @@ struct MergeShards: AsyncParsableCommand {
 
   func run() async throws {
     let child = try await database.use { try await $0.streams.merge(shard, other, of: name) }
-    output.show(
+    try output.show(
       .object(["parent_shard_ids": JSON([shard, other]), "child_shard_ids": JSON([child])]),
       text: "Merged \(shard) and \(other) into \(child).\n"
     )

@@ -38,7 +38,7 @@ struct PutRecords: AsyncParsableCommand {
       try await database.streams.put(content, partitionKey: key, to: name)
       return 1
     }
-    output.show(
+    try output.show(
       .object(["stream": JSON(name), "records": JSON(count)]),
       text: "Put \(count) \(count == 1 ? "record" : "records") to \(name).\n"
     )

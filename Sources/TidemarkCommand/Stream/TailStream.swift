@@ -1,5 +1,4 @@
 import ArgumentParser
-import Foundation
 import Tidemark
 import TidemarkPostgres
 
@@ -55,7 +54,7 @@ struct TailStream: AsyncParsableCommand {
       let printed = records.prefix(remaining)
       remaining -= printed.count
       let lines = printed.map { output.json ? $0.json(in: shardID).line : $0.line(in: shardID) }
-      try FileHandle.standardOutput.write(contentsOf: Data(lines.map { $0 + "\n" }.joined().utf8))
+      try Terminal.write(lines.map { $0 + "\n" }.joined())
       return remaining > 0
     }
   }

@@ -36,8 +36,12 @@ enum JSON: Sendable {
     case .integer(let value): String(value)
     case .number(let value): String(value)
     case .string(let value): Self.quoted(value)
-    // Outside of strings, where they are escaped, JSON may have line breaks.
-    case .raw(let text): String(text.map { $0.isNewline ? " " : $0 })
+    // Outside of strings, where they are escaped, JSON may have line breaks. Other characters that break lines can
+    // stand in strings.
+    case .raw(let text):
+      String(
+        String.UnicodeScalarView(text.unicodeScalars.map { "\r\n".unicodeScalars.contains($0) ? " " : $0 })
+      )
     case .array(let values):
       Self.enclose("[", values.map { $0.write(indentation: indentation.next) }, "]", indentation)
     case .object(let pairs):

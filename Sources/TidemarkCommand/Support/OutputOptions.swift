@@ -5,17 +5,13 @@ struct OutputOptions: ParsableArguments {
   @Flag(help: "Print JSON instead of text.")
   var json = false
 
-  func show(_ json: @autoclosure () -> JSON, text: @autoclosure () -> String) {
-    if self.json {
-      print(json().document)
-    } else {
-      print(text(), terminator: "")
-    }
+  func show(_ json: @autoclosure () -> JSON, text: @autoclosure () -> String) throws {
+    try Terminal.write(self.json ? json().document + "\n" : text())
   }
 
   /// - Parameter empty: what to say instead of a table without rows.
-  func show(_ json: @autoclosure () -> JSON, table: @autoclosure () -> Table, empty: String) {
-    show(
+  func show(_ json: @autoclosure () -> JSON, table: @autoclosure () -> Table, empty: String) throws {
+    try show(
       json(),
       text: {
         let table = table()

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 
-/// What is said to the person at the terminal, beside a command's output.
+/// A command's output, and what is said beside it to the person at the terminal.
 enum Terminal {
   static func note(_ text: String) {
     writeToStandardError("tidemark: \(text)\n")
@@ -10,6 +10,15 @@ enum Terminal {
   static func writeToStandardError(_ text: String) {
     // Nobody is left to be told if this fails.
     try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
+  }
+
+  /// Writes a command's output. Not `print`, which says nothing when it fails.
+  static func write(_ text: String) throws {
+    do {
+      try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
+    } catch {
+      throw CommandFailure("Standard output cannot be written: \(error.localizedDescription)")
+    }
   }
 
   static var hasPerson: Bool { isatty(STDIN_FILENO) != 0 }

@@ -30,7 +30,7 @@ struct ListWorkers: AsyncParsableCommand {
       }
       return rows
     }
-    output.show(
+    try output.show(
       .object(["workers": .array(rows.map(Self.json))]),
       table: Self.table(rows),
       empty: "There are no such workers."

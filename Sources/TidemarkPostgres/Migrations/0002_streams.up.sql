@@ -179,7 +179,8 @@ $$;
 
 -- Writes the function that a table's triggers call. It is generated for each stream, so that a write pays only
 -- for the images that its view type has. A writer never waits here: the inbox has no lock to queue on, and the
--- wake-up key is only tried.
+-- wake-up key is only tried. How values are written as text is not left to the writer's session: one item's keys
+-- would read differently from two time zones, and go to two shards.
 CREATE FUNCTION tidemark.create_capture_function(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -251,7 +252,9 @@ END $body$,
     format(key_of, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
     'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream);
   EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
-    'SET search_path = pg_catalog, pg_temp AS %L', 'capture_' || of_stream, body);
+    'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' SET datestyle = ''ISO'' '
+    'SET intervalstyle = ''postgres'' SET bytea_output = ''hex'' SET extra_float_digits = 1 AS %L',
+    'capture_' || of_stream, body);
 END $$;
 
 CREATE FUNCTION tidemark.enable_stream(
@@ -284,6 +287,9 @@ BEGIN
       WHEN 'f' THEN 'a foreign table' WHEN 'S' THEN 'a sequence' WHEN 'i' THEN 'an index' ELSE 'not a table' END;
   ELSIF class.relpersistence = 't' THEN
     problem := 'a temporary table';
+  ELSIF class.relpersistence = 'u' THEN
+    problem := 'an unlogged table';
+    remedy := format('A crash would empty it without a record of that: ALTER TABLE %s SET LOGGED.', source);
   ELSIF namespace IN ('pg_catalog', 'information_schema', 'tidemark') THEN
     problem := 'a system table';
   ELSIF class.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE source IN (i.inhparent, i.inhrelid)) THEN
@@ -362,6 +368,18 @@ BEGIN
     END IF;
     RETURN latest.partition_ordinal;
   END;
+END $$;
+
+-- For what takes the step's lock: in any other transaction its snapshot would be older than that, and hide what the
+-- last one did who had the lock.
+CREATE FUNCTION tidemark.check_isolation() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    RAISE EXCEPTION 'a stream cannot be advanced or changed in a % transaction',
+      upper(current_setting('transaction_isolation'))
+      USING ERRCODE = 'TM003', HINT = 'Its snapshot is older than the step''s lock. Call it in READ COMMITTED.';
+  END IF;
 END $$;
 
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
@@ -455,10 +473,7 @@ CREATE FUNCTION tidemark.advance(
   OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  IF current_setting('transaction_isolation') <> 'read committed' THEN
-    RAISE EXCEPTION 'a stream cannot be advanced in a % transaction', current_setting('transaction_isolation')
-      USING ERRCODE = 'TM003', HINT = 'Its snapshot is older than the step''s lock. Call it in READ COMMITTED.';
-  END IF;
+  PERFORM tidemark.check_isolation();
   busy := false;
   moved := 0;
   SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
@@ -537,6 +552,7 @@ DECLARE
   parent tidemark.shard;
   starting bigint;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   parent := tidemark.open_shard(of_stream, of_shard);
   at_hash := coalesce(at_hash, parent.hash_start + (parent.hash_end - parent.hash_start + 1) / 2);
@@ -559,6 +575,7 @@ DECLARE
   other tidemark.shard;
   starting bigint;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   one := tidemark.open_shard(of_stream, one_shard);
   other := tidemark.open_shard(of_stream, other_shard);
@@ -571,6 +588,14 @@ BEGIN
     greatest(one.hash_end, other.hash_end), ARRAY[one.shard_id, other.shard_id]);
 END $$;
 
+-- What the inbox of a disabled stream does with a record.
+CREATE FUNCTION tidemark.refuse_record() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RAISE EXCEPTION 'the stream "%" is disabled and takes no records', TG_ARGV[0] USING ERRCODE = 'TM002',
+    HINT = 'Enable it again, or create another one: tidemark stream create NAME.';
+END $$;
+
 -- Stops the capture, sequences what is left, and closes all shards. The stream stays readable until retention.
 CREATE FUNCTION tidemark.disable_stream(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
@@ -578,6 +603,7 @@ DECLARE
   stream tidemark.stream;
   source text;
 BEGIN
+  PERFORM tidemark.check_isolation();
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   SELECT format('%I.%I', n.nspname, c.relname) INTO source
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = stream.source_table;
@@ -599,6 +625,9 @@ BEGIN
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
   EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || of_stream);
+  -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
+  EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',
+    'inbox_' || of_stream, stream.name);
 END $$;
 
 -- The id of a stream by its full name, or by its short one: then the enabled stream, else the newest.
@@ -622,27 +651,19 @@ END $$;
 CREATE FUNCTION tidemark.put(stream_name text, partition_key text, data bytea) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  stream tidemark.stream;
+  of_stream integer;
 BEGIN
   IF partition_key IS NULL OR data IS NULL THEN
     RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005';
   END IF;
-  SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(stream_name);
-  IF stream.status = 'ENABLED' THEN
-    -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
-    PERFORM pg_current_xact_id();
-    EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
-      'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || stream.stream_id)
-      USING partition_key, data;
-    -- Again: it may have been disabled while this waited for the inbox.
-    SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = stream.stream_id;
-  END IF;
-  IF stream.status <> 'ENABLED' THEN
-    RAISE EXCEPTION 'the stream "%" is disabled and takes no records', stream_name USING ERRCODE = 'TM002',
-      HINT = 'Enable it again, or create another one: tidemark stream create NAME.';
-  END IF;
-  IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), stream.stream_id) THEN
-    PERFORM pg_notify('tidemark_inbox_' || stream.stream_id, '');
+  of_stream := tidemark.find_stream(stream_name);
+  -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
+  PERFORM pg_current_xact_id();
+  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
+    'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || of_stream)
+    USING partition_key, data;
+  IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
+    PERFORM pg_notify('tidemark_inbox_' || of_stream, '');
   END IF;
 END $$;
 
@@ -677,6 +698,7 @@ DECLARE
   oldest_kept bigint;
   gone integer;
 BEGIN
+  PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN

@@ -78,13 +78,14 @@ public final class PostgresStream: StreamSource {
     let stream = try await identified()
     var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
     while true {
-      let answer = try await StreamAdvance.advance(stream.id, from: heads.streamHead, on: pool)
+      let (answer, isComplete) = try await StreamAdvance.advanceFully(
+        stream.id,
+        from: heads.streamHead,
+        on: pool
+      )
       heads.apply(answer)
-      if answer.isBusy {
-        try await clock.sleep(for: delay.next())
-      } else if answer.moved == 0 {
-        return
-      }
+      if isComplete { return }
+      if answer.isBusy { try await clock.sleep(for: delay.next()) }
     }
   }
 

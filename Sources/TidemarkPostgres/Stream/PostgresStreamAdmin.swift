@@ -81,7 +81,11 @@ public struct PostgresStreamAdmin: Sendable {
     let id = try await find(stream)
     try await mappingStreamErrors {
       // Most of the inbox, while the table is not locked yet.
-      while try await StreamAdvance.advance(id, from: nil, on: pool).moved > 0 {}
+      var isBehind = true
+      while isBehind {
+        let (answer, isComplete) = try await StreamAdvance.advanceFully(id, from: nil, on: pool)
+        isBehind = !isComplete && !answer.isBusy
+      }
       try await pool.execute("SELECT tidemark.disable_stream(\(id))")
     }
     return try await describe(id)

@@ -12,20 +12,31 @@ struct StreamAdvance: Sendable {
   /// The shards with news and their last sequence numbers; `nil` when any shard may have some.
   var shardHeads: [Int32: Int64]?
 
+  /// The most rows that one step moves.
+  private static let maximumRows = 2000
+
   /// Moves what is in the inbox to the log, unless somebody else does just now, and asks what is new.
   ///
-  /// - Parameter seenHead: the last sequence number of the stream that the caller knows about.
-  static func advance(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable) async throws
-    -> Self
-  {
+  /// - Parameters:
+  ///   - seenHead: the last sequence number of the stream that the caller knows about.
+  ///   - maximumBytes: about how much to move at most.
+  static func advance(
+    _ stream: Int32,
+    from seenHead: Int64?,
+    maximumBytes: Int64 = 8 << 20,
+    on pool: some PostgresQueryable
+  ) async throws -> Self {
     try await mappingStreamErrors {
       let rows = try await pool.query(
         PostgresStatement(
           """
-          SELECT busy, moved, head, version, enabled, changed_shards, changed_heads FROM tidemark.advance($1, $2)
+          SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
+          FROM tidemark.advance($1, $2, $3, $4)
           """,
           stream,
-          seenHead
+          seenHead,
+          Int32(maximumRows),
+          maximumBytes
         )
       )
       let (busy, moved, head, version, enabled, shards, heads) = try rows[0].decode(
@@ -40,5 +51,17 @@ struct StreamAdvance: Sendable {
         shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
       )
     }
+  }
+
+  /// A step that moves all that is committed by now, if that is not more than ``maximumRows``. Who waits for a step
+  /// that finds nothing to move waits for ever where there are always writers.
+  ///
+  /// - Returns: also whether nothing was left.
+  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable)
+    async throws
+    -> (answer: Self, isComplete: Bool)
+  {
+    let answer = try await advance(stream, from: seenHead, maximumBytes: .max, on: pool)
+    return (answer, !answer.isBusy && answer.moved < maximumRows)
   }
 }

@@ -15,11 +15,19 @@ struct CommandLineTool: Sendable {
     try await start(arguments, input: input).outcome
   }
 
-  /// - Parameter input: `nil` for a standard input that stays open and silent.
-  func start(_ arguments: [String], input: String? = "") throws -> RunningCommand {
+  /// - Parameters:
+  ///   - input: `nil` for a standard input that stays open and silent.
+  ///   - output: the file that it writes to; by default one whose content is kept.
+  func start(_ arguments: [String], input: String? = "", output: String? = nil) throws -> RunningCommand {
     var environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
     environment["TIDEMARK_DATABASE_URL"] = databaseURL
-    return try RunningCommand(try Self.executable(), arguments, environment: environment, input: input)
+    return try RunningCommand(
+      try Self.executable(),
+      arguments,
+      environment: environment,
+      input: input,
+      output: output
+    )
   }
 
   /// SwiftPM puts all products and the tests' bundle into one directory.

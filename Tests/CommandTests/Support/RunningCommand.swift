@@ -1,5 +1,6 @@
 import Foundation
 import TestSupport
+import Testing
 
 /// A run of the program that may still go on. It is killed when nobody refers to it any more.
 ///
@@ -10,8 +11,13 @@ final class RunningCommand: @unchecked Sendable {
   private let input = Pipe()
   private let ending: AsyncStream<Void>
 
-  init(_ executable: String, _ arguments: [String], environment: [String: String], input text: String?) throws
-  {
+  init(
+    _ executable: String,
+    _ arguments: [String],
+    environment: [String: String],
+    input text: String?,
+    output: String?
+  ) throws {
     files = try TemporaryDirectory()
     let (ending, end) = AsyncStream.makeStream(of: Void.self)
     self.ending = ending
@@ -19,7 +25,8 @@ final class RunningCommand: @unchecked Sendable {
     process.arguments = arguments
     process.environment = environment
     process.standardInput = input
-    process.standardOutput = try Self.file(files.path + "/output")
+    process.standardOutput =
+      try output.map { try #require(FileHandle(forWritingAtPath: $0)) } ?? Self.file(files.path + "/output")
     process.standardError = try Self.file(files.path + "/errors")
     process.terminationHandler = { _ in end.finish() }
     try process.run()

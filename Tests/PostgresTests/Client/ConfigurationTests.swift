@@ -45,4 +45,17 @@ struct ConfigurationTests {
     let error = try await postgresError { [configuration] in _ = try await connect(configuration) }
     #expect(error.sqlState == "42704")
   }
+
+  @Test("a statement by itself is READ COMMITTED, whatever the database's default")
+  func isolation() async throws {
+    let database = try await newDatabase()
+    try await connect(database).executeScript(
+      """
+      DO $$ BEGIN
+        EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = serializable', current_database());
+      END $$
+      """
+    )
+    #expect(try await connect(database).value("SHOW transaction_isolation") == "read committed")
+  }
 }

@@ -53,6 +53,23 @@ struct MigratorTests {
     #expect(try await migrator.status().count { $0.appliedAt != nil } == Migration.all.count)
   }
 
+  @Test("is safe when programs that have all seen an empty database start at once")
+  func isSafeAfterLooking() async throws {
+    let configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
+    let migrators = (1...10).map { _ in
+      // One session each, which remembers what it has not found.
+      Migrator(
+        PostgresPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger),
+        logger: LeaseDatabase.logger
+      )
+    }
+    for migrator in migrators { #expect(try await migrator.status().allSatisfy { $0.appliedAt == nil }) }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for migrator in migrators { group.addTask { try await migrator.migrate() } }
+      try await group.waitForAll()
+    }
+  }
+
   @Test("leaves the same catalog after up, down and up, and nothing after down")
   func roundTrip() async throws {
     try await migrator.migrate(to: 0)

@@ -65,6 +65,32 @@ struct StreamCaptureTests {
     )
   }
 
+  @Test("An item's keys and images read the same whatever the writing session's settings")
+  func sessionSettings() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE item (at timestamptz, bytes bytea, length interval, size float8,
+        PRIMARY KEY (at, bytes, length, size))
+      """
+    )
+    try await database.admin.enable(table: "item")
+    try await database.run(
+      #"INSERT INTO item VALUES ('2026-01-01 00:00Z', '\x6162', '1 day 2 hours', 1::float8 / 3)"#
+    )
+    try await database.run(
+      """
+      BEGIN; SET LOCAL timezone = 'Asia/Tokyo'; SET LOCAL bytea_output = 'escape';
+      SET LOCAL intervalstyle = 'iso_8601'; SET LOCAL extra_float_digits = -5;
+      DELETE FROM item; COMMIT
+      """
+    )
+    let records = try await database.stream("item").readAll()
+    try #require(records.count == 2)
+    #expect(records[0].partitionKey == records[1].partitionKey)
+    #expect(records[0].change?.newImage?.description == records[1].change?.oldImage?.description)
+  }
+
   @Test("A changed primary key is a removal and an insertion")
   func changedKey() async throws {
     let database = try await StreamDatabase.make()

@@ -2,7 +2,8 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
-import TidemarkPostgres
+
+@testable import TidemarkPostgres
 
 @Suite("Enabling, disabling and naming streams", .sharesMachine)
 struct StreamLifecycleTests {
@@ -17,6 +18,7 @@ struct StreamLifecycleTests {
       ("a_parent", "inheritance", "ordinary and partitioned tables"),
       ("a_child", "inheritance", "ordinary and partitioned tables"),
       ("deferrable_key", "deferrable", "NOT DEFERRABLE"),
+      ("unlogged", "an unlogged table", "SET LOGGED"),
       ("a_foreign_table", "a foreign table", "ordinary and partitioned tables"),
       ("pg_catalog.pg_class", "a system table", "ordinary and partitioned tables"),
     ]
@@ -33,6 +35,7 @@ struct StreamLifecycleTests {
       CREATE TABLE a_parent (id int PRIMARY KEY);
       CREATE TABLE a_child (PRIMARY KEY (id)) INHERITS (a_parent);
       CREATE TABLE deferrable_key (id int PRIMARY KEY DEFERRABLE);
+      CREATE UNLOGGED TABLE unlogged (id int PRIMARY KEY);
       CREATE FOREIGN DATA WRAPPER nothing; CREATE SERVER nowhere FOREIGN DATA WRAPPER nothing;
       CREATE FOREIGN TABLE a_foreign_table (id int) SERVER nowhere;
       """
@@ -211,6 +214,45 @@ struct StreamLifecycleTests {
     #expect(try await admin.describe("others").status == .disabled)
     let id = try await database.number("SELECT tidemark.find_stream('others')")
     #expect(try await database.number("SELECT count(*) FROM tidemark.inbox_\(id)") == 0)
+  }
+
+  @Test("A put in a transaction that saw the stream enabled is refused once it is disabled")
+  func putFromBefore() async throws {
+    let database = try await StreamDatabase.make()
+    let admin = database.admin
+    try await admin.create("events")
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.pool.transaction(isolation: .repeatableRead) { transaction in
+        _ = try await transaction.query("SELECT count(*) FROM tidemark.stream")
+        try await admin.disable("events")
+        try await admin.put([1], partitionKey: "a", to: "events", using: transaction)
+      }
+    }
+    #expect(error.code == .streamDisabled)
+  }
+
+  @Test(
+    "Neither waiting for what is committed nor disabling waits for the writers to pause",
+    .timeLimit(.minutes(10))
+  )
+  func incessantWriters() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY)")
+    try await database.admin.enable(table: "item")
+    // Each step finds something new when it is over.
+    try await database.run(
+      """
+      CREATE FUNCTION write_on() RETURNS trigger LANGUAGE plpgsql AS
+        $$ BEGIN INSERT INTO public.item DEFAULT VALUES; RETURN NULL; END $$;
+      CREATE TRIGGER write_on AFTER INSERT ON tidemark.step FOR EACH ROW EXECUTE FUNCTION write_on();
+      INSERT INTO item DEFAULT VALUES
+      """
+    )
+    let stream = try database.stream("item")
+    try await stream.sequenceCommitted()
+    let id = try await stream.identified().id
+    #expect(try await database.number("SELECT count(*) FROM tidemark.log_\(id)") > 0)
+    #expect(try await database.admin.disable("item").status == .disabled)
   }
 
   @Test("A stream whose table was dropped is disabled by maintenance")

@@ -157,6 +157,23 @@ struct StreamSequencingTests {
     #expect(error.code == .unsupported)
   }
 
+  @Test(
+    "Whatever takes the step's lock refuses a transaction whose snapshot is older than that",
+    arguments: [
+      "split_shard($1, '')", "merge_shards($1, '', '')", "disable_stream($1)", "maintain_stream($1)",
+    ]
+  )
+  func isolationOfChanges(call: String) async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    let error = try await #require(throws: PostgresError.self) {
+      try await database.pool.transaction(isolation: .serializable) { transaction in
+        _ = try await transaction.query(PostgresStatement("SELECT tidemark.\(call)", id))
+      }
+    }
+    #expect(error.sqlState == "TM003")
+  }
+
   @Test("A step is bounded in rows and in bytes, and goes on where it stopped")
   func boundedSteps() async throws {
     let database = try await makeItems()

@@ -56,13 +56,20 @@ final class TestFleet: Sendable {
     stream = InMemoryStream(name: "orders", shardCount: shards, pageWait: .milliseconds(50))
     scope = LeaseScope(application: "app", stream: "orders")
     var configuration = WorkerConfiguration()
-    configuration.failover.interval = .milliseconds(600)
+    // Longer than a busy machine lets a heartbeat wait: only tests that want a death have one.
+    configuration.failover.interval = .seconds(20)
     configuration.failover.heartbeatInterval = .milliseconds(60)
-    configuration.failover.margin = .milliseconds(100)
+    configuration.failover.margin = .seconds(1)
     configuration.failover.lookInterval = .milliseconds(5)
     configuration.failurePolicy.backoff = Backoff(initial: .milliseconds(2), maximum: .milliseconds(20))
     configure(&configuration)
     self.configuration = configuration
+  }
+
+  /// For tests that wait for a failover interval to pass.
+  static func fastFailover(_ configuration: inout WorkerConfiguration) {
+    configuration.failover.interval = .milliseconds(600)
+    configuration.failover.margin = .milliseconds(100)
   }
 
   /// One worker with a store connection of its own, so that faults can hit it alone.

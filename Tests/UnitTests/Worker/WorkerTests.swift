@@ -145,7 +145,7 @@ struct WorkerTests {
 
   @Test("an outage of the store longer than the failover interval stops the handing out, and ends by itself")
   func outage() async throws {
-    let fleet = TestFleet(shards: 2)
+    let fleet = TestFleet(shards: 2, TestFleet.fastFailover)
     let member = try fleet.member("a")
     try await fleet.run([member]) { fleet in
       try fleet.put(0..<10)
@@ -205,6 +205,19 @@ struct WorkerTests {
       try await eventually("handled") { fleet.history.entries.count == 10 }
     }
     #expect(Set(fleet.history.entries.map(\.key)) == Set((10..<20).map(String.init)))
+  }
+
+  @Test("a worker ends although the store does not answer when it deregisters")
+  func hangingDeregistration() async throws {
+    let fleet = TestFleet(shards: 1, TestFleet.fastFailover)
+    let member = try fleet.member("a")
+    member.store.injectFaults { call in
+      LeaseStoreFault(delayBefore: call.method == .deregister ? .seconds(3600) : .zero)
+    }
+    try await fleet.run([member]) { fleet in
+      try await eventually("it is registered") { fleet.incarnation(of: "a") != nil }
+    }
+    #expect(fleet.incarnation(of: "a") != nil)
   }
 
   @Test("a worker that still waits for its stream ends at once when it is asked to")
