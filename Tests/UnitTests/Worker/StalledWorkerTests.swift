@@ -69,6 +69,8 @@ struct StalledWorkerTests {
 
   private func fleet(shards: Int, givesLeaseAway: Bool) -> TestFleet {
     TestFleet(shards: shards) {
+      $0.failover.interval = .seconds(2)
+      $0.failover.margin = .milliseconds(200)
       $0.stall.timeout = $0.failover.interval
       $0.stall.givesLeaseAway = givesLeaseAway
     }
