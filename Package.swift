@@ -36,6 +36,7 @@ let package = Package(
     .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
     .library(name: "PostgresClient", targets: ["PostgresClient"]),
+    .library(name: "LocalPostgres", targets: ["LocalPostgres"]),
     .executable(name: "tidemark", targets: ["TidemarkCommand"]),
   ],
   dependencies: [

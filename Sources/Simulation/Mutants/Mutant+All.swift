@@ -84,6 +84,13 @@ extension Mutant {
 
   private static let handlingOrder = [
     Mutant(
+      "consumer-goes-on-without-its-lease",
+      breaks: "trust",
+      in: "\(processing)/ShardConsumer.swift",
+      "if «isLost» { return lose() }\n    if isHandOffRequested {",
+      becomes: "false"
+    ),
+    Mutant(
       "shard-ends-before-its-last-page-is-handled",
       breaks: "S6",
       in: "\(processing)/ShardConsumer.swift",
@@ -126,11 +133,11 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
-      "new-reader-begins-within-the-last-page",
+      "reader-is-opened-anew-at-latest",
       breaks: "S7",
       in: "\(processing)/ShardConsumer.swift",
-      "if let last = «page.records.last» { readPosition",
-      becomes: "page.records.first"
+      "after: «readPosition», pause: pause)",
+      becomes: "Checkpoint.latest"
     ),
   ]
 
@@ -156,13 +163,6 @@ extension Mutant {
       "ancestorsOfLeased.contains(shard.id)",
       becomes: "false"
     ),
-    Mutant(
-      "listing-decides-alone-what-was-read",
-      breaks: "S5",
-      in: "\(lineage)/LineageGraph.swift",
-      "for lease in «leases» {",
-      becomes: "[]"
-    ),
   ]
 
   private static let planning = [
@@ -172,13 +172,6 @@ extension Mutant {
       in: "\(leasing)/AssignmentPlanner.swift",
       "workers[worker].maximumLeases.map { count[worker] >= $0 } ?? false",
       becomes: "false"
-    ),
-    Mutant(
-      "planner-gives-to-who-leaves",
-      breaks: "liveness",
-      in: "\(leasing)/AssignmentPlanner.swift",
-      "if «!workers[worker].isDraining» && !isFull(worker) {",
-      becomes: "true"
     ),
     Mutant(
       "lost-plan-is-not-made-again",

@@ -7,8 +7,8 @@ import HeapModule
 /// with the fewest moves. The same snapshot always gives the same plan, whatever its order.
 public struct AssignmentPlanner: Sendable {
   /// How far apart the most and the least loaded worker may be before leases are moved, as a fraction of the
-  /// mean load. Counts are always balanced to within one; this keeps noisy measurements from moving leases to
-  /// and fro. Default 0.2.
+  /// mean load; where workers have few leases, more: the root of how many they have. Counts are always balanced
+  /// to within one; this keeps noisy measurements from moving leases to and fro. Default 0.2.
   public var tolerance: Double
 
   public init(tolerance: Double = 0.2) {
@@ -38,6 +38,7 @@ private struct PlanningRound {
 
   private let workers: [FleetSnapshot.Worker]
   private let leases: [Lease]
+  /// Those that others descend from.
   private let byShard: [String: Lease]
   private let indexOf: [WorkerIncarnation: Int]
   private let weights: LeaseWeights
@@ -59,10 +60,16 @@ private struct PlanningRound {
 
   init(_ snapshot: FleetSnapshot, tolerance: Double) {
     workers = snapshot.workers.sorted { $0.incarnation < $1.incarnation }
-    leases = snapshot.leases.filter { !$0.isEnded && $0.stoppedReason == nil }.sorted {
-      $0.shardID < $1.shardID
-    }
-    byShard = Dictionary(snapshot.leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    let all = snapshot.leases
+    // Numbers are sorted, because moving a lease in memory is work.
+    leases = all.indices.filter { !all[$0].isEnded && all[$0].stoppedReason == nil }
+      .sorted { all[$0].shardID < all[$1].shardID }
+      .map { all[$0] }
+    let parents = Set(all.lazy.flatMap(\.parentShardIDs))
+    byShard = Dictionary(
+      all.lazy.filter { parents.contains($0.shardID) }.map { ($0.shardID, $0) },
+      uniquingKeysWith: { first, _ in first }
+    )
     let indexOf = Dictionary(
       workers.enumerated().map { ($1.incarnation, $0) },
       uniquingKeysWith: { first, _ in first }
@@ -75,24 +82,27 @@ private struct PlanningRound {
     var count = Array(repeating: 0, count: workers.count)
     var movable = Array(repeating: [Int](), count: workers.count)
     var total = 0.0
-    for (index, lease) in leases.enumerated() {
+    for index in leases.indices {
+      let weight = weights.weight(of: leases[index])
       // A lease on its way counts where it is going.
-      guard let holder = (lease.handoffTo ?? lease.owner).flatMap({ indexOf[$0] }) else {
-        if lease.mayStart(given: byShard) { total += weights.weight(of: lease) }
+      guard let holder = (leases[index].handoffTo ?? leases[index].owner).flatMap({ indexOf[$0] }) else {
+        if leases[index].mayStart(given: byShard) { total += weight }
         continue
       }
-      load[holder] += weights.weight(of: lease)
+      load[holder] += weight
       count[holder] += 1
-      if let owner = lease.owner.flatMap({ indexOf[$0] }), owner != holder { count[owner] += 1 }
-      total += weights.weight(of: lease)
-      if lease.handoffTo == nil { movable[holder].append(index) }
+      if let owner = leases[index].owner.flatMap({ indexOf[$0] }), owner != holder { count[owner] += 1 }
+      total += weight
+      if leases[index].handoffTo == nil { movable[holder].append(index) }
     }
     self.load = load
     self.count = count
     self.movable = movable
     let active = workers.count { !$0.isDraining }
     let mean = active == 0 ? 0 : total / Double(active)
-    allowedGap = weights.areMeasured ? max(1, tolerance * mean) : 1
+    // A sum of noisy loads is itself uncertain by the root of their number: for few leases that is more than the
+    // tolerance.
+    allowedGap = weights.areMeasured ? max(1, tolerance * mean, mean.squareRoot()) : 1
     receivers = []
     for index in workers.indices { offer(index) }
   }

@@ -1,8 +1,39 @@
 import Synchronization
 
-/// Measures what a shard costs, from one heartbeat to the next.
+/// Measures what a shard costs, from one heartbeat to the next, averaged over the last minutes: a burst is no
+/// reason to move a lease to and fro.
 final class LoadMeter: Sendable {
-  private struct Sums {
+  private struct Average {
+    /// After this many seconds an old load counts for a third.
+    private static let memory = 300.0
+
+    private(set) var load = Lease.Load(processing: 0, bytesPerSecond: 0)
+    /// How much time it stands for.
+    private var seconds = 0.0
+
+    init(_ load: Lease.Load?) {
+      guard let load else { return }
+      self.load = load
+      seconds = Self.memory
+    }
+
+    mutating func include(_ latest: Lease.Load, over time: Double) {
+      let share = time / (seconds + time)
+      load.processing += share * (latest.processing - load.processing)
+      load.bytesPerSecond += share * (latest.bytesPerSecond - load.bytesPerSecond)
+      seconds = min(seconds + time, Self.memory)
+    }
+
+    /// Takes what is next to nothing for nothing.
+    mutating func endIfNegligible() -> Bool {
+      guard load.processing < 0.001, load.bytesPerSecond < 1000 else { return false }
+      load = Lease.Load(processing: 0, bytesPerSecond: 0)
+      return true
+    }
+  }
+
+  private struct State {
+    var average: Average
     var since: ContinuousClock.Instant
     var busy: Duration = .zero
     var bytes = 0
@@ -11,37 +42,39 @@ final class LoadMeter: Sendable {
     var isKnownIdle = false
   }
 
-  private let sums: Mutex<Sums>
+  private let state: Mutex<State>
 
-  init(now: ContinuousClock.Instant) {
-    sums = Mutex(Sums(since: now))
+  /// - Parameter load: what the last owner measured.
+  init(now: ContinuousClock.Instant, continuing load: Lease.Load? = nil) {
+    state = Mutex(State(average: Average(load), since: now))
   }
 
   func add(busy: Duration, bytes: Int, millisBehindLatest: Int64) {
-    sums.withLock {
+    state.withLock {
       $0.busy += busy
       $0.bytes += bytes
       $0.millisBehindLatest = millisBehindLatest
     }
   }
 
-  /// What was measured since the last call; `nil` if no time has passed or the shard was idle before as well.
+  /// What was measured up to now; `nil` if no time has passed or the shard was idle before as well.
   func take(now: ContinuousClock.Instant) -> Heartbeat.Measurement? {
-    sums.withLock { sums in
-      let seconds = sums.since.duration(to: now) / .seconds(1)
-      let isIdle = sums.bytes == 0 && sums.busy == .zero
-      guard seconds > 0, !(isIdle && sums.isKnownIdle) else { return nil }
-      if isIdle { sums.millisBehindLatest = 0 }
-      defer {
-        sums = Sums(since: now, millisBehindLatest: sums.millisBehindLatest, isKnownIdle: isIdle)
-      }
-      return Heartbeat.Measurement(
-        load: Lease.Load(
-          processing: sums.busy / .seconds(1) / seconds,
-          bytesPerSecond: Double(sums.bytes) / seconds
+    state.withLock { state in
+      let seconds = state.since.duration(to: now) / .seconds(1)
+      guard seconds > 0 else { return nil }
+      let isIdle = state.bytes == 0 && state.busy == .zero
+      defer { (state.since, state.busy, state.bytes) = (now, .zero, 0) }
+      if isIdle, state.isKnownIdle { return nil }
+      state.average.include(
+        Lease.Load(
+          processing: state.busy / .seconds(1) / seconds,
+          bytesPerSecond: Double(state.bytes) / seconds
         ),
-        millisBehindLatest: sums.millisBehindLatest
+        over: seconds
       )
+      state.isKnownIdle = isIdle && state.average.endIfNegligible()
+      if isIdle { state.millisBehindLatest = 0 }
+      return Heartbeat.Measurement(load: state.average.load, millisBehindLatest: state.millisBehindLatest)
     }
   }
 }

@@ -43,7 +43,7 @@ final class ShardConsumerRunner: Sendable {
     self.lease = lease
     self.grant = grant
     self.environment = environment
-    self.meter = LoadMeter(now: environment.clock.now)
+    self.meter = LoadMeter(now: environment.clock.now, continuing: lease.load)
     self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer)
     self.host = ProcessorHost(environment.makeProcessor(Self.context(of: lease, grant)))
     (incoming, send) = AsyncStream.makeStream()
@@ -183,7 +183,9 @@ final class ShardConsumerRunner: Sendable {
 
   private func read(pause: Duration, reader: ReaderSlot) async {
     await reading(pause: pause) {
-      let page = try await reader.get().nextPage(maximumRecords: self.environment.maximumRecords)
+      let reader = try reader.get()
+      try await reader.waitForNews()
+      let page = try await reader.nextPage(maximumRecords: self.environment.maximumRecords)
       return .page(page, at: self.environment.clock.now)
     }
   }

@@ -14,4 +14,15 @@ public protocol ShardReader: Sendable {
   /// - Throws: ``TidemarkError`` with a code that says what to do: `recordsTrimmed`, `shardNotFound`,
   ///   `iteratorExpired`, `throttled`, `sourceUnavailable`. After an error the cursor stands where it stood.
   func nextPage(maximumRecords: Int) async throws -> ShardPage
+
+  /// Returns once there may be something to read, however long that takes, or throws when the task is cancelled.
+  /// Workers call it before ``nextPage(maximumRecords:)``.
+  ///
+  /// For sources that hear of news by themselves: an idle shard then costs nothing. Others leave it out, which
+  /// means to return at once, and wait in ``nextPage(maximumRecords:)``.
+  func waitForNews() async throws
+}
+
+extension ShardReader {
+  public func waitForNews() async throws {}
 }

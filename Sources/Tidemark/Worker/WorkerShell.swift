@@ -18,6 +18,8 @@ final class WorkerShell: Sendable {
   private let environment: ShardConsumerRunner.Environment
   private let messages: AsyncStream<Message>
   private let inbox: AsyncStream<Message>.Continuation
+  private let newConsumers: AsyncStream<ShardConsumerRunner>
+  private let start: AsyncStream<ShardConsumerRunner>.Continuation
 
   private var store: any LeaseStore { environment.store }
   private var clock: any MonotonicClock { environment.clock }
@@ -38,6 +40,7 @@ final class WorkerShell: Sendable {
     self.retry = retry
     self.environment = consumerEnvironment
     (messages, inbox) = AsyncStream.makeStream()
+    (newConsumers, start) = AsyncStream.makeStream()
   }
 
   func requestDrain() {
@@ -61,6 +64,7 @@ final class WorkerShell: Sendable {
     try await withThrowingDiscardingTaskGroup { group in
       group.addTask { await self.environment.writer.run() }
       group.addTask { await self.runSource() }
+      group.addTask { await self.runConsumers() }
       var state = LoopState(coordinator: initialCoordinator, lastMeasured: clock.now)
       post(.started)
       for await message in messages {
@@ -82,6 +86,16 @@ final class WorkerShell: Sendable {
         if isFinished { break }
       }
       group.cancelAll()
+    }
+  }
+
+  /// Consumers have a group of their own: a group searches all its tasks for each that ends, so that a timer or a
+  /// heartbeat among thousands of consumers would cost a walk over them.
+  private func runConsumers() async {
+    await withDiscardingTaskGroup { group in
+      for await consumer in newConsumers {
+        group.addTask { self.post(.consumerFinished(consumer.grant, await consumer.run())) }
+      }
     }
   }
 
@@ -113,7 +127,7 @@ final class WorkerShell: Sendable {
         self.post(.consumerStalled(grant))
       }
       state.consumers[grant] = consumer
-      group.addTask { self.post(.consumerFinished(grant, await consumer.run())) }
+      start.yield(consumer)
     case .requestHandOff(let grant): state.consumers[grant]?.requestHandOff()
     case .withdrawHandOff(let grant): state.consumers[grant]?.withdrawHandOff()
     case .loseConsumer(let grant): state.consumers[grant]?.leaseWasLost()

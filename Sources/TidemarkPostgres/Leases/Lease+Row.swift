@@ -10,10 +10,12 @@ extension Lease {
     m.processing, m.bytes_per_second, m.millis_behind_latest
     """
 
-  /// Where those columns are from.
+  /// Where those columns are from. The limit makes the server look each lease's measurement up by its key: while
+  /// it has no statistics it expects one lease, and a plain join then reads all measurements once for each.
   static let tables = """
-    tidemark.lease AS l LEFT JOIN tidemark.lease_load AS m
-      ON (m.application, m.stream, m.shard_id) = (l.application, l.stream, l.shard_id)
+    tidemark.lease AS l LEFT JOIN LATERAL (
+      SELECT * FROM tidemark.lease_load AS o
+      WHERE (o.application, o.stream, o.shard_id) = (l.application, l.stream, l.shard_id) LIMIT 1) AS m ON true
     """
 
   init(_ row: PostgresRow) throws {

@@ -510,7 +510,8 @@ BEGIN
 END $$;
 
 -- Closes shards at the stream's head and returns the number at which their children start. The closing takes a
--- number of its own, so that a shard's range is never empty. The caller holds the stream's step lock.
+-- number of its own, so that a shard's range is never empty, and it is news of the shards that it closes. The
+-- caller holds the stream's step lock.
 CREATE FUNCTION tidemark.close_shards(of_stream integer, ordinals integer[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -520,7 +521,8 @@ BEGIN
     WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   INSERT INTO tidemark.step
     (stream_id, head, shard_ordinals, shard_heads, inbox_floor, candidate_id, candidate_xid)
-  SELECT of_stream, ending, '{}', '{}', s.inbox_floor, s.candidate_id, s.candidate_xid
+  SELECT of_stream, ending, ordinals, array_fill(ending, ARRAY[cardinality(ordinals)]), s.inbox_floor,
+      s.candidate_id, s.candidate_xid
     FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   UPDATE tidemark.shard s SET ending_sequence = ending, closed_at = clock_timestamp()
     WHERE s.stream_id = of_stream AND s.shard_ordinal = ANY (ordinals) AND s.ending_sequence IS NULL;

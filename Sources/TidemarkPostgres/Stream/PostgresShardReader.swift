@@ -13,6 +13,8 @@ actor PostgresShardReader: ShardReader {
   let origin: Checkpoint
   /// `nil` until the first record when reading began at the oldest one, which cannot be trimmed too early.
   private var position: Int64?
+  /// What was known of the shard when it was last read to its head; `nil` if there was more.
+  private var caughtUp: StreamHeads.Mark?
 
   private init(
     _ stream: PostgresStream,
@@ -92,9 +94,19 @@ actor PostgresShardReader: ShardReader {
     var delay = DoublingDelay(from: .milliseconds(1), to: stream.pollInterval)
     while true {
       let mark = stream.heads.mark(of: shardOrdinal)
-      let page = try await read(maximumRecords: max(1, maximumRecords))
+      caughtUp = nil
+      let (page, isCutShort) = try await read(maximumRecords: max(1, maximumRecords))
+      if !isCutShort { caughtUp = mark }
       if !page.records.isEmpty || page.end != nil { return page }
       if try await !hasNews(since: mark, until: deadline, &delay) { return page }
+    }
+  }
+
+  func waitForNews() async throws {
+    let (heads, shard) = (stream.heads, shardOrdinal)
+    while let mark = caughtUp, heads.isPumped, heads.mark(of: shard) == mark {
+      await heads.news(of: shard, since: mark)
+      try Task.checkCancellation()
     }
   }
 
@@ -125,7 +137,7 @@ actor PostgresShardReader: ShardReader {
     return false
   }
 
-  private func read(maximumRecords: Int) async throws -> ShardPage {
+  private func read(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool) {
     // In this order, each with a snapshot of its own: a shard that was closed before the records were read has
     // no more of them, and what was dropped before they were read is known to be when asked after.
     let results = try await mappingStreamErrors {
@@ -163,7 +175,7 @@ actor PostgresShardReader: ShardReader {
       page.end = ShardPage.End(children: try await children())
     }
     if let last = content.lastPosition { position = last }
-    return page
+    return (page, content.isCutShort)
   }
 
   private func children() async throws -> [Shard] {

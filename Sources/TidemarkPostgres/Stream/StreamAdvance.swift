@@ -7,7 +7,6 @@ struct StreamAdvance: Sendable {
   var moved: Int
   /// The last sequence number of the stream.
   var head: Int64
-  var topologyVersion: Int64
   var isEnabled: Bool
   /// The shards with news and their last sequence numbers; `nil` when any shard may have some.
   var shardHeads: [Int32: Int64]?
@@ -39,14 +38,13 @@ struct StreamAdvance: Sendable {
           maximumBytes
         )
       )
-      let (busy, moved, head, version, enabled, shards, heads) = try rows[0].decode(
+      let (busy, moved, head, _, enabled, shards, heads) = try rows[0].decode(
         (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
       )
       return StreamAdvance(
         isBusy: busy,
         moved: moved,
         head: head,
-        topologyVersion: version,
         isEnabled: enabled,
         shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
       )

@@ -17,9 +17,8 @@ final class StreamHeads: Sendable {
 
   private struct State {
     var streamHead: Int64?
-    var topologyVersion: Int64?
     var shardHeads: [Int32: Int64] = [:]
-    /// Changes whenever any shard may have news: shards were closed, or too much was missed to say which.
+    /// Changes whenever any shard may have news: too much was missed to say which.
     var generation: UInt64 = 0
     var pumps = 0
     var lastWaiter: UInt64 = 0
@@ -27,6 +26,13 @@ final class StreamHeads: Sendable {
 
     func mark(of shard: Int32) -> Mark {
       Mark(shardHead: shardHeads[shard], generation: generation)
+    }
+
+    /// Says that any shard may have news; whoever waits is to be resumed.
+    mutating func takeAll() -> [CheckedContinuation<Void, Never>] {
+      generation += 1
+      defer { waiters = [:] }
+      return waiters.values.map(\.continuation)
     }
   }
 
@@ -42,19 +48,21 @@ final class StreamHeads: Sendable {
   var isPumped: Bool { state.withLock { $0.pumps > 0 } }
 
   func pumpStarted() { state.withLock { $0.pumps += 1 } }
-  func pumpEnded() { state.withLock { $0.pumps -= 1 } }
+
+  /// Wakes all who wait: from now on each has to look for itself.
+  func pumpEnded() {
+    let woken = state.withLock { state in
+      state.pumps -= 1
+      return state.takeAll()
+    }
+    for continuation in woken { continuation.resume() }
+  }
 
   /// Takes over an answer and wakes whom it concerns.
   func apply(_ answer: StreamAdvance) {
     let woken = state.withLock { state in
-      let topologyChanged = state.topologyVersion.map { $0 < answer.topologyVersion } ?? true
       state.streamHead = max(state.streamHead ?? answer.head, answer.head)
-      state.topologyVersion = max(state.topologyVersion ?? 0, answer.topologyVersion)
-      guard !topologyChanged, let news = answer.shardHeads else {
-        state.generation += 1
-        defer { state.waiters = [:] }
-        return state.waiters.values.map(\.continuation)
-      }
+      guard let news = answer.shardHeads else { return state.takeAll() }
       if news.isEmpty { return [] }
       state.shardHeads.merge(news) { max($0, $1) }
       let concerned = state.waiters.filter { news[$0.value.shard] != nil }

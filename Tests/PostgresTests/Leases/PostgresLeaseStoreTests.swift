@@ -175,6 +175,35 @@ struct PostgresLeaseStoreTests {
     }
   }
 
+  @Test("reads each lease's measurement once, also while the server has no statistics of the tables")
+  func readsWithoutStatistics() async throws {
+    for table in ["lease", "lease_load"] {
+      try await database.pool.execute(
+        "ALTER TABLE tidemark.\(identifier: table) SET (autovacuum_enabled = false)"
+      )
+    }
+    let owner = try await register()
+    let shardIDs = (0..<500).map { "shard-\($0)" }
+    _ = try await grant(shardIDs, to: owner)
+    let idle = Heartbeat.Measurement(load: .init(processing: 0, bytesPerSecond: 0), millisBehindLatest: 0)
+    let measurements = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, idle) })
+    _ = try await store.heartbeat(
+      Heartbeat(incarnation: owner, scope: scope, state: .active, measurements: measurements)
+    )
+    #expect(try await store.leases(in: scope).allSatisfy { $0.load != nil })
+    var fetched = 0
+    try await eventually("the server counts what was read") {
+      fetched = try await database.pool.query(
+        """
+        SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables
+        WHERE relid = 'tidemark.lease_load'::regclass
+        """
+      )[0].decode(Int.self)
+      return fetched >= 500
+    }
+    #expect(fetched < 5000)
+  }
+
   @Test("says that the migrations are missing")
   func noTables() async throws {
     let url = try await TestServer.shared().makeDatabase()

@@ -217,6 +217,43 @@ struct StreamReadingTests {
     #expect(try await stream.shards()[4].hashRange?.start == hash + 1 + (5 << 96))
   }
 
+  @Test("A reader that has caught up waits for its own shard's end or records, and for nobody else's")
+  func waitingForNews() async throws {
+    let (database, stream) = try await makeStream(shardCount: 2)
+    let shards = try await stream.shards().map(\.id)
+    try await pumping(stream) {
+      try await eventually(within: .seconds(5), "the pump runs") { stream.heads.isPumped }
+      let split = try await stream.reader(of: shards[0], after: .trimHorizon)
+      let other = try await stream.reader(of: shards[1], after: .trimHorizon)
+      for reader in [split, other] {
+        #expect(try await reader.nextPage(maximumRecords: 10).records.isEmpty)
+      }
+      let woken = SharedCounter()
+      async let waiting: Void = {
+        try await other.waitForNews()
+        woken.add()
+      }()
+      try await database.admin.split(shards[0], of: "events")
+      try await split.waitForNews()
+      #expect(try await split.nextPage(maximumRecords: 10).end != nil)
+      #expect(woken.value == 0)
+      try await put(1...8, in: database)
+      try await waiting
+      #expect(try await !other.nextPage(maximumRecords: 10).records.isEmpty)
+    }
+  }
+
+  @Test("Who waits for news when the pump ends looks for itself from then on")
+  func endOfPump() async {
+    let heads = StreamHeads()
+    heads.pumpStarted()
+    let mark = heads.mark(of: 0)
+    async let news: Void = heads.news(of: 0, since: mark)
+    heads.pumpEnded()
+    await news
+    #expect(heads.mark(of: 0) != mark && !heads.isPumped)
+  }
+
   @Test(
     "A waiting reader sees a new record and then a split, with and without a pump",
     arguments: [false, true]

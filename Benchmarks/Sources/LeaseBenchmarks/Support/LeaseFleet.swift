@@ -1,0 +1,89 @@
+import PostgresClient
+import Tidemark
+import TidemarkPostgres
+
+/// Registered workers and assigned leases, as they stand in the database; nobody runs them.
+struct LeaseFleet {
+  let store: PostgresLeaseStore
+  let scope = LeaseScope(application: "benchmark", stream: "stream/2026-01-01T00:00:00.000")
+  private(set) var workers: [WorkerIncarnation] = []
+
+  init(workers: Int, leases: Int, in database: BenchmarkDatabase) async throws {
+    store = database.store
+    for number in 0..<workers { try await addWorker(number) }
+    let shards = (0..<leases).map { Shard(id: Self.shardID($0)) }
+    _ = try await store.createLeases(
+      shards.map { NewLease(shard: $0, checkpoint: .record(SequenceNumber(1_000_000_000_000))) },
+      in: scope
+    )
+    _ = try await plan()
+    try await database.pool.execute("VACUUM ANALYZE")
+  }
+
+  static func shardID(_ number: Int) -> String {
+    let digits = String(number)
+    return "shardId-" + String(repeating: "0", count: 12 - digits.count) + digits
+  }
+
+  @discardableResult
+  mutating func addWorker(_ number: Int) async throws -> WorkerIncarnation {
+    let incarnation = try await store.register(
+      WorkerRegistration(
+        scope: scope,
+        workerID: "worker-\(number)",
+        host: "host-\(number)",
+        processID: Int32(number),
+        failoverInterval: .seconds(3600)
+      )
+    )
+    workers.append(incarnation)
+    return incarnation
+  }
+
+  /// One planning round of the first worker.
+  func plan() async throws -> [Assignment] {
+    let outcome = try await store.plan(
+      as: workers[0],
+      in: scope,
+      handoffTimeout: .seconds(600),
+      decide: { AssignmentPlanner().plan($0) }
+    )
+    guard case .applied(let steps, _) = outcome else { return [] }
+    return steps
+  }
+
+  func grants() async throws -> [LeaseGrant] {
+    try await store.leases(in: scope).compactMap { lease in
+      lease.owner.map { LeaseGrant(scope: scope, shardID: lease.shardID, owner: $0, epoch: lease.epoch) }
+    }
+  }
+
+  /// A heartbeat of every worker, four at a time: a fleet's come spread over the interval.
+  func beat(measuring grants: [LeaseGrant] = []) async throws {
+    let owned = Dictionary(grouping: grants, by: \.owner)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for lane in 0..<4 {
+        group.addTask {
+          for worker in stride(from: lane, to: workers.count, by: 4).map({ workers[$0] }) {
+            try await beat(worker, measuring: owned[worker] ?? [])
+          }
+        }
+      }
+      try await group.waitForAll()
+    }
+  }
+
+  private func beat(_ worker: WorkerIncarnation, measuring grants: [LeaseGrant]) async throws {
+    let measured = grants.map { grant in
+      let load = Lease.Load(processing: .random(in: 0...1), bytesPerSecond: .random(in: 0...1e6))
+      return (grant.shardID, Heartbeat.Measurement(load: load, millisBehindLatest: 0))
+    }
+    let beat = Heartbeat(
+      incarnation: worker,
+      scope: scope,
+      state: .active,
+      measurements: Dictionary(uniqueKeysWithValues: measured)
+    )
+    guard try await store.heartbeat(beat) != nil else { throw BenchmarkFailure("a worker is dead") }
+  }
+}
