@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
-# its binaries, no system-wide cluster) and pkg-config; for root iproute2. Checks that there is a Swift toolchain.
+# its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
+# With --tests also what only tests need: PgBouncer, and for root, who alone can cut a network, iproute2.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 
@@ -58,20 +59,28 @@ install_server() {
   install_packages postgresql
 }
 
+# Debian starts a system-wide one at once, which nobody asked for.
+install_pooler() {
+  install_packages pgbouncer
+  if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now pgbouncer; fi
+}
+
 check_swift
 
 missing=()
 command -v pkg-config >/dev/null || missing+=(pkg-config)
 pkg-config --exists libpq 2>/dev/null || missing+=(libpq-dev)
 has_server || missing+=(postgresql)
-# For the drill that cuts a network, which only root can run; it is skipped without.
-if [ "$(id -u)" -eq 0 ] && command -v apt-get >/dev/null && ! command -v ip >/dev/null; then missing+=(iproute2); fi
+if [ "${1:-}" = --tests ]; then
+  PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+  if [ "$(id -u)" -eq 0 ] && ! command -v ip >/dev/null; then missing+=(iproute2); fi
+fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
 if ! command -v apt-get >/dev/null; then
   fail "Missing: ${missing[*]} (Debian's names)." \
     "Install libpq with its headers, a PostgreSQL server 14 or newer, and pkg-config" \
-    "(macOS: brew install libpq postgresql pkgconf), then run this again."
+    "(macOS: brew install libpq postgresql pkgconf), for tests PgBouncer too, then run this again."
 fi
 
 echo "setup: installing ${missing[*]}"
@@ -79,6 +88,7 @@ as_root apt-get update -q </dev/null
 for package in "${missing[@]}"; do
   case $package in
     postgresql) install_server ;;
+    pgbouncer) install_pooler ;;
     *) install_packages "$package" ;;
   esac
 done

@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-deploy/setup.sh
+deploy/setup.sh --tests
 swift format lint --strict --recursive --parallel .
 swift test "$@"
 if [ $# -eq 0 ]; then deploy/simulate.sh; fi

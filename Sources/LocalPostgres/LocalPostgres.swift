@@ -29,8 +29,12 @@ public actor LocalPostgres {
   private let supervisor: ChildProcess
   /// Its end tells the supervisor that this process is gone.
   private let lifeline: FileHandle
-  private let socketURL: String
+  /// Where its socket is, and where clients are to connect.
+  private let socket: String
   private let address: String
+  private let user: String
+  /// How a standby reaches it.
+  private let replicationSource: String
   private let startTimeout: Duration
   private var run = 1
   private var isStopped = false
@@ -49,7 +53,12 @@ public actor LocalPostgres {
       }
     let user = try ServerUser.current()
     let port = configuration.listensOnTCP ? try FreePort.find() : 5432
-    let directory = try ServerDirectory(path: configuration.directory, user: user, port: port)
+    let directory = try ServerDirectory(
+      path: configuration.directory,
+      user: user,
+      port: port,
+      password: configuration.primary?.directory.password
+    )
     let server: LocalPostgres
     do {
       try await directory.lock(within: configuration.startTimeout)
@@ -88,6 +97,7 @@ public actor LocalPostgres {
       user.command(
         ["/bin/sh", script, installation.binaryDirectory]
           + [directory.base, directory.sockets, directory.isTemporary ? "no" : "yes"]
+          + [configuration.primary?.replicationSource ?? ""]
           + settings.sorted { $0.key < $1.key }.flatMap { ["-c", "\($0.key)=\($0.value)"] }
       ),
       input: pipe,
@@ -97,10 +107,10 @@ public actor LocalPostgres {
     lifeline = pipe.fileHandleForWriting
     // A child of this process that inherited the pipe would keep the server alive.
     _ = fcntl(lifeline.fileDescriptor, F_SETFD, FD_CLOEXEC)
-    let socketAddress = "postgres@\(percentEncoded(directory.sockets)):\(port)"
-    let tcpAddress = "postgres:\(directory.password)@\(configuration.listenAddress):\(port)"
-    address = configuration.listensOnTCP ? tcpAddress : socketAddress
-    socketURL = "postgresql://\(socketAddress)/postgres"
+    socket = "\(percentEncoded(directory.sockets)):\(port)"
+    address = configuration.listensOnTCP ? "\(configuration.listenAddress):\(port)" : socket
+    self.user = configuration.listensOnTCP ? "postgres:\(directory.password)" : "postgres"
+    replicationSource = "host='\(directory.sockets)' port=\(port) user=postgres"
     dataDirectory = directory.data
     startTimeout = configuration.startTimeout
     self.installation = installation
@@ -114,7 +124,13 @@ public actor LocalPostgres {
   /// The libpq URL of a database, for the superuser `postgres`: over TCP with the password if the server
   /// listens there, otherwise over the unix socket.
   public nonisolated func url(database: String = "postgres") -> String {
-    "postgresql://\(address)/\(percentEncoded(database))"
+    "postgresql://\(user)@\(address)/\(percentEncoded(database))"
+  }
+
+  /// The libpq URL of a database on this server or on its standby, whichever takes writes.
+  public nonisolated func url(database: String = "postgres", orOn standby: LocalPostgres) -> String {
+    "postgresql://\(user)@\(address),\(standby.address)/\(percentEncoded(database))"
+      + "?target_session_attrs=read-write"
   }
 
   /// Whether the server's main process runs. `false` after ``stop(mode:)`` and after a crash.
@@ -154,7 +170,11 @@ public actor LocalPostgres {
   /// - Parameter template: a database that nobody is connected to.
   /// - Throws: ``LocalPostgresError`` `commandFailed` with what `createdb` says.
   public func createDatabase(_ name: String, template: String? = nil) async throws {
-    try await installation.createDatabase(name, template: template, server: socketURL)
+    try await installation.createDatabase(
+      name,
+      template: template,
+      server: "postgresql://postgres@\(socket)/postgres"
+    )
   }
 
   private func order(_ order: String, _ mode: ShutdownMode) {

@@ -22,6 +22,10 @@ public struct LocalPostgresConfiguration: Sendable {
   /// An address of this machine. Clients are let in from its own network. Default: 127.0.0.1.
   public var listenAddress = "127.0.0.1"
 
+  /// The server to begin with a copy of and to follow by streaming replication, as its hot standby, until
+  /// `pg_promote()`. `nil` (the default): a server of its own.
+  public var primary: LocalPostgres?
+
   /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): they are looked for, see
   /// ``LocalPostgres``.
   public var binaryDirectory: String?

@@ -25,8 +25,10 @@ struct ServerDirectory {
 
   /// Creates what is missing, for the given user.
   ///
-  /// - Parameter path: `nil` for a temporary directory.
-  init(path: String?, user: ServerUser, port: Int) throws {
+  /// - Parameters:
+  ///   - path: `nil` for a temporary directory.
+  ///   - password: the superuser's in data that comes from elsewhere.
+  init(path: String?, user: ServerUser, port: Int, password given: String? = nil) throws {
     isTemporary = path == nil
     if let path {
       base = URL(filePath: path).path(percentEncoded: false)
@@ -41,7 +43,7 @@ struct ServerDirectory {
       sockets = try Self.makeTemporaryDirectory(in: "/tmp")
       try user.own(sockets)
     }
-    password = try Self.password(at: "\(base)/password", user: user)
+    password = try Self.password(at: "\(base)/password", user: user, given)
     let descriptor = open("\(base)/log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
     guard descriptor >= 0 else { throw Self.unusable("\(base)/log") }
     log = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
@@ -122,12 +124,12 @@ struct ServerDirectory {
   }
 
   /// The superuser's password, the same for as long as the directory lives.
-  private static func password(at path: String, user: ServerUser) throws -> String {
+  private static func password(at path: String, user: ServerUser, _ given: String?) throws -> String {
     if let bytes = FileManager.default.contents(atPath: path), !bytes.isEmpty {
       return String(decoding: bytes, as: UTF8.self)
     }
     var random = SystemRandomNumberGenerator()
-    let password = (0..<2).map { _ in String(random.next(), radix: 36) }.joined()
+    let password = given ?? (0..<2).map { _ in String(random.next(), radix: 36) }.joined()
     let created = FileManager.default.createFile(
       atPath: path,
       contents: Data(password.utf8),

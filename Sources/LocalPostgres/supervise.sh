@@ -1,6 +1,6 @@
 # Runs a PostgreSQL server for another process, and stops it when that process is gone, however it went.
 #
-#   sh supervise.sh BIN BASE SOCKETS KEEP [postgres arguments]
+#   sh supervise.sh BIN BASE SOCKETS KEEP PRIMARY [postgres arguments]
 #
 # Standard input is a pipe from that process. A line there is an order, `stop SIGNAL` or
 # `restart SIGNAL`; the end of the pipe means that the process has ended or was killed. (A parent-death
@@ -8,10 +8,11 @@
 #
 # BASE/state says `running RUN PID` or `exited RUN STATUS`, where RUN counts the starts. Unless KEEP is
 # `yes`, BASE is removed in the end. Standard output and standard error are the log; it is locked, so that
-# BASE belongs to one supervisor until that and its server are gone.
+# BASE belongs to one supervisor until that and its server are gone. PRIMARY, unless it is empty, is libpq's
+# connection string of the server that this one is a standby of.
 set -u
-bin=$1 base=$2 sockets=$3 keep=$4
-shift 4
+bin=$1 base=$2 sockets=$3 keep=$4 primary=$5
+shift 5
 
 # Only the pipe decides when the server stops, not a signal to a whole process group or service.
 trap '' HUP INT TERM
@@ -21,13 +22,21 @@ state() {
   echo "$*" >"$base/state.new" && mv -f "$base/state.new" "$base/state"
 }
 
-# Under another name first, so that an initdb that was killed leaves nothing that looks whole.
+# Under another name first, so that what is killed in the middle leaves nothing that looks whole.
 initialize() {
   rm -rf "$base/data.new"
+  make_data && mv "$base/data.new" "$base/data"
+}
+
+make_data() {
+  if [ -n "$primary" ]; then
+    "$bin/pg_basebackup" --pgdata="$base/data.new" --dbname="$primary" --write-recovery-conf \
+      --checkpoint=fast --no-sync
+    return
+  fi
   "$bin/initdb" --pgdata="$base/data.new" --username=postgres --pwfile="$base/password" \
     --encoding=UTF8 --locale=C --auth-local=trust --auth-host=scram-sha-256 --no-sync &&
-    echo 'host all all samenet scram-sha-256' >>"$base/data.new/pg_hba.conf" &&
-    mv "$base/data.new" "$base/data"
+    echo 'host all all samenet scram-sha-256' >>"$base/data.new/pg_hba.conf"
 }
 
 serve() {

@@ -15,7 +15,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   public var connectTimeout: Duration = .seconds(5)
   /// Server settings of each session. By default those that make the server notice within seconds that a client
   /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
-  /// covers the other's case.
+  /// covers the other's case. Through a pooler none is set: the session is not this client's alone.
   public var settings: [String: String] = [
     // A statement by itself runs as in `transaction`, whatever the database's default is.
     "default_transaction_isolation": "read committed",
@@ -24,7 +24,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "3000",
   ]
-  /// Set to false behind a pooler that gives each transaction another session.
+  /// Whether statements are prepared once and then run by name. Never through a pooler, which is noticed.
   public var usesPreparedStatements = true
   /// How many prepared statements a connection keeps; the one used least recently goes first.
   public var preparedStatementLimit = 256

@@ -9,9 +9,11 @@ extension Checkpointer {
   /// The lease cannot change hands between this call and the end of the transaction.
   ///
   /// The transaction must be in the database that has the leases. Let its error, and this call's, end the
-  /// transaction and leave `process`.
+  /// transaction and leave `process`: after a COMMIT that was not answered the worker reads the lease before it gives
+  /// anything again, and what the transaction has done all the same cannot be done twice.
   ///
-  /// - Throws: ``TidemarkError/Code/leaseLost``, or PostgreSQL's own error.
+  /// - Throws: ``TidemarkError/Code/leaseLost``; ``TidemarkError/Code/checkpointOutOfRange`` if a transaction whose
+  ///   outcome was unknown turns out to have passed the record; or PostgreSQL's own error.
   public func checkpoint(in transaction: PostgresTransaction) async throws {
     try await checkpoint(at: handedOut, in: transaction)
   }
@@ -26,6 +28,17 @@ extension Checkpointer {
     // It is not noted as committed: whether the transaction commits is not known here, and after a failure the
     // worker asks the lease table how far the checkpoint got.
     let write = CheckpointWrite(grant: grant, checkpoint: checkpoint)
-    try await PostgresLeaseStore.checkpoint(write, in: transaction).orThrow(for: grant)
+    let isNew = isNew(checkpoint)
+    let outcome = try await PostgresLeaseStore.checkpoint(write, in: transaction, mustAdvance: isNew)
+    if isNew, outcome == .wouldGoBack {
+      throw TidemarkError(
+        .checkpointOutOfRange,
+        "A transaction of \(grant) whose outcome is unknown passed \(checkpoint) already.",
+        advice:
+          "Let this error undo the transaction and leave process; the worker goes on behind what is done."
+      )
+    }
+    try outcome.orThrow(for: grant)
+    noteAsked(checkpoint)
   }
 }

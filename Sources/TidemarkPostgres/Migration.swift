@@ -28,5 +28,11 @@ public struct Migration: Sendable, Hashable {
       up: PackageResources._002_streams_up_sql,
       down: PackageResources._002_streams_down_sql
     ),
+    Migration(
+      version: 3,
+      name: "refusals",
+      up: PackageResources._003_refusals_up_sql,
+      down: PackageResources._003_refusals_down_sql
+    ),
   ]
 }

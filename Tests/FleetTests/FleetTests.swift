@@ -93,15 +93,26 @@ struct FleetTests {
     try await FleetUnderTest.run(failover: .seconds(4)) { test in
       for name in Self.names { _ = try test.start(name) }
       try await test.waitForBalance(of: Self.names)
-      try await test.fleet.wait("something is handled") { try !test.fleet.history().isEmpty }
-      let before = try await test.fleet.standing().leases.map(\.epoch)
-      try await test.server.restart(mode: immediately ? .immediate : .fast)
-      let moment = HistoryEntry.now()
-      try await test.fleet.wait("every shard is read again") {
-        let shards = try test.fleet.history().filter { $0.at > moment && $0.kind == .handled }.map(\.shard)
-        return Set(shards).count == 4
+      try await test.expectLeasesStay(failover: .seconds(4)) {
+        try await test.server.restart(mode: immediately ? .immediate : .fast)
       }
-      #expect(try await test.fleet.standing().leases.map(\.epoch) == before)
+      _ = try await test.finish()
+    }
+  }
+
+  @Test(
+    "the promotion of a standby loses nothing and takes no lease from anybody, however long it takes",
+    arguments: [Duration.zero, .seconds(6)]
+  )
+  func promotion(after outage: Duration) async throws {
+    try await FleetUnderTest.run(failover: .seconds(4), withStandby: true) { test in
+      for name in Self.names { _ = try test.start(name) }
+      try await test.waitForBalance(of: Self.names)
+      try await test.expectLeasesStay(failover: .seconds(4)) {
+        await test.server.stop(mode: .immediate)
+        try await ContinuousClock().sleep(for: outage)
+        try await SynchronousStandby.promote(try #require(test.standby))
+      }
       _ = try await test.finish()
     }
   }

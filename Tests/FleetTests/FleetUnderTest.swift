@@ -2,16 +2,21 @@ import FleetDrill
 import Foundation
 import LocalPostgres
 import PostgresClient
+import TestSupport
 import Testing
+import Tidemark
 
 /// A private server, a fleet of worker processes on it and steady writes, for one test.
 final class FleetUnderTest: Sendable {
   let server: LocalPostgres
+  /// Follows ``server`` synchronously.
+  let standby: LocalPostgres?
   let fleet: DrillFleet
   let load: OrdersLoad
 
-  private init(server: LocalPostgres, fleet: DrillFleet, load: OrdersLoad) {
+  private init(server: LocalPostgres, standby: LocalPostgres?, fleet: DrillFleet, load: OrdersLoad) {
     self.server = server
+    self.standby = standby
     self.fleet = fleet
     self.load = load
   }
@@ -29,14 +34,20 @@ final class FleetUnderTest: Sendable {
     failover: Duration = .seconds(2),
     recordPause: Duration = .zero,
     transactionsPerSecond: Int = 200,
+    withStandby: Bool = false,
+    withPooler: Bool = false,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
     let directory = FileManager.default.temporaryDirectory.path + "/tidemark-fleet-\(UUID().uuidString)"
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
-    try await withLocalPostgres { server in
+    var configuration = LocalPostgresConfiguration()
+    configuration.listensOnTCP = withStandby
+    try await withLocalPostgres(configuration) { server in
+      let standby = withStandby ? try await SynchronousStandby.start(of: server) : nil
+      let pooler = withPooler ? try await Pooler.start(inFrontOf: server) : nil
       let fleet = try await DrillFleet(
-        database: server.url(),
+        database: pooler?.url ?? standby.map { server.url(orOn: $0) } ?? server.url(),
         executable: try executable(),
         directory: directory,
         options: [
@@ -45,7 +56,7 @@ final class FleetUnderTest: Sendable {
         ]
       )
       let load = OrdersLoad(fleet.table, transactionsPerSecond: transactionsPerSecond)
-      let test = FleetUnderTest(server: server, fleet: fleet, load: load)
+      let test = FleetUnderTest(server: server, standby: standby, fleet: fleet, load: load)
       defer { fleet.killAll() }
       try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await load.run() }
@@ -61,6 +72,8 @@ final class FleetUnderTest: Sendable {
         try await group.waitForAll()
       }
       await fleet.pool.close()
+      await standby?.stop(mode: .immediate)
+      withExtendedLifetime(pooler) {}
     }
   }
 
@@ -87,6 +100,30 @@ final class FleetUnderTest: Sendable {
     return Array(
       DrillFleet.recoveries(of: shards, from: victim, since: moment, in: try fleet.history()).values
     )
+  }
+
+  /// Lets the database fail while the fleet works, and expects that nobody takes a lease for it: neither at once,
+  /// nor by the heartbeats that were missed.
+  func expectLeasesStay(failover: Duration, through outage: () async throws -> Void) async throws {
+    try await fleet.wait("something is handled") { try !fleet.history().isEmpty }
+    let shardCount = try await fleet.standing().leases.count
+    let before = try await fleet.audit.changes().count
+    try await outage()
+    let moment = HistoryEntry.now()
+    // Two failover intervals later everybody had time to judge everybody.
+    for start in [moment, moment + Int64(failover / .microseconds(1)) * 2] {
+      try await fleet.wait("every shard is read again") {
+        let shards = try fleet.history().filter { $0.at > start && $0.kind == .handled }.map(\.shard)
+        return Set(shards).count == shardCount
+      }
+    }
+    let standing = try await fleet.standing()
+    // From one worker to another goes what is handed over for balance; what is taken is nobody's in between.
+    let taken = try await fleet.audit.changes().dropFirst(before).filter {
+      $0.oldOwner != nil && $0.newOwner == nil
+    }
+    #expect(taken.isEmpty)
+    #expect(standing.workers.values.allSatisfy { $0.state == .active }, "nobody was declared dead")
   }
 
   /// Stops the writes, waits until all is handled, ends the workers and checks everything.

@@ -17,7 +17,7 @@ extension PostgresConnection {
   ) async throws -> [PostgresRows] {
     if statements.isEmpty { return [] }
     for statement in statements { try statement.validate() }
-    let prepares = prepares && configuration.usesPreparedStatements
+    let prepares = prepares && configuration.usesPreparedStatements && !isPooled
     let wasIdle = isIdle
     var answer = PipelineAnswer()
     var wasCancelled = false

@@ -27,6 +27,12 @@ public actor PostgresConnection: PostgresQueryable {
   var exchangeNumber: UInt64 = 0
   var exchangeTimer: UInt64?
   private let logger: Logger
+  /// Whether there is a pooler between, so that the server's session may be another one with each transaction:
+  /// session locks, LISTEN, settings and prepared statements would be other clients', or lost.
+  ///
+  /// A pooler draws the key for cancellation itself, so its process number is not that of the server's process. A
+  /// pooler that gives each client a session to itself cannot be told from one that does not.
+  public private(set) var isPooled = false
   /// Why the connection cannot be used any more.
   private(set) var failure: PostgresError?
 
@@ -83,15 +89,16 @@ public actor PostgresConnection: PostgresQueryable {
   }
 
   private func applySettings() async throws {
-    if configuration.settings.isEmpty { return }
-    var statement = PostgresStatement("SELECT ")
+    let processID: Int32 = PQbackendPID(try handle.get())
+    var statement: PostgresStatement = "SELECT pg_backend_pid() = \(processID) AS is_direct"
     for (number, (name, value)) in configuration.settings.sorted(by: { $0.key < $1.key }).enumerated() {
-      if number > 0 { statement.sql += ", " }
-      statement.sql += "set_config($\(2 * number + 1), $\(2 * number + 2), false)"
+      statement.sql +=
+        ", CASE WHEN pg_backend_pid() = $1 THEN set_config($\(2 * number + 2), $\(2 * number + 3), false) END"
       statement.bindings.bind(name)
       statement.bindings.bind(value)
     }
-    _ = try await run([statement], prepares: false)
+    let rows = try await run([statement], prepares: false)[0]
+    isPooled = try !rows[0].decode("is_direct", as: Bool.self)
   }
 
   public func pipeline(_ statements: [PostgresStatement]) async throws -> [PostgresRows] {

@@ -6,6 +6,8 @@ struct ReportChecker: Checker {
   let name = "report"
   private var leases: [String: Lease] = [:]
   private var givenUp: Set<LeaseGrant> = []
+  /// Of these the processor has lost the lease, although it was its own worker who gave it up.
+  private var givenAway: Set<LeaseGrant> = []
 
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
     switch observation {
@@ -21,10 +23,13 @@ struct ReportChecker: Checker {
       // To the dead every write is refused, also a repeated one; and who leaves before it was answered cannot know.
       givenUp = givenUp.filter { $0.owner != incarnation }
       return nil
+    case .givenAway(_, let grant):
+      givenAway.insert(grant)
+      return nil
     case .leaseEnded(let member, let grant, .lost):
       // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
       let isRecognisable = leases[grant.shardID]?.epoch == grant.epoch.next
-      guard givenUp.contains(grant), isRecognisable else { return nil }
+      guard givenUp.contains(grant), !givenAway.contains(grant), isRecognisable else { return nil }
       return "\(member) reports \(grant) as lost, which it gave up itself"
     default:
       return nil

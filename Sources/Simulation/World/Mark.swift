@@ -10,4 +10,5 @@ enum Mark: String, CaseIterable, Sendable {
   case recordsBeyondLostLease, outageOutlasted
   case recordRetried, recordDeadLettered, shardStopped, shardReset, trimmedSkipped
   case latestPlaceKept, pendingCheckpointInherited, drainTookTooLong, capHeldLeaseBack
+  case stalledLeaseGivenAway, unownedShardRefused
 }

@@ -114,6 +114,12 @@ private struct MemberEvents: WorkerEvents {
     if !member.isGone { world.observe(.leaseEnded(member.name, grant, how)) }
   }
 
+  func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
+    guard !member.isGone, givesLeaseAway else { return }
+    world.mark(.stalledLeaseGivenAway)
+    world.observe(.givenAway(member.name, grant))
+  }
+
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
     if !member.isGone, member.configuration.reading.trimmedData == .skipToHorizon {
       world.mark(.trimmedSkipped)

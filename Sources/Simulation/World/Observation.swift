@@ -28,6 +28,8 @@ enum Observation {
   case shardEndHandled(String, LeaseGrant)
   case deadLettered(LeaseGrant, [Int])
   case leaseEnded(String, LeaseGrant, LeaseEnd)
+  /// The worker gives the lease away under the hands of its processor.
+  case givenAway(String, LeaseGrant)
 }
 
 extension Observation {
@@ -51,6 +53,7 @@ extension Observation {
     case .shardEndHandled(let member, let grant): "\(member) is done with \(grant)"
     case .deadLettered(let grant, let records): "dead letters \(records) of \(grant)"
     case .leaseEnded(let member, let grant, let how): "\(member) ended \(grant): \(how.rawValue)"
+    case .givenAway(let member, let grant): "\(member) gives away \(grant)"
     }
   }
 }

@@ -75,9 +75,12 @@ struct Scenario: Sendable {
     configuration.failover.interval = interval
     configuration.failover.heartbeatInterval = interval / Int.random(in: 4...6, using: &random)
     configuration.failover.margin = interval / Int.random(in: 8...12, using: &random)
-    configuration.failover.lookInterval = random.duration(in: .seconds(2)...(.seconds(8)))
-    configuration.handoff.timeout = random.duration(in: .seconds(2)...(.seconds(60)))
-    configuration.handoff.drainTimeout = random.duration(in: .seconds(10)...(.seconds(120)))
+    let heartbeat = configuration.failover.heartbeatInterval
+    configuration.failover.lookInterval = random.duration(in: .seconds(2)...min(.seconds(8), heartbeat))
+    configuration.handoff.timeout = random.duration(in: heartbeat * 2...heartbeat * 2 + .seconds(30))
+    configuration.handoff.drainTimeout = random.duration(in: heartbeat * 2...heartbeat * 2 + .seconds(80))
+    configuration.stall.timeout = random.happens(0.7) ? interval + random.duration(in: .zero...interval) : nil
+    configuration.stall.givesLeaseAway = random.happens(0.7)
     configuration.planning.interval = random.duration(in: .seconds(30)...(.seconds(300)))
     configuration.planning.maximumLeases =
       random.happens(0.3) ? Int.random(in: 2...6, using: &random) : nil

@@ -11,6 +11,9 @@ extension World {
       if parents.count > 1, parents.contains(where: \.isEnded), !parents.allSatisfy(\.isEnded) {
         mark(.childWaitedForSecondParent)
       }
+      if snapshot.workers.contains(where: { $0.refusedShardIDs.contains(lease.shardID) }) {
+        mark(.unownedShardRefused)
+      }
     }
     if snapshot.workers.contains(where: { sessions.isOfAnEarlierServer($0.incarnation) }) {
       mark(.takeoverRefusedAfterRestart)

@@ -42,6 +42,8 @@ private struct PlanningRound {
   private let byShard: [String: Lease]
   private let indexOf: [WorkerIncarnation: Int]
   private let weights: LeaseWeights
+  /// The shards that somebody cannot read now; few, if any.
+  private let refused: Set<String>
   /// The gap between two workers that is still no reason to move anything.
   private let allowedGap: Double
 
@@ -74,6 +76,7 @@ private struct PlanningRound {
     )
     self.indexOf = indexOf
     weights = LeaseWeights(leases)
+    refused = workers.reduce(into: []) { $0.formUnion($1.refusedShardIDs) }
 
     var load = Array(repeating: 0.0, count: workers.count)
     var count = Array(repeating: 0, count: workers.count)
@@ -123,6 +126,17 @@ private struct PlanningRound {
     return nil
   }
 
+  /// The least loaded worker that may be given this lease.
+  private mutating func receiver(of lease: Lease) -> Int? {
+    guard refused.contains(lease.shardID) else { return leastLoaded() }
+    return workers.indices.filter { mayReceive(lease, $0) }.min { load[$0] < load[$1] }
+  }
+
+  private func mayReceive(_ lease: Lease, _ worker: Int) -> Bool {
+    !workers[worker].isDraining && !isFull(worker)
+      && !workers[worker].refusedShardIDs.contains(lease.shardID)
+  }
+
   private mutating func give(_ lease: Lease, to worker: Int) {
     load[worker] += weights.weight(of: lease)
     count[worker] += 1
@@ -138,7 +152,7 @@ private struct PlanningRound {
 
   mutating func assignUnowned() {
     for lease in leases where lease.owner == nil && lease.mayStart(given: byShard) {
-      guard let least = leastLoaded() else { return }
+      guard let least = receiver(of: lease) else { continue }
       let worker = parentsWorker(of: lease, unlessFarAbove: least) ?? least
       give(lease, to: worker)
       assignments.append(.assign(shardID: lease.shardID, to: workers[worker].incarnation))
@@ -150,7 +164,7 @@ private struct PlanningRound {
       .compactMap { byShard[$0]?.lastOwner }
       .compactMap { indexOf[$0] }
       .first { worker in
-        !workers[worker].isDraining && !isFull(worker)
+        mayReceive(lease, worker)
           && load[worker] + weights.weight(of: lease) - load[least] <= allowedGap
       }
   }
@@ -158,7 +172,7 @@ private struct PlanningRound {
   mutating func drain() {
     for worker in workers.indices where workers[worker].isDraining {
       for index in movable[worker] {
-        guard let target = leastLoaded() else { return }
+        guard let target = receiver(of: leases[index]) else { continue }
         move(leases[index], from: worker, to: target)
       }
       movable[worker] = []
@@ -167,6 +181,10 @@ private struct PlanningRound {
 
   mutating func balance() {
     var givers = Heap<Entry>()
+    // A lease that somebody has just given away stays where it is.
+    if !refused.isEmpty {
+      for worker in workers.indices { movable[worker].removeAll { refused.contains(leases[$0].shardID) } }
+    }
     for worker in workers.indices where !workers[worker].isDraining && !movable[worker].isEmpty {
       // Heavier leases first, so that the last one, the cheapest to look at, is the lightest.
       movable[worker].sort { weights.weight(of: leases[$0]) > weights.weight(of: leases[$1]) }

@@ -5,11 +5,19 @@ public struct FleetSnapshot: Sendable {
     public var incarnation: WorkerIncarnation
     public var isDraining: Bool
     public var maximumLeases: Int?
+    /// See ``Heartbeat/refusedShardIDs``.
+    public var refusedShardIDs: Set<String>
 
-    public init(incarnation: WorkerIncarnation, isDraining: Bool = false, maximumLeases: Int? = nil) {
+    public init(
+      incarnation: WorkerIncarnation,
+      isDraining: Bool = false,
+      maximumLeases: Int? = nil,
+      refusedShardIDs: Set<String> = []
+    ) {
       self.incarnation = incarnation
       self.isDraining = isDraining
       self.maximumLeases = maximumLeases
+      self.refusedShardIDs = refusedShardIDs
     }
   }
 

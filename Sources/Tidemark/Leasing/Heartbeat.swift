@@ -3,6 +3,9 @@ public struct Heartbeat: Sendable, Hashable {
   public var incarnation: WorkerIncarnation
   public var scope: LeaseScope
   public var state: WorkerRecord.State
+  /// Shards that the worker cannot read now, because an earlier call for them still hangs: no plan may give it
+  /// these.
+  public var refusedShardIDs: Set<String>
   /// What was measured of the worker's leases since the last heartbeat, by shard. Advisory.
   public var measurements: [String: Measurement]
 
@@ -21,11 +24,13 @@ public struct Heartbeat: Sendable, Hashable {
     incarnation: WorkerIncarnation,
     scope: LeaseScope,
     state: WorkerRecord.State,
+    refusedShardIDs: Set<String> = [],
     measurements: [String: Measurement] = [:]
   ) {
     self.incarnation = incarnation
     self.scope = scope
     self.state = state
+    self.refusedShardIDs = refusedShardIDs
     self.measurements = measurements
   }
 }

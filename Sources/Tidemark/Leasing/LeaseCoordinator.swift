@@ -24,6 +24,8 @@ struct LeaseCoordinator {
     case synced
     case syncFailed
     case consumerFinished(LeaseGrant, ShardConsumer.Outcome)
+    /// The processor hangs, and its lease is to be given away.
+    case consumerStalled(LeaseGrant)
     case drainRequested
     case deregistered
     case fired(Timer)
@@ -31,13 +33,13 @@ struct LeaseCoordinator {
 
   enum Action {
     case register
-    case heartbeat(WorkerIncarnation, WorkerRecord.State)
+    case heartbeat(WorkerIncarnation, WorkerRecord.State, refused: Set<String>)
     case look(WorkerIncarnation)
     case plan(WorkerIncarnation)
     case refresh(WorkerIncarnation)
     case syncShards
     case deregister(WorkerIncarnation)
-    /// Gives up a lease that nobody here consumes.
+    /// Gives up a lease that nobody here consumes, or somebody who hangs.
     case release(LeaseGrant)
     case startConsumer(Lease, LeaseGrant)
     case requestHandOff(LeaseGrant)
@@ -90,6 +92,9 @@ struct LeaseCoordinator {
     var grant: LeaseGrant
     var isHandOffRequested = false
     var isLost = false
+    var isStalled = false
+    /// What was given up because this consumer hangs.
+    var released: LeaseGrant?
   }
 
   private let scope: LeaseScope
@@ -115,6 +120,9 @@ struct LeaseCoordinator {
   /// Whether a plan was made that knew it.
   private var hasPlannedDrain = false
   private var consumers: [String: Consumer] = [:]
+  /// The shards that no plan may give to this worker, as the last heartbeat says, and as the store knows.
+  private var sentRefusals: Set<String> = []
+  private var knownRefusals: Set<String> = []
   /// The last grant of each shard that a consumer is finished with: it must not be started again, even if an
   /// answer that was under way still shows it.
   private var finished: [String: LeaseGrant] = [:]
@@ -156,6 +164,7 @@ struct LeaseCoordinator {
       isSyncing = false
       return [.startTimer(.shardSync, jittered(.seconds(1)))]
     case .consumerFinished(let grant, let outcome): return consumerFinished(grant, outcome)
+    case .consumerStalled(let grant): return consumerStalled(grant)
     case .drainRequested: return drainRequested()
     case .deregistered: return finish()
     case .fired(let timer): return fired(timer)
@@ -173,6 +182,7 @@ struct LeaseCoordinator {
     assignmentVersion = -1
     finished = [:]
     finishedDuringRefresh = []
+    knownRefusals = []
     if isDrainWanted { return deregister() }
     phase = .running
     return [
@@ -202,8 +212,10 @@ struct LeaseCoordinator {
     heartbeat.end(isWantedStill: incarnation != nil) ? beat() : []
   }
 
-  private func beat() -> [Action] {
-    incarnation.map { [.heartbeat($0, isDraining ? .draining : .active)] } ?? []
+  private mutating func beat() -> [Action] {
+    guard let incarnation else { return [] }
+    sentRefusals = Set(consumers.filter(\.value.isStalled).keys)
+    return [.heartbeat(incarnation, isDraining ? .draining : .active, refused: sentRefusals)]
   }
 
   private mutating func heartbeatAnswered(
@@ -215,8 +227,11 @@ struct LeaseCoordinator {
       return declaredDead()
     }
     liveWorkers = max(reply.liveWorkers, 1)
+    let areRefusalsNew = !sentRefusals.isSubset(of: knownRefusals)
+    knownRefusals = sentRefusals
     let again = endHeartbeat()
     var actions = [trust(from: sentAt)]
+    if areRefusalsNew { actions += wantRefresh() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion)
     if isDraining && again.isEmpty && !isDrainKnown {
@@ -364,6 +379,7 @@ struct LeaseCoordinator {
       consumers[lease.shardID] = Consumer(grant: grant)
       return [.startConsumer(lease, grant)] + handOffIfAsked(lease)
     }
+    if consumer.isStalled { return giveAway(grant, past: consumer) }
     guard consumer.grant == grant else {
       // The shard went away and came back; the old consumer ends first, then the lease is read again.
       return grant.epoch > consumer.grant.epoch ? lose(lease.shardID) : []
@@ -380,6 +396,20 @@ struct LeaseCoordinator {
     return [isAsked ? .requestHandOff(consumer.grant) : .withdrawHandOff(consumer.grant)]
   }
 
+  /// Gives up a lease whose shard a hanging consumer keeps this worker from reading: the consumer's own, or a later
+  /// one. Not before the store knows that this worker refuses it, or the next plan would give it back.
+  private mutating func giveAway(_ grant: LeaseGrant, past consumer: Consumer) -> [Action] {
+    guard knownRefusals.contains(grant.shardID), consumer.released != grant else { return [] }
+    consumers[grant.shardID]?.released = grant
+    return [.release(grant)]
+  }
+
+  private mutating func consumerStalled(_ grant: LeaseGrant) -> [Action] {
+    guard consumers[grant.shardID]?.grant == grant else { return [] }
+    consumers[grant.shardID]?.isStalled = true
+    return wantHeartbeat()
+  }
+
   private mutating func lose(_ shardID: String) -> [Action] {
     guard let consumer = consumers[shardID], !consumer.isLost else { return [] }
     consumers[shardID]?.isLost = true
@@ -391,7 +421,7 @@ struct LeaseCoordinator {
   }
 
   private mutating func consumerFinished(_ grant: LeaseGrant, _ outcome: ShardConsumer.Outcome) -> [Action] {
-    let wasLost = consumers.removeValue(forKey: grant.shardID)?.isLost ?? false
+    let consumer = consumers.removeValue(forKey: grant.shardID)
     finished[grant.shardID] = grant
     if refresh.isUnderWay { finishedDuringRefresh.insert(grant.shardID) }
     var actions: [Action] = []
@@ -399,7 +429,8 @@ struct LeaseCoordinator {
     if outcome == .ended { actions += wantPlan() }
     // The lease may be this worker's again, under another epoch: even one that was handed off, if that was seen
     // before this.
-    if outcome == .lost || wasLost { actions += wantRefresh() }
+    if outcome == .lost || consumer?.isLost == true { actions += wantRefresh() }
+    if consumer?.isStalled == true { actions += wantHeartbeat() }
     return actions + finishIfIdle()
   }
 

@@ -13,7 +13,8 @@ public protocol LeaseStore: Sendable {
   /// killed process at once where it can.
   func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation
 
-  /// Says that the worker lives, opening its session anew if that was lost.
+  /// Says that the worker lives, opening its session anew if that was lost. Calls for a plan if its state or what it
+  /// refuses has changed.
   ///
   /// - Returns: `nil` if the incarnation was declared dead; then all its leases are lost and the worker has to
   ///   register again.

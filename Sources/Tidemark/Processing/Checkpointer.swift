@@ -16,6 +16,10 @@ public final class Checkpointer: Sendable {
     var committed: Checkpoint
     /// The last record that the processor was given and has not failed on.
     var handedOut: Checkpoint
+    /// How far the call that is under way has asked to move the checkpoint in transactions of its own, and how far
+    /// calls that have returned did. Whether those have committed is not known here.
+    var asked: Checkpoint?
+    var passed: Checkpoint?
   }
 
   /// The lease and the epoch under which it was granted. Pass the epoch on to systems that can refuse what
@@ -106,5 +110,25 @@ public final class Checkpointer: Sendable {
   /// that ``checkpoint()`` never passes a record that was given but failed.
   package func noteHandedOut(_ checkpoint: Checkpoint) {
     positions.withLock { $0.handedOut = max($0.committed, checkpoint) }
+  }
+
+  // MARK: The processor's own transactions
+
+  /// Whether no call that has returned has passed `checkpoint`, as far as known here. If the store has it
+  /// nevertheless, it is by a transaction whose outcome is unknown, and what is about to be done was done by that.
+  package func isNew(_ checkpoint: Checkpoint) -> Bool {
+    positions.withLock { checkpoint > max($0.committed, $0.passed ?? $0.committed) }
+  }
+
+  package func noteAsked(_ checkpoint: Checkpoint) {
+    positions.withLock { $0.asked = checkpoint }
+  }
+
+  /// - Parameter failed: a processor that throws has a transaction that was undone, or does not know.
+  func noteCallEnded(failed: Bool) {
+    positions.withLock {
+      if !failed, let asked = $0.asked { $0.passed = asked }
+      $0.asked = nil
+    }
   }
 }

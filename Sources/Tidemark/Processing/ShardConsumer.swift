@@ -24,6 +24,9 @@ struct ShardConsumer {
     case written(WriteOutcome)
     /// A write was given up, which happens only when the worker itself is being torn down.
     case writeAbandoned
+    /// The time of ``Action/watch(_:)`` is over. Whether there was a checkpoint in it, or the worker was not sure of
+    /// its leases: then a call waits for the store, and that is not the processor's fault.
+    case watched(hasProgressed: Bool)
   }
 
   enum Action {
@@ -44,6 +47,10 @@ struct ShardConsumer {
     case endShard(children: [Shard])
     case transfer
     case stop(reason: String)
+    /// Looks, after a while, whether the processor makes progress.
+    case watch(Duration)
+    /// The lease should be another worker's, although the processor does not let go of it.
+    case giveAway
     case report(Report)
     case finish(Outcome)
   }
@@ -54,6 +61,7 @@ struct ShardConsumer {
     case readFailed(TidemarkError, pause: Duration)
     case trimmed(TidemarkError, after: Checkpoint)
     case deadLettered([DeadLetter])
+    case stalled(ProcessorCall)
   }
 
   enum Outcome: Hashable {
@@ -98,6 +106,7 @@ struct ShardConsumer {
 
   private let policy: FailurePolicy
   private let trimmedData: TrimmedDataPolicy
+  private let stall: WorkerConfiguration.Stall
   private var random: SharedRandom
 
   private var activity = Activity.idle
@@ -124,15 +133,19 @@ struct ShardConsumer {
   private var attemptedHead: Checkpoint?
   private var callFailures = 0
   private var lastSleepID = 0
+  private var watch: StallWatch
 
   init(
     lease: Lease,
     policy: FailurePolicy,
     trimmedData: TrimmedDataPolicy,
+    stall: WorkerConfiguration.Stall,
     random: SharedRandom
   ) {
     self.policy = policy
     self.trimmedData = trimmedData
+    self.stall = stall
+    self.watch = StallWatch(timeout: stall.timeout)
     self.random = random
     self.handled = lease.checkpoint
     self.readPosition = lease.checkpoint
@@ -140,6 +153,13 @@ struct ShardConsumer {
 
   mutating func handle(_ event: Event) -> [Action] {
     if case .finished = activity { return [] }
+    let actions = react(to: event)
+    let callBegins = actions.contains { $0.isProcessorCall }
+    guard callBegins, let tick = watch.callBegan() else { return actions }
+    return actions + [.watch(tick)]
+  }
+
+  private mutating func react(to event: Event) -> [Action] {
     switch event {
     case .started:
       return settle()
@@ -175,6 +195,8 @@ struct ShardConsumer {
       return written(outcome)
     case .writeAbandoned:
       return isWriting ? writeFailed() : []
+    case .watched(let hasProgressed):
+      return watched(hasProgressed: hasProgressed)
     }
   }
 
@@ -216,10 +238,8 @@ struct ShardConsumer {
   }
 
   private func cancelProcessor() -> [Action] {
-    switch activity {
-    case .initializing, .processing, .shuttingDown, .handlingShardEnd: [.cancelProcessor]
-    default: []
-    }
+    // Cleaning up after the lease is the one call that is not to be hurried.
+    call == nil || call == .leaseLost ? [] : [.cancelProcessor]
   }
 
   private mutating func lose() -> [Action] {
@@ -251,6 +271,31 @@ struct ShardConsumer {
       previousAttempts: first.checkpoint == attemptedHead ? attempts : 0
     )
     return [.setHandedOut(last.checkpoint), .process(batch)]
+  }
+
+  // MARK: Stalls
+
+  /// The call that the processor is in.
+  private var call: ProcessorCall? {
+    switch activity {
+    case .initializing: .initialize
+    case .processing: .process
+    case .shuttingDown: .shutdownRequested
+    case .handlingShardEnd: .shardEnded
+    case .losing: .leaseLost
+    default: nil
+    }
+  }
+
+  private mutating func watched(hasProgressed: Bool) -> [Action] {
+    let call = call
+    switch watch.ticked(isCalling: call != nil, hasProgressed: hasProgressed) {
+    case .nothing: return []
+    case .again(let tick): return [.watch(tick)]
+    case .stalled:
+      let report = call.map { [Action.report(.stalled($0))] } ?? []
+      return report + (stall.givesLeaseAway ? [.giveAway] : [])
+    }
   }
 
   // MARK: Reading
@@ -465,6 +510,15 @@ struct ShardConsumer {
     case .transferring: return finish(.handedOff)
     case .stopping: return finish(.stopped)
     default: return []
+    }
+  }
+}
+
+extension ShardConsumer.Action {
+  fileprivate var isProcessorCall: Bool {
+    switch self {
+    case .initialize, .process, .requestShutdown, .handleShardEnd, .notifyLeaseLost: true
+    default: false
     }
   }
 }

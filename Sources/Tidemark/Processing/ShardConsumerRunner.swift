@@ -16,6 +16,7 @@ final class ShardConsumerRunner: Sendable {
     var maximumRecords: Int
     var failurePolicy: FailurePolicy
     var trimmedData: TrimmedDataPolicy
+    var stall: WorkerConfiguration.Stall
     var makeProcessor: @Sendable (ShardContext) -> sending any RecordProcessor
   }
 
@@ -25,12 +26,20 @@ final class ShardConsumerRunner: Sendable {
   let meter: LoadMeter
   private let lease: Lease
   private let environment: Environment
+  /// Asks the worker to give the lease away while the processor hangs.
+  private let giveAway: @Sendable () -> Void
   private let host: ProcessorHost
   private let checkpointer: Checkpointer
   private let incoming: AsyncStream<Event>
   private let send: AsyncStream<Event>.Continuation
 
-  init(lease: Lease, grant: LeaseGrant, environment: Environment) {
+  init(
+    lease: Lease,
+    grant: LeaseGrant,
+    environment: Environment,
+    giveAway: @escaping @Sendable () -> Void
+  ) {
+    self.giveAway = giveAway
     self.lease = lease
     self.grant = grant
     self.environment = environment
@@ -56,6 +65,7 @@ final class ShardConsumerRunner: Sendable {
         lease: lease,
         policy: environment.failurePolicy,
         trimmedData: environment.trimmedData,
+        stall: environment.stall,
         random: environment.random
       )
       let reader = ReaderSlot()
@@ -67,6 +77,7 @@ final class ShardConsumerRunner: Sendable {
           case .report(let report): self.report(report)
           case .setHandedOut(let checkpoint): checkpointer.noteHandedOut(checkpoint)
           case .cancelProcessor: host.cancelCall()
+          case .giveAway: giveAway()
           case .finish(let result):
             outcome = result
             break events
@@ -106,7 +117,8 @@ final class ShardConsumerRunner: Sendable {
       await write("end a shard") { try await $0.endShard($1, children: children) }
     case .transfer: await write("transfer a lease") { try await $0.transfer($1) }
     case .stop(let reason): await write("stop a lease") { try await $0.stop($1, reason: reason) }
-    case .report, .setHandedOut, .cancelProcessor, .finish: break
+    case .watch(let duration): await watch(for: duration)
+    case .report, .setHandedOut, .cancelProcessor, .giveAway, .finish: break
     }
   }
 
@@ -117,6 +129,7 @@ final class ShardConsumerRunner: Sendable {
   }
 
   private func answer(_ error: (any Error)?) {
+    checkpointer.noteCallEnded(failed: error != nil)
     if let error {
       send.yield(.processorFailed(error, at: environment.clock.now))
     } else {
@@ -144,6 +157,12 @@ final class ShardConsumerRunner: Sendable {
       )
     }
     answer(error)
+  }
+
+  private func watch(for duration: Duration) async {
+    let before = checkpointer.committed
+    guard (try? await environment.clock.sleep(for: duration)) != nil else { return }
+    send.yield(.watched(hasProgressed: checkpointer.committed != before || !environment.trust.isOpen))
   }
 
   // MARK: The source
@@ -228,6 +247,8 @@ final class ShardConsumerRunner: Sendable {
     case .readFailed(let error, let pause): events.readingFailed(grant, error: error, nextAttempt: pause)
     case .trimmed(let error, let position): events.recordsTrimmed(grant, after: position, error: error)
     case .deadLettered(let letters): events.recordsDeadLettered(grant, letters)
+    case .stalled(let call):
+      events.processorStalled(grant, call: call, givesLeaseAway: environment.stall.givesLeaseAway)
     }
   }
 }

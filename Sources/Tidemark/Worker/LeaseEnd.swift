@@ -6,6 +6,6 @@ public enum LeaseEnd: String, Sendable {
   case handedOff
   /// The failure or trimmed-data policy stopped it.
   case stopped
-  /// Another worker took the lease.
+  /// Another worker took the lease, or it was given away because the processor made no progress.
   case lost
 }

@@ -89,6 +89,18 @@ struct LoggingEvents: WorkerEvents {
     next?.recordsDeadLettered(grant, letters)
   }
 
+  func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
+    var metadata = metadata(grant)
+    metadata["call"] = "\(call.rawValue)"
+    logger.error(
+      givesLeaseAway
+        ? "the record processor makes no progress, its lease is given away"
+        : "the record processor makes no progress, nobody else may read its shard meanwhile",
+      metadata: metadata
+    )
+    next?.processorStalled(grant, call: call, givesLeaseAway: givesLeaseAway)
+  }
+
   func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {
     logger.debug("plan applied", metadata: ["steps": "\(assignments.count)", "dead": "\(dead)"])
     next?.planApplied(assignments, dead: dead)

@@ -131,6 +131,7 @@ public final class Worker: Service {
       maximumRecords: configuration.reading.maximumRecords,
       failurePolicy: configuration.failurePolicy,
       trimmedData: configuration.reading.trimmedData,
+      stall: configuration.stall,
       makeProcessor: makeProcessor
     )
   }

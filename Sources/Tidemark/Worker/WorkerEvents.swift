@@ -28,6 +28,9 @@ public protocol WorkerEvents: Sendable {
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError)
   /// Records were given up on and stand in the dead-letter queue.
   func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter])
+  /// A call to the processor has neither returned nor checkpointed for ``WorkerConfiguration/Stall/timeout``. It is
+  /// told once a call.
+  func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool)
   /// A planning round of this worker changed something.
   func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation])
 }
@@ -49,5 +52,6 @@ extension WorkerEvents {
   public func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration) {}
   public func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {}
   public func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter]) {}
+  public func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {}
   public func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {}
 }

@@ -123,7 +123,9 @@ final class WorkerShell: Sendable {
   ) {
     switch action {
     case .startConsumer(let lease, let grant):
-      let consumer = ShardConsumerRunner(lease: lease, grant: grant, environment: environment)
+      let consumer = ShardConsumerRunner(lease: lease, grant: grant, environment: environment) {
+        self.post(.consumerStalled(grant))
+      }
       state.consumers[grant] = consumer
       start.yield(consumer)
     case .requestHandOff(let grant): state.consumers[grant]?.requestHandOff()
@@ -139,11 +141,12 @@ final class WorkerShell: Sendable {
       }
     case .declaredDead(let incarnation): events.workerDeclaredDead(incarnation)
     case .planApplied(let assignments, let dead): events.planApplied(assignments, dead: dead)
-    case .heartbeat(let incarnation, let workerState):
+    case .heartbeat(let incarnation, let workerState, let refused):
       let beat = Heartbeat(
         incarnation: incarnation,
         scope: scope,
         state: workerState,
+        refusedShardIDs: refused,
         measurements: measurements(&state)
       )
       group.addTask { await self.heartbeat(beat) }
@@ -183,7 +186,8 @@ final class WorkerShell: Sendable {
         try await self.syncShards()
         return .synced
       }
-    case .release(let grant): _ = try? await store.transfer(grant)
+    case .release(let grant):
+      _ = try? await retry.untilAnswered("give up a lease") { try await self.store.transfer(grant) }
     case .deregister(let incarnation): await deregister(incarnation)
     default: break
     }

@@ -5,8 +5,10 @@ import Tidemark
 enum HeartbeatStatements {
   /// Adds the worker's row and takes its session lock in one transaction: nobody sees the row without the lock.
   ///
-  /// The second result has the incarnation, whether the lock was granted, the server process and the channel.
-  static func register(_ worker: WorkerRegistration) -> [PostgresStatement] {
+  /// The second result has the incarnation, whether the lock was granted, and the channel.
+  ///
+  /// - Parameter hasSession: whether the session is the worker's alone, so that the lock means something.
+  static func register(_ worker: WorkerRegistration, hasSession: Bool) -> [PostgresStatement] {
     let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
     return [
       """
@@ -21,9 +23,10 @@ enum HeartbeatStatements {
       SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
         \(worker.processID), \(maximumLeases as Int32?),
         make_interval(secs => \(worker.failoverInterval.inSeconds)),
-        true, pg_postmaster_start_time(), now, now, now
+        \(hasSession), pg_postmaster_start_time(), now, now, now
       FROM clock_timestamp() AS now
-      RETURNING incarnation, pg_try_advisory_lock(tidemark.session_key(incarnation)), pg_backend_pid(),
+      RETURNING incarnation,
+        CASE WHEN has_session THEN pg_try_advisory_lock(tidemark.session_key(incarnation)) ELSE false END,
         tidemark.lease_channel(application, stream)
       """,
       notify(worker.scope),
@@ -45,14 +48,15 @@ enum HeartbeatStatements {
           heartbeat_at = clock_timestamp(),
           server_started_at = pg_postmaster_start_time(),
           has_session = $5,
-          state = $4
+          state = $4,
+          refused_shard_ids = $6
         WHERE incarnation = $1 AND application = $2 AND stream = $3 AND state <> 'dead'
         RETURNING incarnation
       ), changed AS (
         -- The other sub-selects still see the row as it was.
         UPDATE tidemark.lease_scope SET change_version = change_version + 1
         WHERE application = $2 AND stream = $3 AND EXISTS (SELECT FROM beat)
-          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> $4)
+          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
         RETURNING pg_notify(tidemark.lease_channel($2, $3), '')
       )
       SELECT s.assignment_version,
@@ -64,7 +68,8 @@ enum HeartbeatStatements {
       beat.scope.application,
       beat.scope.stream,
       beat.state.rawValue,
-      hasSession
+      hasSession,
+      beat.refusedShardIDs.sorted()
     )
   }
 

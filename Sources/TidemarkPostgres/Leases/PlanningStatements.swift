@@ -69,7 +69,7 @@ enum PlanningStatements {
       ),
       PostgresStatement(
         """
-        SELECT incarnation, state = 'draining', maximum_leases FROM tidemark.worker
+        SELECT incarnation, state = 'draining', maximum_leases, refused_shard_ids FROM tidemark.worker
         WHERE application = $1 AND stream = $2 AND state <> 'dead' ORDER BY incarnation
         """,
         values.1,

@@ -11,17 +11,21 @@ extension PostgresLeaseStore {
   ///
   /// Processors call ``Tidemark/Checkpointer/checkpoint(in:)`` instead.
   ///
+  /// - Parameter mustAdvance: whether a checkpoint that is there already is refused as going back. The caller's other
+  ///   writes are not harmless to repeat, so an earlier attempt that commits after all must stop the next one.
   /// - Throws: PostgreSQL's own errors, since it is the caller who can repeat the transaction.
   public static func checkpoint(
     _ write: CheckpointWrite,
-    in transaction: PostgresTransaction
+    in transaction: PostgresTransaction,
+    mustAdvance: Bool = false
   ) async throws -> WriteOutcome {
-    try await checkpoint([write], in: transaction)[0]
+    try await checkpoint([write], in: transaction, mustAdvance: mustAdvance)[0]
   }
 
   private static func checkpoint(
     _ writes: [CheckpointWrite],
-    in database: some PostgresQueryable
+    in database: some PostgresQueryable,
+    mustAdvance: Bool = false
   ) async throws -> [WriteOutcome] {
     var outcomes = [WriteOutcome?](repeating: nil, count: writes.count)
     var rest = Array(writes.indices)
@@ -31,7 +35,11 @@ extension PostgresLeaseStore {
       let batch = rest.filter { named.insert(writes[$0].grant).inserted }
       let taken = Set(batch)
       rest.removeAll { taken.contains($0) }
-      let result = try await checkpointOnce(batch.map { writes[$0] }, in: database)
+      let result = try await checkpointOnce(
+        batch.map { writes[$0] },
+        in: database,
+        mustAdvance: mustAdvance
+      )
       for (index, outcome) in zip(batch, result) { outcomes[index] = outcome }
     }
     return outcomes.map { $0 ?? .leaseLost }
@@ -39,7 +47,8 @@ extension PostgresLeaseStore {
 
   private static func checkpointOnce(
     _ writes: [CheckpointWrite],
-    in database: some PostgresQueryable
+    in database: some PostgresQueryable,
+    mustAdvance: Bool
   ) async throws -> [WriteOutcome] {
     let checkpoints = try writes.map { try storable($0.checkpoint) }
     let rows = try await database.query(
@@ -59,6 +68,8 @@ extension PostgresLeaseStore {
         AND l.owner = w.owner AND l.epoch = w.epoch
         AND (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
           >= (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        AND (NOT \(mustAdvance) OR (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+          > (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
       RETURNING w.position
       """
     )

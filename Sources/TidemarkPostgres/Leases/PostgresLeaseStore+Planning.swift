@@ -44,11 +44,14 @@ private struct PlanningRound {
     dead = try results[1].map { WorkerIncarnation(try $0.decode("incarnation", as: Int64.self)) }.sorted()
     hasReleased = !dead.isEmpty || results[2].affectedRows > 0 || results[3].affectedRows > 0
     let workers = try results[5].map { row in
-      let (incarnation, isDraining, maximumLeases) = try row.decode((Int64, Bool, Int32?).self)
+      let (incarnation, isDraining, maximumLeases, refused) = try row.decode(
+        (Int64, Bool, Int32?, [String]).self
+      )
       return FleetSnapshot.Worker(
         incarnation: WorkerIncarnation(incarnation),
         isDraining: isDraining,
-        maximumLeases: maximumLeases.map { Int($0) }
+        maximumLeases: maximumLeases.map { Int($0) },
+        refusedShardIDs: Set(refused)
       )
     }
     let living = Set(workers.map(\.incarnation))

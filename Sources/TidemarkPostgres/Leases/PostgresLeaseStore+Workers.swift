@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -8,22 +9,32 @@ extension PostgresLeaseStore {
         WorkerSession.configuration(configuration),
         logger: logger
       )
-      let rows = try await connection.pipeline(HeartbeatStatements.register(worker))[1]
-      let (number, isLocked, backend, channel) = try rows[0].decode((Int64, Bool, Int32, String).self)
+      let isDirect = await !connection.isPooled
+      if !isDirect { warnOfPooler() }
+      let rows = try await connection.pipeline(HeartbeatStatements.register(worker, hasSession: isDirect))[1]
+      let (number, isLocked, channel) = try rows[0].decode((Int64, Bool, String).self)
       let session = WorkerSession(
         WorkerIncarnation(number),
         in: worker.scope,
         channel: channel,
         connection: connection,
+        isDirect: isDirect,
         isLocked: isLocked,
         configuration: configuration,
         logger: logger
       )
-      let other = try await pool.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
-      try await session.checkIsDirect(backend: backend, other: other)
       add(session)
       return session.incarnation
     }
+  }
+
+  private func warnOfPooler() {
+    logger.warning(
+      """
+      The database is behind a pooler, so no session is this worker's own: its death would be noticed only when \
+      its heartbeat is old, and changes are seen by looking, not told. Give workers a direct connection.
+      """
+    )
   }
 
   public func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {

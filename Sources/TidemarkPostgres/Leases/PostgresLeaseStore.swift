@@ -16,7 +16,7 @@ public final class PostgresLeaseStore: LeaseStore {
 
   /// - Parameters:
   ///   - configuration: how workers' own sessions are opened. They need a direct connection; behind a pooler
-  ///     that gives each transaction another session, deaths are noticed by their heartbeats only.
+  ///     deaths are noticed by their heartbeats only.
   ///   - pool: for all other statements.
   public init(_ configuration: PostgresConfiguration, pool: PostgresPool, logger: Logger) {
     self.configuration = configuration

@@ -13,7 +13,7 @@ actor WorkerSession {
 
   private var connection: PostgresConnection
   /// Whether the server keeps this session for this connection alone.
-  private var isDirect = true
+  private var isDirect: Bool
   /// Whether this session holds the worker's lock. A session that was lost unnoticed may still hold it.
   private var isLocked: Bool
   private var isReopening = false
@@ -27,6 +27,7 @@ actor WorkerSession {
     in scope: LeaseScope,
     channel: String,
     connection: PostgresConnection,
+    isDirect: Bool,
     isLocked: Bool,
     configuration: PostgresConfiguration,
     logger: Logger
@@ -35,6 +36,7 @@ actor WorkerSession {
     self.scope = scope
     self.channel = channel
     self.connection = connection
+    self.isDirect = isDirect
     self.isLocked = isLocked
     self.configuration = configuration
     self.logger = logger
@@ -77,6 +79,7 @@ actor WorkerSession {
     logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
     isLocked = false
     connection = try await PostgresConnection.connect(Self.configuration(configuration), logger: logger)
+    isDirect = await !connection.isPooled
     wakeWaiting()
   }
 
@@ -90,27 +93,6 @@ actor WorkerSession {
       if try rows[0].decode(Bool.self) { return true }
     }
     return false
-  }
-
-  // MARK: Poolers
-
-  /// Finds out whether the server keeps this session for this connection alone.
-  ///
-  /// - Parameter other: a server process that serves another connection, which is open at the same time.
-  func checkIsDirect(backend: Int32, other: Int32) async throws {
-    let rows = try await connection.query("SELECT pg_backend_pid()")
-    let now = try rows[0].decode(Int32.self)
-    isDirect = isLocked && now == backend && now != other
-    if isDirect { return }
-    logger.warning(
-      """
-      The database is behind a pooler that shares sessions between connections: a worker's death is noticed \
-      only when its heartbeat is old, and changes only at the next heartbeat. Give workers a direct connection.
-      """
-    )
-    try await connection.execute(
-      "UPDATE tidemark.worker SET has_session = false WHERE incarnation = \(incarnation.number)"
-    )
   }
 
   // MARK: Hints

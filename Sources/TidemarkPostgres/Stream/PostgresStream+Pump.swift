@@ -73,6 +73,8 @@ extension PostgresStream {
       try Task.checkCancellation()
       do {
         try await pool.withConnection { connection in
+          // Behind a pooler it would be others who listen; polling must do.
+          if await connection.isPooled { return }
           do {
             try await self.listen(stream, on: connection, alarm: alarm) { backoff.reset() }
           } catch {

@@ -55,6 +55,24 @@ extension LeaseStoreConformance {
       try expectEqual(await fleet.state(of: worker), .draining, "The state")
       try expectEqual(await fleet.needsPlan(worker), true, "A need for a plan after")
     },
+    Case("A plan shows what a worker refuses, and a change of that calls for one") { fleet in
+      let worker = try await fleet.register()
+      try await fleet.plan(as: worker)
+      try await fleet.beat(worker, refusing: ["b", "a"])
+      try expectEqual(await fleet.needsPlan(worker), true, "A need for a plan")
+      let shown = try await fleet.snapshot(as: worker).workers
+      try expectEqual(shown.map(\.refusedShardIDs), [["a", "b"]], "What is refused")
+      try await fleet.beat(worker, refusing: ["a", "b"])
+      try expectEqual(await fleet.needsPlan(worker), false, "A need for a plan when nothing has changed")
+      try await fleet.beat(worker)
+      try expectEqual(
+        await fleet.needsPlan(worker),
+        true,
+        "A need for a plan when nothing is refused any more"
+      )
+      let after = try await fleet.snapshot(as: worker).workers
+      try expectEqual(after.map(\.refusedShardIDs), [[]], "What is refused after")
+    },
     Case("A worker cannot report itself dead") { fleet in
       let worker = try await fleet.register()
       do {

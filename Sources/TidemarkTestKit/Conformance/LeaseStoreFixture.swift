@@ -61,12 +61,14 @@ final class LeaseStoreFixture: Sendable {
   func beat(
     _ incarnation: WorkerIncarnation,
     _ state: WorkerRecord.State = .active,
+    refusing refused: Set<String> = [],
     measurements: [String: Heartbeat.Measurement] = [:]
   ) async throws -> HeartbeatReply? {
     let beat = Heartbeat(
       incarnation: incarnation,
       scope: scope,
       state: state,
+      refusedShardIDs: refused,
       measurements: measurements
     )
     // A session that was just lost may be noticed only by the first statement after it.

@@ -31,7 +31,8 @@ extension LeaseTable {
       FleetSnapshot.Worker(
         incarnation: incarnation,
         isDraining: row.state == .draining,
-        maximumLeases: row.registration.maximumLeases
+        maximumLeases: row.registration.maximumLeases,
+        refusedShardIDs: row.refusedShardIDs
       )
     }
     return .began(

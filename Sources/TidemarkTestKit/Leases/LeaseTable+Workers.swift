@@ -26,8 +26,9 @@ extension LeaseTable {
     worker.heartbeatAt = now
     worker.hasSession = true
     worker.serverStart = serverStart
-    if worker.state != beat.state {
+    if worker.state != beat.state || worker.refusedShardIDs != beat.refusedShardIDs {
       worker.state = beat.state
+      worker.refusedShardIDs = beat.refusedShardIDs
       note(beat.scope, callsForPlan: true)
     }
     workers[beat.incarnation] = worker

@@ -12,6 +12,7 @@ struct LeaseTable {
   struct WorkerRow {
     var registration: WorkerRegistration
     var state: WorkerRecord.State = .active
+    var refusedShardIDs: Set<String> = []
     var heartbeatAt: Instant
     var heartbeatingSince: Instant
     /// Which start of the server the session was opened on.

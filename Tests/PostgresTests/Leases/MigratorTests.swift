@@ -153,7 +153,7 @@ struct MigratorTests {
         a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
       FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-      WHERE c.relnamespace = 'tidemark'::regnamespace AND a.attnum > 0
+      WHERE c.relnamespace = 'tidemark'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
       UNION ALL
       SELECT format('%s %s', conname, pg_get_constraintdef(oid))
       FROM pg_constraint WHERE connamespace = 'tidemark'::regnamespace

@@ -180,6 +180,36 @@ struct AssignmentPlannerTests {
     #expect(plan([], [lease(0)]).isEmpty)
     #expect(plan(workers(1...1), []).isEmpty)
   }
+
+  // MARK: Refusals
+
+  @Test("a shard that its last owner refuses goes to somebody else, and is not balanced back")
+  func refused() {
+    var workers = self.workers(1...2)
+    workers[0].refusedShardIDs = ["s0"]
+    var leases = (0..<4).map { lease($0, owner: Int64($0 % 2) + 1) }
+    leases[0] = lease(0)
+    let steps = plan(workers, leases)
+    #expect(steps.first == .assign(shardID: "s0", to: 2), "worker 1 has fewer, but refuses it")
+    let after = apply(steps, to: leases)
+    #expect(counts(after) == [2, 2], "another lease moved instead")
+    #expect(plan(workers, after).isEmpty)
+  }
+
+  @Test("a shard that everybody refuses stays unowned, and the others are assigned all the same")
+  func refusedByAll() {
+    var workers = self.workers(1...1)
+    workers[0].refusedShardIDs = ["s0"]
+    #expect(plan(workers, [lease(0), lease(1)]) == [.assign(shardID: "s1", to: 1)])
+  }
+
+  @Test("a draining worker's shard is not handed to who refuses it")
+  func refusedWhileDraining() {
+    var workers = self.workers(1...3)
+    workers[0].isDraining = true
+    workers[1].refusedShardIDs = ["s0"]
+    #expect(plan(workers, [lease(0, owner: 1)]) == [.handOff(shardID: "s0", to: WorkerIncarnation(3))])
+  }
 }
 
 /// SplitMix64: the same numbers for the same seed.

@@ -439,6 +439,66 @@ struct LeaseCoordinatorTests {
     }
   }
 
+  // MARK: Stalls
+
+  @Test(
+    "the lease of a stalled consumer is given away once the store knows that this worker refuses the shard"
+  )
+  func stall() {
+    var worker = Coordinated.registered(owning: "a", "b")
+    #expect(worker.send(.consumerStalled(worker.grant("a", 1, 1))) == ["heartbeat 1 active refusing a"])
+    let before = Lease.owned("a", by: 1, epoch: 1)
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([before, .owned("b", by: 1, epoch: 1)])) == [], "it is not known yet")
+    #expect(worker.answerHeartbeat() == ["trust", "refresh 1", "timer heartbeat"])
+    #expect(worker.send(.refreshed([before, .owned("b", by: 1, epoch: 1)])) == ["release a@1"])
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([before, .owned("b", by: 1, epoch: 1)])) == [], "once is enough")
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([.owned("b", by: 1, epoch: 1)])) == ["lose a@1"])
+  }
+
+  @Test(
+    "a lease that comes back while its consumer hangs is given up again, and taken once the consumer has ended"
+  )
+  func stallComesBack() {
+    var worker = Coordinated.registered(owning: "a")
+    _ = worker.send(.consumerStalled(worker.grant("a", 1, 1)))
+    _ = worker.answerHeartbeat()
+    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 1)])) == ["release a@1"])
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([])) == ["lose a@1"])
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 3)])) == ["release a@3"])
+    #expect(
+      worker.send(.consumerFinished(worker.grant("a", 1, 1), .lost)) == ["refresh 1", "heartbeat 1 active"],
+      "it refuses no more"
+    )
+    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 5)])) == ["start a@5"])
+  }
+
+  @Test(
+    "a worker that was declared dead refuses the shard of a stalled consumer under its new registration too"
+  )
+  func stallOutlivesRegistration() {
+    var worker = Coordinated.registered(owning: "a")
+    _ = worker.send(.consumerStalled(worker.grant("a", 1, 1)))
+    #expect(worker.answerDead() == ["dead 1", "lose a@1", "register"])
+    _ = worker.send(.registered(2, sentAt: worker.now))
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed([.owned("a", by: 2, epoch: 3)])) == [])
+    #expect(worker.send(.fired(.heartbeat)) == ["heartbeat 2 active refusing a"])
+    #expect(worker.answerHeartbeat() == ["trust", "refresh 2", "timer heartbeat"])
+    #expect(worker.send(.refreshed([.owned("a", by: 2, epoch: 3)])) == ["release a@3"])
+  }
+
+  @Test("word of a stall that comes after the consumer's end changes nothing")
+  func lateStall() {
+    var worker = Coordinated.registered(owning: "a")
+    _ = worker.send(.consumerFinished(worker.grant("a", 1, 1), .handedOff))
+    #expect(worker.send(.consumerStalled(worker.grant("a", 1, 1))) == [])
+  }
+
   @Test("a drain before the registration is answered ends with the answer, whatever it is")
   func drainWhileRegistering() {
     for succeeds in [true, false] {
@@ -542,7 +602,9 @@ extension LeaseCoordinator.Action {
     func text(_ grant: LeaseGrant) -> String { "\(grant.shardID)@\(grant.epoch)" }
     switch self {
     case .register: return "register"
-    case .heartbeat(let incarnation, let state): return "heartbeat \(incarnation) \(state)"
+    case .heartbeat(let incarnation, let state, let refused):
+      let refusing = refused.isEmpty ? "" : " refusing \(refused.sorted().joined(separator: " "))"
+      return "heartbeat \(incarnation) \(state)\(refusing)"
     case .look(let incarnation): return "look \(incarnation)"
     case .plan(let incarnation): return "plan \(incarnation)"
     case .refresh(let incarnation): return "refresh \(incarnation)"

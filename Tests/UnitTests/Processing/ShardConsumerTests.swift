@@ -537,12 +537,14 @@ struct Consumed {
   init(
     checkpoint: Checkpoint = .trimHorizon,
     policy: FailurePolicy = FailurePolicy(),
-    trimmedData: TrimmedDataPolicy = .stop
+    trimmedData: TrimmedDataPolicy = .stop,
+    stall: WorkerConfiguration.Stall = .none
   ) {
     machine = ShardConsumer(
       lease: Lease(shardID: "shard", checkpoint: checkpoint),
       policy: policy,
       trimmedData: trimmedData,
+      stall: stall,
       random: SharedRandom()
     )
   }
@@ -571,6 +573,7 @@ struct Consumed {
     machine.handle(event).map { action in
       switch action {
       case .open(_, let pause), .read(let pause): self.pause = pause
+      case .watch(let duration): pause = duration
       case .sleep(let duration, let id): (pause, sleepID) = (duration, id)
       case .process(let batch): previousAttempts = batch.previousAttempts
       default: break
@@ -611,6 +614,15 @@ struct Consumed {
   }
 }
 
+extension WorkerConfiguration.Stall {
+  /// Watches nothing.
+  static var none: Self {
+    var stall = Self()
+    stall.timeout = nil
+    return stall
+  }
+}
+
 extension ShardConsumer.Action {
   fileprivate var summary: String {
     switch self {
@@ -635,6 +647,9 @@ extension ShardConsumer.Action {
     case .report(.readFailed(let error, _)): "readFailed \(error.code)"
     case .report(.trimmed(_, let position)): "trimmed after \(position)"
     case .report(.deadLettered(let letters)): "deadLettered \(letters.count)"
+    case .watch: "watch"
+    case .giveAway: "giveAway"
+    case .report(.stalled(let call)): "stalled in \(call)"
     case .finish(let outcome): "finish \(outcome)"
     }
   }

@@ -17,10 +17,12 @@ final class TestFleet: Sendable {
   final class History: WorkerEvents {
     private let handled = Mutex<[Entry]>([])
     private let ends = Mutex<[(grant: LeaseGrant, how: LeaseEnd)]>([])
+    private let stalled = Mutex<[LeaseGrant]>([])
     private let counters = Mutex<(failures: Int, trimmed: Int, deaths: Int)>((0, 0, 0))
 
     var entries: [Entry] { handled.withLock { $0 } }
     var leaseEnds: [(grant: LeaseGrant, how: LeaseEnd)] { ends.withLock { $0 } }
+    var stalls: [LeaseGrant] { stalled.withLock { $0 } }
     var failures: Int { counters.withLock { $0.failures } }
     var trimmed: Int { counters.withLock { $0.trimmed } }
     var deaths: Int { counters.withLock { $0.deaths } }
@@ -37,6 +39,9 @@ final class TestFleet: Sendable {
     }
     func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
       counters.withLock { $0.trimmed += 1 }
+    }
+    func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
+      stalled.withLock { $0.append(grant) }
     }
     func workerDeclaredDead(_ incarnation: WorkerIncarnation) { counters.withLock { $0.deaths += 1 } }
   }

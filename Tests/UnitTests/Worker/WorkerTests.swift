@@ -248,24 +248,4 @@ struct WorkerTests {
       try await tasks.waitForAll()
     }
   }
-
-  @Test("a configuration that breaks several rules names all of them")
-  func configuration() throws {
-    let fleet = TestFleet(shards: 1) {
-      $0.failover.margin = .seconds(30)
-      $0.failover.heartbeatInterval = .zero
-      $0.reading.maximumRecords = 0
-      $0.planning.maximumLeases = 0
-      $0.failurePolicy.maximumAttempts = 0
-      $0.failurePolicy.backoff.jitter = 2
-    }
-    let error = #expect(throws: TidemarkError.self) { _ = try fleet.member("a") }
-    #expect(error?.code == .invalidConfiguration)
-    for name in [
-      "failover.margin", "failover.heartbeatInterval", "reading.maximumRecords", "planning.maximumLeases",
-      "failurePolicy.maximumAttempts", "failurePolicy.backoff.jitter",
-    ] {
-      #expect(error?.message.contains(name) == true, "\(name) is not named")
-    }
-  }
 }

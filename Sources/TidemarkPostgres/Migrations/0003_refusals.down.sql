@@ -1,0 +1,1 @@
+ALTER TABLE tidemark.worker DROP COLUMN refused_shard_ids;

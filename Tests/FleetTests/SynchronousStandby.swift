@@ -1,0 +1,41 @@
+import LocalPostgres
+import Logging
+import PostgresClient
+import TestSupport
+import Testing
+
+/// A hot standby that every commit of its primary waits for.
+enum SynchronousStandby {
+  static func start(of primary: LocalPostgres) async throws -> LocalPostgres {
+    var configuration = LocalPostgresConfiguration()
+    configuration.listensOnTCP = true
+    configuration.primary = primary
+    let standby = try await LocalPostgres.start(configuration)
+    let connection = try await connect(to: primary)
+    // Not before the copy was made: the standby must not wait for one of its own once it is promoted.
+    try await connection.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
+    try await connection.execute("SELECT pg_reload_conf()")
+    try await eventually("the standby follows synchronously") {
+      let rows = try await connection.query(
+        "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'"
+      )
+      return try rows[0].decode(Int64.self) == 1
+    }
+    await connection.close()
+    return standby
+  }
+
+  /// Returns once the server takes writes.
+  static func promote(_ standby: LocalPostgres) async throws {
+    let connection = try await connect(to: standby)
+    let rows = try await connection.query("SELECT pg_promote()")
+    try #require(try rows[0].decode(Bool.self), "the promotion took more than a minute")
+    await connection.close()
+  }
+
+  private static func connect(to server: LocalPostgres) async throws -> PostgresConnection {
+    var logger = Logger(label: "tidemark.standby")
+    logger.logLevel = .error
+    return try await PostgresConnection.connect(PostgresConfiguration(url: server.url()), logger: logger)
+  }
+}

@@ -1,0 +1,77 @@
+import Foundation
+import LocalPostgres
+import PostgresClient
+import TestSupport
+import Testing
+
+@Suite(
+  "The client behind a transaction pooler",
+  .enabled(if: Pooler.program != nil, "PgBouncer is not installed: deploy/setup.sh --tests"),
+  .sharesMachine
+)
+struct PoolerTests {
+  private func withPooler(
+    _ body: (_ direct: PostgresConfiguration, _ pooled: PostgresConfiguration) async throws -> Void
+  ) async throws {
+    try await withLocalPostgres { server in
+      let pooler = try await Pooler.start(inFrontOf: server)
+      try await body(
+        try PostgresConfiguration(url: server.url()),
+        try PostgresConfiguration(url: pooler.url)
+      )
+      withExtendedLifetime(pooler) {}
+    }
+  }
+
+  @Test("it notices the pooler, and does not take a direct connection for one")
+  func noticed() async throws {
+    try await withPooler { direct, pooled in
+      for (configuration, isPooled) in [(direct, false), (pooled, true)] {
+        let connection = try await PostgresConnection.connect(configuration, logger: quietLogger)
+        #expect(await connection.isPooled == isPooled)
+        await connection.close()
+      }
+    }
+  }
+
+  @Test("it runs each statement as it was written, also when others have run theirs in the same session")
+  func statements() async throws {
+    try await withPooler { _, pooled in
+      let pool = PostgresPool(pooled, maximumConnections: 8, logger: quietLogger)
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for caller in 0..<8 {
+          group.addTask {
+            for round in 0..<50 {
+              // Each caller has texts of its own, which prepared statements of the same name would mix up.
+              let sum = try await pool.query("SELECT \(round) + \(caller) * 1000 AS sum")[0]
+              #expect(try sum.decode(Int64.self) == Int64(round + caller * 1000))
+              let both = try await pool.transaction { transaction in
+                let first = try await transaction.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
+                let second = try await transaction.query("SELECT pg_backend_pid(), \(caller)")[0]
+                return (first, try second.decode((Int32, Int64).self))
+              }
+              #expect(both.0 == both.1.0, "a transaction has one session")
+              #expect(both.1.1 == Int64(caller))
+            }
+          }
+        }
+        try await group.waitForAll()
+      }
+      await pool.close()
+    }
+  }
+
+  @Test("it leaves no settings in sessions that are others' next")
+  func settings() async throws {
+    try await withPooler { direct, pooled in
+      var configuration = pooled
+      configuration.settings["idle_in_transaction_session_timeout"] = "5000"
+      let connection = try await PostgresConnection.connect(configuration, logger: quietLogger)
+      for _ in 0..<3 {
+        let rows = try await connection.query("SELECT current_setting('idle_in_transaction_session_timeout')")
+        #expect(try rows[0].decode(String.self) == "0")
+      }
+      await connection.close()
+    }
+  }
+}

@@ -1,0 +1,86 @@
+import Foundation
+import LocalPostgres
+import Testing
+
+/// PgBouncer in front of a private server, giving each transaction another of the server's sessions. It ends with
+/// this reference, and with this process, however that ends.
+public final class Pooler: Sendable {
+  /// Where the program is; `nil` if it is not installed.
+  public static let program = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
+    .map { "\($0)/pgbouncer" }.first(where: FileManager.default.isExecutableFile(atPath:))
+
+  /// The libpq URL of the pooler's databases, which are the server's.
+  public let url: String
+  private let directory: TemporaryDirectory
+  private let lifeline: FileHandle
+
+  /// Starts a pooler in front of a server that listens on a unix socket, and waits until it does so itself.
+  public static func start(inFrontOf server: LocalPostgres) async throws -> Pooler {
+    let pooler = try Pooler(inFrontOf: server)
+    try await eventually("the pooler listens") {
+      FileManager.default.fileExists(atPath: "\(pooler.directory.path)/.s.PGSQL.6432")
+    }
+    return pooler
+  }
+
+  private init(inFrontOf server: LocalPostgres) throws {
+    directory = try TemporaryDirectory()
+    let files = FileManager.default
+    // PgBouncer refuses to be root as the server does, and the server's socket is for the server's user alone.
+    let owner = try files.attributesOfItem(atPath: server.dataDirectory)[.ownerAccountName] as? String ?? ""
+    let path = directory.path
+    try Self.configuration(of: server, directory: path)
+      .write(toFile: "\(path)/pgbouncer.ini", atomically: true, encoding: .utf8)
+    var arguments = ["-q", "\(path)/pgbouncer.ini"]
+    if geteuid() == 0 {
+      try files.setAttributes([.ownerAccountName: owner], ofItemAtPath: path)
+      arguments = ["-u", owner] + arguments
+    }
+    let pipe = Pipe()
+    let process = Process()
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    // The end of standard input is the end of this process. SIGKILL, because Dispatch's threads have the others blocked,
+    // and who is started by one of them inherits that.
+    process.arguments =
+      ["-c", "\"$0\" \"$@\" </dev/null & cat >/dev/null; kill -s KILL $!", Self.program ?? "pgbouncer"]
+      + arguments
+    process.standardInput = pipe
+    process.standardOutput = FileHandle.nullDevice
+    process.standardError = FileHandle.nullDevice
+    try process.run()
+    lifeline = pipe.fileHandleForWriting
+    url = "postgresql://postgres@\(Self.encoded(path)):6432/postgres"
+  }
+
+  deinit { try? lifeline.close() }
+
+  /// In turn, so that no client finds twice in a row the session that it had.
+  private static func configuration(of server: LocalPostgres, directory: String) throws -> String {
+    guard let address = server.url().split(separator: "@").last?.split(separator: "/").first,
+      let port = address.split(separator: ":").last,
+      let host = address.dropLast(port.count + 1).removingPercentEncoding
+    else { throw CocoaError(.coderInvalidValue) }
+    return """
+      [databases]
+      * = host=\(host) port=\(port) user=postgres
+      [pgbouncer]
+      pool_mode = transaction
+      server_round_robin = 1
+      auth_type = any
+      listen_port = 6432
+      unix_socket_dir = \(directory)
+      logfile = \(directory)/log
+      pidfile = \(directory)/pid
+      max_client_conn = 500
+      default_pool_size = 40
+      """
+  }
+
+  private static func encoded(_ path: String) -> String {
+    path.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? path
+  }
+}
+
+extension Substring {
+  fileprivate var removingPercentEncoding: String? { String(self).removingPercentEncoding }
+}
