@@ -150,6 +150,13 @@ extension Mutant {
       becomes: "Array(parentShardIDs.prefix(1))"
     ),
     Mutant(
+      "child-is-added-before-its-other-parent",
+      breaks: "S5",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "self.row($0, in: grant.scope) != nil",
+      becomes: "true"
+    ),
+    Mutant(
       "child-of-a-leased-shard-begins-like-a-new-one",
       breaks: "liveness",
       in: "\(lineage)/ShardSync.swift",

@@ -426,7 +426,8 @@ struct LeaseCoordinator {
     if refresh.isUnderWay { finishedDuringRefresh.insert(grant.shardID) }
     var actions: [Action] = []
     // The children can start now.
-    if outcome == .ended { actions += wantPlan() }
+    if outcome == .ended || outcome == .endedAmongUnknown { actions += wantPlan() }
+    if outcome == .endedAmongUnknown { actions += sync() }
     // The lease may be this worker's again, under another epoch: even one that was handed off, if that was seen
     // before this.
     if outcome == .lost || consumer?.isLost == true { actions += wantRefresh() }

@@ -80,6 +80,9 @@ public protocol LeaseStore: Sendable {
 
   /// Ends a shard: adds its children at `TRIM_HORIZON`, sets `SHARD_END` and gives the lease up, in one
   /// transaction.
+  ///
+  /// A child whose other parent has no lease is left out. That parent may only have come since the last shard sync,
+  /// and without its lease the child would not wait for it; its own end adds the child, or the next sync adds both.
   func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome
 
   /// Gives a lease up: to the worker that a handoff names if there is one and it is active, else to nobody.

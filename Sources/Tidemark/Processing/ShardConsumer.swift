@@ -65,7 +65,11 @@ struct ShardConsumer {
   }
 
   enum Outcome: Hashable {
+    /// The leases of all children are there.
     case ended
+    /// Whether they are, only a comparison with the source's shards can tell: the other parent of a merge may have
+    /// no lease yet, or the source has told no children.
+    case endedAmongUnknown
     case handedOff
     case stopped
     case lost
@@ -506,7 +510,11 @@ struct ShardConsumer {
       batchLimit = nil
       activity = .idle
       return [.report(.deadLettered(letters)), .setHandedOut(handled)] + settle()
-    case .endingShard: return finish(.ended)
+    case .endingShard:
+      let children = pageInfo?.page.end?.children ?? []
+      return finish(
+        children.isEmpty || children.contains { $0.parentIDs.count > 1 } ? .endedAmongUnknown : .ended
+      )
     case .transferring: return finish(.handedOff)
     case .stopping: return finish(.stopped)
     default: return []

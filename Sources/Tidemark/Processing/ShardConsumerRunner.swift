@@ -256,7 +256,7 @@ final class ShardConsumerRunner: Sendable {
 extension ShardConsumer.Outcome {
   fileprivate var leaseEnd: LeaseEnd {
     switch self {
-    case .ended: .shardEnded
+    case .ended, .endedAmongUnknown: .shardEnded
     case .handedOff: .handedOff
     case .stopped: .stopped
     case .lost: .lost

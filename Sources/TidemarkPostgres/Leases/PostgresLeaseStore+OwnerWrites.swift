@@ -16,7 +16,12 @@ extension PostgresLeaseStore {
         WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6"))
         RETURNING shard_id
       ), added AS (
-        \(NewLeases.insert) WHERE EXISTS (SELECT FROM ended)
+        \(NewLeases.insert)
+        WHERE EXISTS (SELECT FROM ended) AND NOT EXISTS (
+          SELECT FROM unnest(n.parent_shard_ids) AS parent (id)
+          WHERE NOT EXISTS (
+            SELECT FROM tidemark.lease AS p
+            WHERE p.application = $1 AND p.stream = $2 AND p.shard_id = parent.id))
         ON CONFLICT (application, stream, shard_id) DO NOTHING
       ), \(Self.noting("ended"))
       SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM ended

@@ -56,6 +56,23 @@ extension LeaseStoreConformance {
       try expectEqual(await fleet.store.leases(in: fleet.scope).map(\.shardID), ["a"], "The leases")
       try expectEqual(await fleet.lease("a").checkpoint, .trimHorizon, "The checkpoint")
     },
+    Case("The child of a merge is added by the end of the parent whose lease came last") { fleet in
+      let worker = try await fleet.register()
+      try await fleet.create("a")
+      let first = try await fleet.grant("a", to: worker)
+      let child = Shard(id: "c", parentIDs: ["a", "b"])
+      try expectEqual(await fleet.store.endShard(first, children: [child]), .accepted, "The first end")
+      try expectEqual(await fleet.store.leases(in: fleet.scope).map(\.shardID), ["a"], "The leases")
+      try expectEqual(await fleet.lease("a").childShardIDs, ["c"], "The children")
+      try await fleet.create("b")
+      let second = try await fleet.grant("b", to: worker)
+      try expectEqual(await fleet.store.endShard(second, children: [child]), .accepted, "The second end")
+      try expectEqual(
+        await fleet.store.leases(in: fleet.scope).map(\.shardID),
+        ["a", "b", "c"],
+        "The leases"
+      )
+    },
     Case("A plan sees when the second parent of a merge has ended, and is called for then") { fleet in
       let worker = try await fleet.register()
       try await fleet.create("a", "b")

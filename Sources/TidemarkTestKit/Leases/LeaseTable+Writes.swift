@@ -64,7 +64,10 @@ extension LeaseTable {
     row.lease.childShardIDs = children.map(\.id)
     row.give(to: nil)
     save(row, grant.scope)
-    _ = create(children.map { NewLease(shard: $0, checkpoint: .trimHorizon) }, in: grant.scope)
+    let complete = children.filter { child in
+      child.parentIDs.allSatisfy { self.row($0, in: grant.scope) != nil }
+    }
+    _ = create(complete.map { NewLease(shard: $0, checkpoint: .trimHorizon) }, in: grant.scope)
     note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
   }

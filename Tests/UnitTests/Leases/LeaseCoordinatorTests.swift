@@ -23,6 +23,16 @@ struct LeaseCoordinatorTests {
     #expect(worker.send(.consumerFinished(worker.grant("a", 1, 4), .ended)) == ["plan 1"])
   }
 
+  @Test("a shard's end that may have left children out is followed by a shard sync")
+  func endAmongUnknown() {
+    var worker = Coordinated.registered()
+    _ = worker.send(.synced)
+    _ = worker.send(.planned(.applied([.assign(shardID: "a", to: 1)], dead: [])))
+    _ = worker.send(.refreshed([.owned("a", by: 1, epoch: 4)]))
+    let actions = worker.send(.consumerFinished(worker.grant("a", 1, 4), .endedAmongUnknown))
+    #expect(actions.contains("sync"))
+  }
+
   @Test("leases are trusted for the failover interval without its margin, from when the call was sent")
   func trust() {
     var worker = Coordinated()

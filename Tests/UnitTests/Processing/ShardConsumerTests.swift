@@ -20,6 +20,20 @@ struct ShardConsumerTests {
     #expect(consumer.send(.written(.accepted)) == ["finish ended"])
   }
 
+  @Test(
+    "an end that may leave children out says so: in a merge, or where the source has told none",
+    arguments: [[Shard(id: "merged", parentIDs: ["a", "b"])], []]
+  )
+  func endAmongUnknown(children: [Shard]) {
+    var consumer = Consumed()
+    _ = consumer.send(.started)
+    _ = consumer.send(.processorReturned)
+    _ = consumer.send(.opened(after: .trimHorizon))
+    #expect(consumer.page(nil, isLast: true, children: children) == ["shardEnd"])
+    _ = consumer.send(.processorReturned)
+    #expect(consumer.send(.written(.accepted)) == ["finish endedAmongUnknown"])
+  }
+
   @Test("a last page without records ends the shard as well")
   func emptyLastPage() {
     var consumer = Consumed.reading()
@@ -594,12 +608,13 @@ struct Consumed {
   mutating func page(
     _ numbers: ClosedRange<UInt64>?,
     ageWhenRead: Int? = 0,
-    isLast: Bool = false
+    isLast: Bool = false,
+    children: [Shard] = [Shard(id: "child")]
   ) -> [String] {
     let page = ShardPage(
       records: numbers.map { $0.map(Self.record) } ?? [],
       readAt: ageWhenRead.map { Timestamp(millisecondsSinceEpoch: Int64($0) * 1000) },
-      end: isLast ? ShardPage.End(children: [Shard(id: "child")]) : nil
+      end: isLast ? ShardPage.End(children: children) : nil
     )
     return send(.page(page, at: now))
   }
