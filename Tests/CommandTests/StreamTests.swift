@@ -186,16 +186,19 @@ struct StreamTests {
   func interrupted() async throws {
     let database = try await CommandDatabase.make()
     _ = try await database.tidemark.run("stream", "create", "s")
-    let put = try database.tidemark.start(["stream", "put", "s", "--key", "k"], input: nil)
-    try await eventually(within: .seconds(20), "the command is connected") {
-      let sessions = try await database.pool.query(
+    func sessions() async throws -> Int {
+      let rows = try await database.pool.query(
         """
         SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND application_name = 'tidemark'
         """
       )
-      return try sessions[0].decode(Int.self) > 0
+      return try rows[0].decode(Int.self)
     }
+    // The server may notice a little later that the first command has ended.
+    try await eventually("the first command has left") { try await sessions() == 0 }
+    let put = try database.tidemark.start(["stream", "put", "s", "--key", "k"], input: nil)
+    try await eventually(within: .seconds(20), "the command is connected") { try await sessions() > 0 }
     put.signal(SIGTERM)
     #expect(await put.outcome.status == 128 + SIGTERM)
   }

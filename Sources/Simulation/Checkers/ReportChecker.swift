@@ -1,7 +1,8 @@
 import Tidemark
 import TidemarkTestKit
 
-/// What a worker reports of a lease's end is what happened: one that it gave up itself was not lost.
+/// What a worker reports of a lease's end is what happened: one that it gave up itself was not lost. Who leaves before
+/// it was answered cannot know.
 struct ReportChecker: Checker {
   let name = "report"
   private var leases: [String: Lease] = [:]
@@ -20,13 +21,13 @@ struct ReportChecker: Checker {
       }
       return nil
     case .workerDied(let incarnation, _, _), .deregistered(let incarnation, _):
-      // To the dead every write is refused, also a repeated one; and who leaves before it was answered cannot know.
+      // To the dead every write is refused, also a repeated one.
       givenUp = givenUp.filter { $0.owner != incarnation }
       return nil
     case .givenAway(_, let grant):
       givenAway.insert(grant)
       return nil
-    case .leaseEnded(let member, let grant, .lost):
+    case .leaseEnded(let member, let grant, .lost, isLeaving: false):
       // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
       let isRecognisable = leases[grant.shardID]?.epoch == grant.epoch.next
       guard givenUp.contains(grant), !givenAway.contains(grant), isRecognisable else { return nil }

@@ -111,7 +111,7 @@ private struct MemberEvents: WorkerEvents {
   unowned let world: World
 
   func leaseEnded(_ grant: LeaseGrant, how: LeaseEnd) {
-    if !member.isGone { world.observe(.leaseEnded(member.name, grant, how)) }
+    if !member.isGone { world.observe(.leaseEnded(member.name, grant, how, isLeaving: member.isLeaving)) }
   }
 
   func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {

@@ -27,7 +27,7 @@ enum Observation {
   case failed(String, LeaseGrant, head: Int)
   case shardEndHandled(String, LeaseGrant)
   case deadLettered(LeaseGrant, [Int])
-  case leaseEnded(String, LeaseGrant, LeaseEnd)
+  case leaseEnded(String, LeaseGrant, LeaseEnd, isLeaving: Bool)
   /// The worker gives the lease away under the hands of its processor.
   case givenAway(String, LeaseGrant)
 }
@@ -52,7 +52,7 @@ extension Observation {
     case .failed(let member, let grant, let head): "\(member) failed with \(head) of \(grant)"
     case .shardEndHandled(let member, let grant): "\(member) is done with \(grant)"
     case .deadLettered(let grant, let records): "dead letters \(records) of \(grant)"
-    case .leaseEnded(let member, let grant, let how): "\(member) ended \(grant): \(how.rawValue)"
+    case .leaseEnded(let member, let grant, let how, _): "\(member) ended \(grant): \(how.rawValue)"
     case .givenAway(let member, let grant): "\(member) gives away \(grant)"
     }
   }
