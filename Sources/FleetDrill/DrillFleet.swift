@@ -130,11 +130,21 @@ public final class DrillFleet: Sendable {
       }
     }
 
-    /// Every lease that has not ended has an owner, and no worker has two more than another.
+    /// Every lease that has not ended is owned by one of these workers and stays there: none has two more than
+    /// another, or by the measured loads there is nothing to move.
     public func isBalanced(among names: [String]) -> Bool {
       let counts = names.map { countByOwner[$0, default: 0] }
-      return !open.isEmpty && counts.reduce(0, +) == open.count && open.allSatisfy { $0.handoffTo == nil }
-        && (counts.max() ?? 0) - (counts.min() ?? 0) <= 1
+      guard !open.isEmpty, counts.reduce(0, +) == open.count, open.allSatisfy({ $0.handoffTo == nil }) else {
+        return false
+      }
+      return (counts.max() ?? 0) - (counts.min() ?? 0) <= 1 || hasNothingToMove(among: names)
+    }
+
+    private func hasNothingToMove(among names: [String]) -> Bool {
+      let living = workers.values.filter { $0.state == .active }
+      guard living.count == names.count, names.allSatisfy({ countByOwner[$0] != nil }) else { return false }
+      let fleet = living.map { FleetSnapshot.Worker(incarnation: $0.incarnation) }
+      return AssignmentPlanner().plan(FleetSnapshot(workers: fleet, leases: leases)).isEmpty
     }
   }
 

@@ -6,10 +6,10 @@ import Testing
 /// times as much, so that they judge the program.
 @Suite("tidemark drill", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
 struct DrillTests {
-  @Test("after SIGKILL every shard of the victim is read elsewhere, and nothing is lost")
+  @Test("what a killed worker has left is read elsewhere, at the median in under half a second, and nothing is lost")
   func kill() async throws {
-    let result = try await drill("kill", rounds: 2)
-    #expect(try result.measure("first record").median < 1)
+    let result = try await drill("kill", rounds: 20)
+    #expect(try result.measure("first record").median < 0.5)
     #expect(try result.measure("all its shards").median < 1.5)
   }
 

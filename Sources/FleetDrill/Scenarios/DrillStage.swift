@@ -98,13 +98,14 @@ actor DrillStage {
     return moment
   }
 
-  /// Waits until the fleet is balanced and the next victim handles records of each of its shards.
+  /// Waits until the fleet is balanced, has worked for a second since, so that it does not measure how a worker that
+  /// joined just now starts up, and the next victim handles records of each of its shards.
   func settledVictim() async throws -> (victim: WorkerProcess, shards: [String]) {
-    let balanced = try await balanced()
+    let settled = try await balanced() + 1_000_000
     let victim = members[0]
     let shards = try await fleet.standing().shards(of: victim.name)
     try await fleet.wait("\(victim.name) handles records of each of its shards") {
-      let handled = try fleet.follower.entries(since: balanced).filter {
+      let handled = try fleet.follower.entries(since: settled).filter {
         $0.worker == victim.name && $0.kind == .handled
       }
       return Set(handled.map(\.shard)).isSuperset(of: shards)
