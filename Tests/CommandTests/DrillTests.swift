@@ -6,7 +6,7 @@ import Testing
 /// times as much, so that they judge the program.
 @Suite("tidemark drill", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
 struct DrillTests {
-  @Test("what a killed worker has left is read elsewhere, at the median in under half a second, and nothing is lost")
+  @Test("what a killed worker leaves is read elsewhere, at the median within half a second, and none is lost")
   func kill() async throws {
     let result = try await drill("kill", rounds: 20)
     #expect(try result.measure("first record").median < 0.5)
