@@ -27,6 +27,11 @@ extension World {
   }
 
   func changeTopology() {
+    guard faults.areOn else { return }
+    // One change may follow another before anybody has heard of the first.
+    if random.happens(0.3) {
+      scheduler.schedule(after: faults.draw(.zero...(.seconds(20)))) { [unowned self] in changeTopology() }
+    }
     let before = stream.currentShards
     let open = before.filter(\.isOpen)
     guard let shard = open.randomElement(using: &random) else { return }
