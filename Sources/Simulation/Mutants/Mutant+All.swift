@@ -157,13 +157,6 @@ extension Mutant {
       becomes: "true"
     ),
     Mutant(
-      "child-of-a-leased-shard-begins-like-a-new-one",
-      breaks: "liveness",
-      in: "\(lineage)/ShardSync.swift",
-      "NewLease(shard: shard, checkpoint: «.trimHorizon»)",
-      becomes: "position.checkpoint"
-    ),
-    Mutant(
       "ended-shard-is-leased-again",
       breaks: "S5",
       in: "\(lineage)/ShardSync.swift",
