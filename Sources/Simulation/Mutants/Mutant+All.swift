@@ -174,13 +174,6 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
-      "lost-plan-is-not-made-again",
-      breaks: "liveness",
-      in: "\(leasing)/LeaseCoordinator.swift",
-      "case .planFailed: return «planAgainSoon()»",
-      becomes: "[]"
-    ),
-    Mutant(
       "only-hints-tell-of-new-leases",
       breaks: "liveness",
       in: "\(leasing)/LeaseCoordinator.swift",

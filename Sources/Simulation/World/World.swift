@@ -123,7 +123,9 @@ final class World: @unchecked Sendable {
       )
       if evidence == .lostSession { mark(.takeoverByLostSession) }
       if evidence == .oldHeartbeat { mark(.takeoverByOldHeartbeat) }
-      observe(.workerDied(record.incarnation, by: call, isJustified: evidence != nil))
+      observe(
+        .workerDied(record.incarnation, by: call, isJustified: evidence != nil || isGone(record.incarnation))
+      )
     }
   }
 
@@ -199,6 +201,11 @@ final class World: @unchecked Sendable {
   var recentListings: [[Shard]] {
     olderListings.removeAll { $0.until < scheduler.now }
     return olderListings.map(\.shards)
+  }
+
+  /// Whether the process of this registration does not live any more: to take it for dead needs no other reason.
+  private func isGone(_ incarnation: WorkerIncarnation) -> Bool {
+    (members + retired).contains { ($0.isGone || $0.hasEnded) && $0.incarnations.contains(incarnation) }
   }
 
   func retireEndedMembers() {
