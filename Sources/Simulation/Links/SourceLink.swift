@@ -32,6 +32,7 @@ final class SourceLink: StreamSource, @unchecked Sendable {
   }
 
   private final class Reader: ShardReader, @unchecked Sendable {
+    // `@unchecked Sendable`: the scheduler's one thread uses it.
     private let link: SourceLink
     private let reader: any ShardReader
 

@@ -9,8 +9,8 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
 
   /// A call that is under way.
   private final class Request: @unchecked Sendable {
+    // `@unchecked Sendable`: the scheduler's one thread uses it.
     var task: Task<Void, Never>?
-    var isDone = false
     var isCut = false
   }
 

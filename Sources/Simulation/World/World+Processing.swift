@@ -48,7 +48,7 @@ extension World {
       try await member.clock.sleep(for: faults.draw(.zero...scenario.hang))
     }
     if faults.strikesRecord(.processorIgnoresCancellation) {
-      await pass(faults.draw(.zero...scenario.hang), in: member.process)
+      await pass(faults.draw(.zero...scenario.hang))
     }
     if faults.strikesRecord(.processorThrows) { throw SimulatedProcessor.Failed() }
   }

@@ -166,7 +166,7 @@ final class World: @unchecked Sendable {
   }
 
   /// Lets time pass for a task that cannot be cancelled.
-  func pass(_ duration: Duration, in process: SimulatedProcess? = nil) async {
+  func pass(_ duration: Duration) async {
     if duration <= .zero { return }
     await withCheckedContinuation { continuation in
       scheduler.schedule(after: duration) { continuation.resume() }

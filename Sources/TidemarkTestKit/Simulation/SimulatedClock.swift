@@ -8,6 +8,7 @@ public final class SimulatedClock: MonotonicClock, @unchecked Sendable {
   public typealias Duration = Swift.Duration
 
   private final class Sleeper: @unchecked Sendable {
+    // `@unchecked Sendable`: the scheduler's one thread uses it.
     var continuation: CheckedContinuation<Void, any Error>?
     var isCancelled = false
   }
