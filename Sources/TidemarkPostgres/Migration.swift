@@ -6,7 +6,7 @@ public struct Migration: Sendable, Hashable {
   var up: String
   var down: String
 
-  init(version: Int, name: String, up: [UInt8], down: [UInt8]) {
+  init(_ version: Int, _ name: String, up: [UInt8], down: [UInt8]) {
     self.version = version
     self.name = name
     self.up = String(decoding: up, as: UTF8.self)
@@ -17,22 +17,40 @@ public struct Migration: Sendable, Hashable {
   /// names with a leading digit replaced.
   static let all = [
     Migration(
-      version: 1,
-      name: "leases",
+      1,
+      "leases",
       up: PackageResources._001_leases_up_sql,
       down: PackageResources._001_leases_down_sql
     ),
     Migration(
-      version: 2,
-      name: "streams",
+      2,
+      "streams",
       up: PackageResources._002_streams_up_sql,
       down: PackageResources._002_streams_down_sql
     ),
     Migration(
-      version: 3,
-      name: "refusals",
-      up: PackageResources._003_refusals_up_sql,
-      down: PackageResources._003_refusals_down_sql
+      3,
+      "capture",
+      up: PackageResources._003_capture_up_sql,
+      down: PackageResources._003_capture_down_sql
+    ),
+    Migration(
+      4,
+      "sequencing",
+      up: PackageResources._004_sequencing_up_sql,
+      down: PackageResources._004_sequencing_down_sql
+    ),
+    Migration(
+      5,
+      "shards",
+      up: PackageResources._005_shards_up_sql,
+      down: PackageResources._005_shards_down_sql
+    ),
+    Migration(
+      6,
+      "maintenance",
+      up: PackageResources._006_maintenance_up_sql,
+      down: PackageResources._006_maintenance_down_sql
     ),
   ]
 }

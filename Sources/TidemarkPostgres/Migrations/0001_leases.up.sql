@@ -56,7 +56,10 @@ CREATE TABLE tidemark.worker (
   registered_at timestamptz NOT NULL,
   heartbeat_at timestamptz NOT NULL,
   -- Since when heartbeats have come without a gap.
-  heartbeating_since timestamptz NOT NULL
+  heartbeating_since timestamptz NOT NULL,
+  -- Shards that the worker cannot read now, because an earlier call to its processor for them hangs. No plan gives
+  -- it these.
+  refused_shard_ids text[] COLLATE "C" NOT NULL DEFAULT '{}'
 ) WITH (fillfactor = 50);
 
 CREATE INDEX worker_by_scope ON tidemark.worker (application, stream);

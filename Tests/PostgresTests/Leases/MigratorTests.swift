@@ -112,8 +112,8 @@ struct MigratorTests {
   @Test("undoes the whole of a migration that fails")
   func failure() async throws {
     let broken = Migration(
-      version: 1,
-      name: "broken",
+      1,
+      "broken",
       up: Array("CREATE TABLE tidemark.half (); SELECT 1 / 0".utf8),
       down: []
     )

@@ -1,1 +1,0 @@
-ALTER TABLE tidemark.worker DROP COLUMN refused_shard_ids;

@@ -1,0 +1,1 @@
+DROP FUNCTION tidemark.maintain_stream(integer);

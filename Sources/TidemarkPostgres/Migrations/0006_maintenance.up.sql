@@ -1,0 +1,60 @@
+-- Keeps retention: drops what is older. Anybody may call it as often as they like; a call that would have to
+-- wait for others changes nothing and returns false, and a later one does the work.
+CREATE FUNCTION tidemark.maintain_stream(of_stream integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+  last_step tidemark.step;
+  horizon timestamptz;
+  old_partition tidemark.log_partition;
+  partition_name text;
+  oldest_kept bigint;
+  gone integer;
+BEGIN
+  PERFORM tidemark.check_isolation();
+  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF NOT FOUND THEN
+    RETURN true;
+  END IF;
+  IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL
+    AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
+    PERFORM tidemark.disable_stream(of_stream);
+    RETURN true;
+  END IF;
+  horizon := clock_timestamp() - stream.retention;
+  SELECT * INTO STRICT last_step FROM tidemark.step s
+    WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  DELETE FROM tidemark.step s WHERE s.stream_id = of_stream AND s.head < last_step.head
+    AND s.moved_at < clock_timestamp() - interval '1 minute';
+
+  FOR old_partition IN SELECT * FROM tidemark.log_partition p WHERE p.stream_id = of_stream
+    AND coalesce(p.closed_at, last_step.moved_at) < horizon ORDER BY p.partition_ordinal
+  LOOP
+    partition_name := format('log_%s_%s', of_stream, old_partition.partition_ordinal);
+    EXECUTE format($sql$
+      UPDATE tidemark.shard AS s SET trimmed_through = l.last
+      FROM tidemark.shard AS t CROSS JOIN LATERAL (
+        SELECT max(r.sequence_number) AS last FROM tidemark.%I AS r WHERE r.shard_ordinal = t.shard_ordinal) AS l
+      WHERE t.stream_id = $1 AND s.stream_id = $1 AND s.shard_ordinal = t.shard_ordinal AND l.last IS NOT NULL
+      $sql$, partition_name) USING of_stream;
+    EXECUTE format('DROP TABLE tidemark.%I', partition_name);
+    DELETE FROM tidemark.log_partition p
+      WHERE p.stream_id = of_stream AND p.partition_ordinal = old_partition.partition_ordinal;
+  END LOOP;
+
+  SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
+  DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.closed_at < horizon
+    AND (oldest_kept IS NULL OR s.ending_sequence < oldest_kept);
+  GET DIAGNOSTICS gone = ROW_COUNT;
+  IF gone > 0 THEN
+    UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
+  END IF;
+  IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon THEN
+    EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
+    DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  END IF;
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END $$;
