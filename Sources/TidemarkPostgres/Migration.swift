@@ -52,5 +52,11 @@ public struct Migration: Sendable, Hashable {
       up: PackageResources._006_maintenance_up_sql,
       down: PackageResources._006_maintenance_down_sql
     ),
+    Migration(
+      7,
+      "snapshots",
+      up: PackageResources._007_snapshots_up_sql,
+      down: PackageResources._007_snapshots_down_sql
+    ),
   ]
 }

@@ -59,7 +59,7 @@ public enum ShardSync {
 
   private static func isOver(_ shard: Shard, before position: InitialPosition) -> Bool {
     switch position {
-    case .trimHorizon: false
+    case .trimHorizon, .snapshot: false
     case .latest: !shard.isOpen
     case .atTimestamp(let time): shard.closedAt.map { $0 < time } ?? false
     }

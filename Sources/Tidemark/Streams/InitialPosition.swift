@@ -6,11 +6,15 @@ public enum InitialPosition: Sendable, Hashable {
   case latest
   /// With the first record that is not older than this.
   case atTimestamp(Timestamp)
+  /// With all that exists, as a snapshot of it that comes before every change since. Where the application has leases on
+  /// the stream already, but no snapshot, it goes on without one. Not all sources can: see
+  /// ``StreamSource/startingWithSnapshot(for:isNew:)``.
+  case snapshot
 
   /// The checkpoint that a lease starts with.
   public var checkpoint: Checkpoint {
     switch self {
-    case .trimHorizon: .trimHorizon
+    case .trimHorizon, .snapshot: .trimHorizon
     case .latest: .latest
     case .atTimestamp(let time): .atTimestamp(time)
     }

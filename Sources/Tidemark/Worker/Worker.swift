@@ -72,8 +72,9 @@ public final class Worker: Service {
   ///   waiting cannot mend, such as a password that is refused.
   public func run() async throws {
     let retry = StoreRetry(clock: clock, random: random, logger: logger)
-    guard let name = try await findStream(retry) else { return }
+    guard let name = try await unlessShutDown({ try await self.findStream(retry) }) else { return }
     let scope = LeaseScope(application: application, stream: name)
+    guard let source = try await unlessShutDown({ try await self.findSource(scope, retry) }) else { return }
     let shell = WorkerShell(
       scope: scope,
       coordinator: LeaseCoordinator(scope: scope, configuration: configuration, random: random),
@@ -87,7 +88,7 @@ public final class Worker: Service {
       ),
       configuration: configuration,
       retry: retry,
-      consumerEnvironment: environment(retry: retry)
+      consumerEnvironment: environment(source: source, retry: retry)
     )
     try await withGracefulShutdownHandler {
       try await shell.run()
@@ -96,14 +97,28 @@ public final class Worker: Service {
     }
   }
 
-  /// The stream's name; `nil` if the worker was asked to shut down before the stream could be found.
-  private func findStream(_ retry: StoreRetry) async throws -> String? {
+  private func findStream(_ retry: StoreRetry) async throws -> String {
+    try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
+  }
+
+  private func findSource(_ scope: LeaseScope, _ retry: StoreRetry) async throws -> any StreamSource {
+    guard configuration.reading.initialPosition == .snapshot else { return stream }
+    return try await retry.untilAnswered("start with a snapshot") {
+      try await self.stream.startingWithSnapshot(
+        for: self.application,
+        isNew: try await self.leases.leases(in: scope).isEmpty
+      )
+    }
+  }
+
+  /// What `body` returns; `nil` if the worker was asked to shut down before that.
+  private func unlessShutDown<Value: Sendable>(
+    _ body: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value? {
     let shutdown = OneShotSignal()
     return try await withGracefulShutdownHandler {
-      try await withThrowingTaskGroup(of: String?.self) { group in
-        group.addTask {
-          try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
-        }
+      try await withThrowingTaskGroup(of: Value?.self) { group in
+        group.addTask { try await body() }
         group.addTask {
           await shutdown.wait()
           try Task.checkCancellation()
@@ -117,9 +132,12 @@ public final class Worker: Service {
     }
   }
 
-  private func environment(retry: StoreRetry) -> ShardConsumerRunner.Environment {
+  private func environment(
+    source: any StreamSource,
+    retry: StoreRetry
+  ) -> ShardConsumerRunner.Environment {
     ShardConsumerRunner.Environment(
-      source: stream,
+      source: source,
       store: leases,
       writer: CheckpointWriter(store: leases, retry: retry),
       retry: retry,

@@ -43,6 +43,8 @@ CREATE TABLE tidemark.shard (
   trimmed_through bigint NOT NULL DEFAULT 0,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   closed_at timestamptz,
+  -- The only application that a snapshot's shard is for; null for all others.
+  application text,
   PRIMARY KEY (stream_id, shard_ordinal),
   UNIQUE (stream_id, shard_id),
   CHECK ((ending_sequence IS NULL) = (closed_at IS NULL))
@@ -79,6 +81,7 @@ CREATE TABLE tidemark.step (
   PRIMARY KEY (stream_id, head)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
+-- Ordinals, and so ids, are unique among all streams of the name, because an application reads them as one.
 CREATE FUNCTION tidemark.add_shard(
   of_stream integer, starting bigint, first_hash bigint, last_hash bigint, parents text[]
 ) RETURNS text
@@ -88,7 +91,8 @@ DECLARE
   new_id text;
 BEGIN
   SELECT coalesce(max(s.shard_ordinal) + 1, 0) INTO next_ordinal
-    FROM tidemark.shard s WHERE s.stream_id = of_stream;
+    FROM tidemark.stream o JOIN tidemark.stream n ON n.name = o.name
+    JOIN tidemark.shard s ON s.stream_id = n.stream_id WHERE o.stream_id = of_stream;
   new_id := 'shardId-' || lpad((extract(epoch FROM clock_timestamp()) * 1000)::bigint::text, 20, '0')
     || '-' || lpad(to_hex(next_ordinal), 8, '0');
   INSERT INTO tidemark.shard
@@ -96,6 +100,22 @@ BEGIN
   VALUES (of_stream, next_ordinal, new_id, parents, first_hash, last_hash, starting);
   RETURN new_id;
 END $$;
+
+-- The last shards of the streams of a name whose items may go on in a shard of these hashes: all of them if the key
+-- columns are others, since an item's hash is then another one. Not VOLATILE: it must not see the shards that the
+-- statement which calls it adds.
+CREATE FUNCTION tidemark.last_shards(
+  stream_name text, source oid, keys text[], first_hash bigint, last_hash bigint
+) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce(array_agg(s.shard_id ORDER BY s.shard_ordinal), '{}')
+  FROM tidemark.stream o JOIN tidemark.shard s ON s.stream_id = o.stream_id
+  WHERE o.name = stream_name AND s.closed_at IS NOT NULL AND s.application IS NULL
+    AND s.shard_id NOT IN (SELECT unnest(c.parent_ids)
+      FROM tidemark.stream d JOIN tidemark.shard c ON c.stream_id = d.stream_id WHERE d.name = stream_name)
+    AND ((o.source_table, o.key_columns) IS DISTINCT FROM (source, keys)
+      OR s.hash_start <= last_hash AND s.hash_end >= first_hash)
+$$;
 
 -- The stream's row, its shards, its inbox and its log: what streams with and without a table have in common.
 CREATE FUNCTION tidemark.add_stream(
@@ -106,6 +126,7 @@ DECLARE
   new_id integer;
   created timestamptz := clock_timestamp();
   new_label text;
+  previous_head bigint;
   hash_count CONSTANT bigint := 4294967296;
 BEGIN
   IF stream_name = '' OR strpos(stream_name, '/') > 0 THEN
@@ -136,10 +157,15 @@ BEGIN
     CASE WHEN kept_for > interval '24 minutes' THEN kept_for / 24 ELSE least(kept_for, interval '1 minute') END,
     created)
   RETURNING stream_id INTO new_id;
+  -- Numbers go on where the last stream of the name has stopped, so that they rise from parent to child.
+  SELECT coalesce(max(p.head), 0) INTO previous_head
+    FROM tidemark.stream s JOIN tidemark.step p ON p.stream_id = s.stream_id WHERE s.name = stream_name;
   INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads, shard_counts)
-    VALUES (new_id, 0, '{}', '{}', '{}');
-  PERFORM tidemark.add_shard(new_id, 1, hash_count * i / shard_count, hash_count * (i + 1) / shard_count - 1, '{}')
-    FROM generate_series(0, shard_count - 1) AS i;
+    VALUES (new_id, previous_head, '{}', '{}', '{}');
+  PERFORM tidemark.add_shard(new_id, previous_head + 1, r.first_hash, r.last_hash,
+      tidemark.last_shards(stream_name, source, keys, r.first_hash, r.last_hash))
+    FROM (SELECT hash_count * i / shard_count AS first_hash, hash_count * (i + 1) / shard_count - 1 AS last_hash
+      FROM generate_series(0, shard_count - 1) AS i) AS r;
 
   -- The number must not be cached: two changes of one item are in order only because the second takes its
   -- number after the first, and the inbox's floor counts on it, too. Vacuum must not truncate: it would take a

@@ -1,3 +1,13 @@
+-- The SQL that makes an item's key of a record of that name: its key columns as compact JSON, like row_to_json writes
+-- it. The record's name goes in front of every column.
+CREATE FUNCTION tidemark.key_expression(keys text[], of_record text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT quote_literal('{') || ' || ' || string_agg(
+      quote_literal(to_json(k.name)::text || ':') || format('::text || to_json(%s.%I)', of_record, k.name),
+      ' || '','' || ' ORDER BY k.position) || ' || ' || quote_literal('}')
+  FROM unnest(keys) WITH ORDINALITY AS k (name, position)
+$$;
+
 -- Writes the function that a table's triggers call. It is generated for each stream, so that a write pays only
 -- for the images that its view type has. A writer never waits here: the inbox has no lock to queue on, and the
 -- wake-up key is only tried. How values are written as text is not left to the writer's session: one item's keys
@@ -8,19 +18,11 @@ DECLARE
   stream tidemark.stream;
   keeps_new boolean;
   keeps_old boolean;
-  key_of text;
   body text;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   keeps_new := stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES');
   keeps_old := stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES');
-  -- The keys as compact JSON, like row_to_json writes it; the record's name goes in front of every column.
-  SELECT quote_literal('{') || ' || ' || string_agg(
-      replace(quote_literal(to_json(k.name)::text || ':'), '%', '%%')
-        || format('::text || to_json(%%1$s.%s)', replace(quote_ident(k.name), '%', '%%')),
-      ' || '','' || ' ORDER BY k.position) || ' || ' || quote_literal('}')
-    INTO key_of
-    FROM unnest(stream.key_columns) WITH ORDINALITY AS k (name, position);
   body := format($body$
 DECLARE
   old_key text;
@@ -67,10 +69,10 @@ END $body$,
     format('INSERT INTO tidemark.%I (event_name, partition_key, old_image, size_in_bytes) '
         'SELECT ''REMOVE'', r.key, r.image, octet_length(r.key) + coalesce(pg_column_size(r.image), 0) '
         'FROM (SELECT %s AS key, %s AS image FROM ',
-      'inbox_' || of_stream, format(key_of, '"tidemark item"'),
+      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN keeps_old THEN 'row_to_json("tidemark item".*)' ELSE 'NULL::json' END),
-    format(key_of, 'OLD'), CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END,
-    format(key_of, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
+    tidemark.key_expression(stream.key_columns, 'OLD'), CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END,
+    tidemark.key_expression(stream.key_columns, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
     'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream);
   EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
     'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' SET datestyle = ''ISO'' '

@@ -43,14 +43,22 @@ BEGIN
       WHERE p.stream_id = of_stream AND p.partition_ordinal = old_partition.partition_ordinal;
   END LOOP;
 
+  PERFORM tidemark.discard_abandoned_snapshots(of_stream);
   SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
   DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.closed_at < horizon
-    AND (oldest_kept IS NULL OR s.ending_sequence < oldest_kept);
+    AND (oldest_kept IS NULL OR s.ending_sequence < oldest_kept)
+    -- Not before the last shards of an earlier stream: they are what leads from those to a later one.
+    AND NOT EXISTS (SELECT FROM tidemark.shard p
+      WHERE p.stream_id <> of_stream AND p.shard_id = ANY (s.parent_ids));
   GET DIAGNOSTICS gone = ROW_COUNT;
   IF gone > 0 THEN
     UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
+    DELETE FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.completed_at IS NOT NULL
+      AND NOT EXISTS (SELECT FROM tidemark.shard s
+        WHERE s.stream_id = of_stream AND s.application = n.application);
   END IF;
-  IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon THEN
+  IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon
+    AND NOT EXISTS (SELECT FROM tidemark.shard s WHERE s.stream_id = of_stream) THEN
     EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
     DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
   END IF;

@@ -7,7 +7,7 @@ actor PostgresShardReader: ShardReader {
   private static let patience = Duration.seconds(1)
 
   private let stream: PostgresStream
-  private let identity: PostgresStream.Identity
+  private let generation: StreamGeneration
   private let shardID: String
   private let shardOrdinal: Int32
   let origin: Checkpoint
@@ -18,14 +18,14 @@ actor PostgresShardReader: ShardReader {
 
   private init(
     _ stream: PostgresStream,
-    _ identity: PostgresStream.Identity,
+    _ generation: StreamGeneration,
     _ shardID: String,
     _ shardOrdinal: Int32,
     _ origin: Checkpoint,
     _ position: Int64?
   ) {
     self.stream = stream
-    self.identity = identity
+    self.generation = generation
     self.shardID = shardID
     self.shardOrdinal = shardOrdinal
     self.origin = origin
@@ -35,10 +35,9 @@ actor PostgresShardReader: ShardReader {
   static func open(
     _ shardID: String,
     after checkpoint: Checkpoint,
-    of identity: PostgresStream.Identity,
     in stream: PostgresStream
   ) async throws -> PostgresShardReader {
-    let shard = try await ShardBounds.of(shardID, in: identity, on: stream.pool)
+    let shard = try await ShardBounds.of(shardID, in: stream)
     let position: Int64?
     switch checkpoint {
     case .trimHorizon:
@@ -54,12 +53,12 @@ actor PostgresShardReader: ShardReader {
       }
       position = ending
     case .atTimestamp(let time):
-      position = try await positionAt(time, in: shard.ordinal, of: identity, on: stream.pool)
+      position = try await positionAt(time, in: shard, on: stream.pool)
     case .record(let number, _):
       guard let number = number.uint64Value.flatMap({ Int64(exactly: $0) }) else {
         throw TidemarkError(
           .checkpointOutOfRange,
-          "The sequence number \(number) is not one of the stream \(identity.fullName)."
+          "The sequence number \(number) is not one of the stream \(shard.generation.fullName)."
         )
       }
       if number < shard.trimmedThrough {
@@ -69,19 +68,18 @@ actor PostgresShardReader: ShardReader {
     }
     let origin =
       checkpoint == .latest ? position.map { .record(SequenceNumber(UInt64($0))) } ?? .latest : checkpoint
-    return PostgresShardReader(stream, identity, shardID, shard.ordinal, origin, position)
+    return PostgresShardReader(stream, shard.generation, shardID, shard.ordinal, origin, position)
   }
 
   private static func positionAt(
     _ time: Timestamp,
-    in shard: Int32,
-    of identity: PostgresStream.Identity,
+    in shard: ShardBounds,
     on pool: PostgresPool
   ) async throws -> Int64 {
     try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT tidemark.position_at(\(identity.id), \(shard),
+        SELECT tidemark.position_at(\(shard.generation.id), \(shard.ordinal),
           timestamptz 'epoch' + \(time.microsecondsSinceEpoch) * interval '1 microsecond')
         """
       )
@@ -93,7 +91,7 @@ actor PostgresShardReader: ShardReader {
     let deadline = stream.clock.now.advanced(by: Self.patience)
     var delay = DoublingDelay(from: .milliseconds(1), to: stream.pollInterval)
     while true {
-      let mark = stream.heads.mark(of: shardOrdinal)
+      let mark = generation.heads.mark(of: shardOrdinal)
       caughtUp = nil
       let (page, isCutShort) = try await read(maximumRecords: max(1, maximumRecords))
       if !isCutShort { caughtUp = mark }
@@ -103,7 +101,7 @@ actor PostgresShardReader: ShardReader {
   }
 
   func waitForNews() async throws {
-    let (heads, shard) = (stream.heads, shardOrdinal)
+    let (heads, shard) = (generation.heads, shardOrdinal)
     while let mark = caughtUp, heads.isPumped, heads.mark(of: shard) == mark {
       await heads.news(of: shard, since: mark)
       try Task.checkCancellation()
@@ -117,7 +115,7 @@ actor PostgresShardReader: ShardReader {
     until deadline: ContinuousClock.Instant,
     _ delay: inout DoublingDelay
   ) async throws -> Bool {
-    let (heads, shard) = (stream.heads, shardOrdinal)
+    let (heads, shard) = (generation.heads, shardOrdinal)
     repeat {
       try Task.checkCancellation()
       if heads.isPumped {
@@ -125,7 +123,7 @@ actor PostgresShardReader: ShardReader {
           await heads.news(of: shard, since: mark)
         }
       } else {
-        let answer = try await StreamAdvance.advance(identity.id, from: heads.streamHead, on: stream.pool)
+        let answer = try await StreamAdvance.advance(generation.id, from: heads.streamHead, on: stream.pool)
         heads.apply(answer)
         if answer.moved > 0 || answer.isBusy { delay.reset() }
         if answer.moved == 0, heads.mark(of: shard) == mark {
@@ -147,22 +145,22 @@ actor PostgresShardReader: ShardReader {
         """
         SELECT s.ending_sequence,
           set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
-        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
+        FROM tidemark.shard s WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal)
         """,
         RecordPage.statement(
-          stream: identity.id,
+          stream: generation.id,
           shard: shardOrdinal,
           after: position ?? 0,
           maximumRecords: maximumRecords
         ),
         """
         SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
-        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_ordinal = \(shardOrdinal)
+        FROM tidemark.shard s WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal)
         """,
       ])
     }
     guard let before = results[0].first, let after = results[2].first else {
-      throw TidemarkError.noShard(shardID, in: identity)
+      throw TidemarkError.noShard(shardID, in: stream.name)
     }
     let (endingSequence, _, _) = try before.decode((Int64?, String, String).self)
     let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
@@ -181,7 +179,9 @@ actor PostgresShardReader: ShardReader {
   }
 
   private func children() async throws -> [Shard] {
-    try await mappingStreamErrors { try await Shard.children(of: shardID, in: identity.id, on: stream.pool) }
+    try await mappingStreamErrors {
+      try await Shard.list(of: stream.name, for: stream.application, childrenOf: shardID, on: stream.pool)
+    }
   }
 
   private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64)
@@ -198,36 +198,47 @@ actor PostgresShardReader: ShardReader {
 
 /// Where a shard begins and ends, read when a reader is opened.
 private struct ShardBounds {
+  var generation: StreamGeneration
   var ordinal: Int32
   var endingSequence: Int64?
   var trimmedThrough: Int64
   var streamHead: Int64
 
-  static func of(
-    _ shardID: String,
-    in identity: PostgresStream.Identity,
-    on pool: PostgresPool
-  ) async throws -> ShardBounds {
+  static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardBounds {
     let rows = try await mappingStreamErrors {
-      try await pool.query(
-        """
-        SELECT s.shard_ordinal, s.ending_sequence, s.trimmed_through,
-          (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
-        FROM tidemark.shard s WHERE s.stream_id = \(identity.id) AND s.shard_id = \(shardID)
-        """
+      try await stream.pool.query(
+        PostgresStatement(
+          """
+          SELECT t.stream_id, t.name, t.label, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+            (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
+          FROM tidemark.stream t JOIN tidemark.shard s ON s.stream_id = t.stream_id
+          WHERE t.name = split_part($1, '/', 1) AND (strpos($1, '/') = 0 OR t.label = split_part($1, '/', 2))
+            AND s.shard_id = $2
+          """,
+          stream.name,
+          shardID
+        )
       )
     }
-    guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: identity) }
-    let (ordinal, ending, trimmed, head) = try row.decode((Int32, Int64?, Int64, Int64).self)
-    return ShardBounds(ordinal: ordinal, endingSequence: ending, trimmedThrough: trimmed, streamHead: head)
+    guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }
+    let (id, name, label, ordinal, ending, trimmed, head) = try row.decode(
+      (Int32, String, String, Int32, Int64?, Int64, Int64).self
+    )
+    return ShardBounds(
+      generation: stream.generation(id, name: name, label: label),
+      ordinal: ordinal,
+      endingSequence: ending,
+      trimmedThrough: trimmed,
+      streamHead: head
+    )
   }
 }
 
 extension TidemarkError {
-  fileprivate static func noShard(_ shardID: String, in identity: PostgresStream.Identity) -> TidemarkError {
+  fileprivate static func noShard(_ shardID: String, in stream: String) -> TidemarkError {
     TidemarkError(
       .shardNotFound,
-      "The stream \(identity.fullName) has no shard \(shardID), or has it no more.",
+      "The stream \(stream) has no shard \(shardID), or has it no more.",
       advice: "A closed shard goes when all its records are older than the retention."
     )
   }

@@ -3,21 +3,25 @@ import PostgresClient
 import Tidemark
 
 extension PostgresStream {
-  /// Keeps the stream moving for all readers of this process, and sees to retention, until the task is cancelled.
+  /// How often a name whose newest stream is disabled is looked up, in case that it is enabled again.
+  private static let successionInterval = Duration.seconds(1)
+
+  /// Keeps the stream moving for all readers of this process, and sees to retention, until the task is cancelled. When
+  /// the stream is disabled, waits for the next one of its name.
   ///
   /// Waits for the writers' wake-ups and polls beneath them. Trouble with the database is logged and ridden out.
   ///
   /// - Throws: ``TidemarkError/Code/streamNotFound`` when there is no such stream (any more).
   public func run() async throws {
-    let stream = try await identified()
-    heads.pumpStarted()
-    defer { heads.pumpEnded() }
-    let alarm = Alarm()
     try await withThrowingTaskGroup(of: Void.self) { group in
-      group.addTask { try await self.listenForever(stream, alarm: alarm) }
-      group.addTask { try await self.advanceForever(stream, alarm: alarm) }
       group.addTask {
-        await self.warmUp(stream)
+        while true {
+          try await self.pump(try await self.identified())
+          try await self.clock.sleep(for: Self.successionInterval)
+        }
+      }
+      group.addTask {
+        await self.warmUp()
         try await self.maintainForever()
       }
       // None of them returns: the first to end has failed or was cancelled.
@@ -26,34 +30,44 @@ extension PostgresStream {
     }
   }
 
+  /// Keeps one stream moving until it is disabled. Its shards are closed then, and who reads them has nothing to wait
+  /// for.
+  private func pump(_ stream: StreamGeneration) async throws {
+    stream.heads.pumpStarted()
+    defer { stream.heads.pumpEnded() }
+    let alarm = Alarm()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await self.listenForever(stream, alarm: alarm) }
+      group.addTask { try await self.advanceUntilDisabled(stream, alarm: alarm) }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
+  }
+
   /// Opens connections and prepares the statements of reading on them, before shards are taken over from somebody:
   /// to connect takes longer than all the rest of a takeover.
-  private func warmUp(_ stream: Identity) async {
+  private func warmUp() async {
     // Whatever fails here is tried again, and told, when it is needed.
     guard let shards = try? await shards() else { return }
     await withTaskGroup(of: Void.self) { group in
-      for shard in shards.prefix(4) {
+      for shard in shards.suffix(4) {
         group.addTask {
-          let reader = try? await PostgresShardReader.open(
-            shard.id,
-            after: .trimHorizon,
-            of: stream,
-            in: self
-          )
+          let reader = try? await PostgresShardReader.open(shard.id, after: .trimHorizon, in: self)
           _ = try? await reader?.read(maximumRecords: 1)
         }
       }
     }
   }
 
-  private func advanceForever(_ stream: Identity, alarm: Alarm) async throws {
+  private func advanceUntilDisabled(_ stream: StreamGeneration, alarm: Alarm) async throws {
     var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(2))
     var idle = DoublingDelay(from: .milliseconds(1), to: pollInterval)
     while true {
       try Task.checkCancellation()
       do {
-        let answer = try await StreamAdvance.advance(stream.id, from: heads.streamHead, on: pool)
-        heads.apply(answer)
+        let answer = try await StreamAdvance.advance(stream.id, from: stream.heads.streamHead, on: pool)
+        stream.heads.apply(answer)
+        if !answer.isEnabled { return }
         backoff.reset()
         if answer.moved > 0 || answer.isBusy { idle.reset() }
         // After a step that moved something more is likely to have come already.
@@ -67,7 +81,7 @@ extension PostgresStream {
     }
   }
 
-  private func listenForever(_ stream: Identity, alarm: Alarm) async throws {
+  private func listenForever(_ stream: StreamGeneration, alarm: Alarm) async throws {
     var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(5))
     while true {
       try Task.checkCancellation()
@@ -92,7 +106,7 @@ extension PostgresStream {
   }
 
   private func listen(
-    _ stream: Identity,
+    _ stream: StreamGeneration,
     on connection: PostgresConnection,
     alarm: Alarm,
     onStart: () -> Void
@@ -105,13 +119,15 @@ extension PostgresStream {
     await withTaskGroup(of: Void.self) { group in
       group.addTask { for await _ in inbox { alarm.ring() } }
       group.addTask {
-        for await notification in log where self.isNews(notification.payload) { alarm.ring() }
+        for await notification in log where Self.isNews(notification.payload, to: stream.heads) {
+          alarm.ring()
+        }
       }
     }
   }
 
   /// Whether a step's notification, which carries the stream's head, says something that is not known here.
-  private func isNews(_ payload: String) -> Bool {
+  private static func isNews(_ payload: String, to heads: StreamHeads) -> Bool {
     guard let head = Int64(payload), let known = heads.streamHead else { return true }
     return head > known
   }

@@ -5,33 +5,32 @@ import Tidemark
 
 /// A change stream, or a stream of records that were put, in PostgreSQL.
 ///
+/// A stream that was disabled and enabled again is another one, with a label of its own. Its short name stands for all
+/// of that name that still exist, one after the other: the last shards of one are the parents of the first shards of the
+/// next, so that who reads them drains the old one and goes on with the new one. A full name, `name/label`, stands for
+/// that one alone.
+///
 /// A reader works without ``run()``: it then advances the stream itself whenever it finds nothing. With many
 /// shards ``run()`` is what makes one statement serve them all.
 public final class PostgresStream: StreamSource {
-  /// A stream that was found. Its id and full name never change.
-  struct Identity: Sendable {
-    var id: Int32
-    var fullName: String
-  }
-
   let pool: PostgresPool
   let name: String
   let pollInterval: Duration
   let maintenanceInterval: Duration
   let clock: any MonotonicClock
   let logger: Logger
-  let heads = StreamHeads()
-  private let identity = Mutex<Identity?>(nil)
+  /// The application whose snapshot comes first, if it has one.
+  let application: String?
+  private let generations = Mutex<[Int32: StreamGeneration]>([:])
 
   /// - Parameters:
   ///   - pool: The database that has the stream. ``run()`` keeps one of its connections.
-  ///   - name: The stream's short name, which means the enabled stream or else the newest of that name, or its
-  ///     full one, `name/label`. What was found first is kept for this value's life.
+  ///   - name: The stream's short name, or its full one, `name/label`.
   ///   - pollInterval: How long ``run()`` sleeps at most when nothing wakes it. Wake-ups are hints; this bounds
   ///     the delay when one is lost.
   ///   - maintenanceInterval: How often ``run()`` sees to the retention of all streams of the database.
   ///   - clock: What waits are measured with.
-  public init(
+  public convenience init(
     _ name: String,
     pool: PostgresPool,
     pollInterval: Duration = .milliseconds(50),
@@ -39,72 +38,113 @@ public final class PostgresStream: StreamSource {
     clock: any MonotonicClock = ContinuousClock(),
     logger: Logger = Logger(label: "tidemark.stream")
   ) {
-    self.pool = pool
+    self.init(
+      name,
+      application: nil,
+      pool: pool,
+      pollInterval: pollInterval,
+      maintenanceInterval: maintenanceInterval,
+      clock: clock,
+      logger: logger
+    )
+  }
+
+  private init(
+    _ name: String,
+    application: String?,
+    pool: PostgresPool,
+    pollInterval: Duration,
+    maintenanceInterval: Duration,
+    clock: any MonotonicClock,
+    logger: Logger
+  ) {
     self.name = name
+    self.application = application
+    self.pool = pool
     self.pollInterval = pollInterval
     self.maintenanceInterval = maintenanceInterval
     self.clock = clock
     self.logger = logger
   }
 
+  /// The same stream as an application sees it that has a snapshot.
+  func seen(by application: String) -> PostgresStream {
+    PostgresStream(
+      name,
+      application: application,
+      pool: pool,
+      pollInterval: pollInterval,
+      maintenanceInterval: maintenanceInterval,
+      clock: clock,
+      logger: logger
+    )
+  }
+
   public func streamName() async throws -> String {
-    try await identified().fullName
+    let newest = try await identified()
+    return name.contains("/") ? newest.fullName : newest.name
   }
 
   public func shards() async throws -> [Shard] {
-    let stream = try await identified()
-    let shards = try await mappingStreamErrors { try await Shard.list(of: stream.id, on: pool) }
+    let shards = try await mappingStreamErrors {
+      try await Shard.list(of: name, for: application, on: pool)
+    }
     guard !shards.isEmpty else {
       throw TidemarkError(
         .streamNotFound,
-        "The stream \(stream.fullName) was disabled and is older than its retention: it is gone."
+        "The stream \(try await identified().fullName) was disabled and is older than its retention: it is gone."
       )
     }
     return shards
   }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
-    let stream = try await identified()
     if checkpoint == .latest {
       // What is committed already and only waits for its number is not later.
-      heads.apply(try await StreamAdvance.advance(stream.id, from: heads.streamHead, on: pool))
+      let newest = try await identified()
+      newest.heads.apply(try await StreamAdvance.advance(newest.id, from: newest.heads.streamHead, on: pool))
     }
-    return try await PostgresShardReader.open(shardID, after: checkpoint, of: stream, in: self)
+    return try await PostgresShardReader.open(shardID, after: checkpoint, in: self)
   }
 
   /// Returns once everything that was committed before this call has its place in a shard, so that a reader need
   /// not wait for it. Readers see to that by themselves; this is for who wants to read what there is, and stop.
   public func sequenceCommitted() async throws {
-    let stream = try await identified()
+    let newest = try await identified()
     var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
     while true {
       let (answer, isComplete) = try await StreamAdvance.advanceFully(
-        stream.id,
-        from: heads.streamHead,
+        newest.id,
+        from: newest.heads.streamHead,
         on: pool
       )
-      heads.apply(answer)
+      newest.heads.apply(answer)
       if isComplete { return }
       if answer.isBusy { try await clock.sleep(for: delay.next()) }
     }
   }
 
-  func identified() async throws -> Identity {
-    if let known = identity.withLock({ $0 }) { return known }
-    let found = try await mappingStreamErrors {
-      let rows = try await pool.query(
+  /// The newest stream of the name: the only one that can have records that are still without a place.
+  func identified() async throws -> StreamGeneration {
+    let rows = try await mappingStreamErrors {
+      try await pool.query(
         """
-        SELECT s.stream_id, s.name || '/' || s.label
+        SELECT s.stream_id, s.name, s.label
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
         """
       )
-      let (id, fullName) = try rows[0].decode((Int32, String).self)
-      return Identity(id: id, fullName: fullName)
     }
-    return identity.withLock { known in
-      if let known { return known }
-      known = found
-      return found
+    let (id, shortName, label) = try rows[0].decode((Int32, String, String).self)
+    return generation(id, name: shortName, label: label)
+  }
+
+  /// What is known here of a stream, the same object each time.
+  func generation(_ id: Int32, name: String, label: String) -> StreamGeneration {
+    generations.withLock { known in
+      if let found = known[id] { return found }
+      let new = StreamGeneration(id: id, name: name, label: label)
+      known[id] = new
+      return new
     }
   }
 }

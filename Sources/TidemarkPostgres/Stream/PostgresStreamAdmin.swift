@@ -3,7 +3,8 @@ import Tidemark
 
 /// Creates, changes and looks after the streams of a database.
 ///
-/// Streams are named as in ``PostgresStream``. The role needs the rights of the owner of the schema `tidemark`
+/// A stream is named by its full name, or by its short one, which means the enabled stream of that name or else the
+/// newest. The role needs the rights of the owner of the schema `tidemark`
 /// and, to enable a stream, the right to create triggers on the table.
 ///
 /// All calls throw ``TidemarkError``: `streamNotFound`, `streamDisabled`, `shardNotFound`, `unsupported` for a
@@ -143,6 +144,16 @@ public struct PostgresStreamAdmin: Sendable {
       try await pool.query("SELECT tidemark.merge_shards(\(id), \(shardID), \(otherID))")[0].decode(
         String.self
       )
+    }
+  }
+
+  /// Deletes the snapshot of an application, and its leases on the stream with it, so that it starts over with a new one.
+  ///
+  /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives.
+  public func dropSnapshot(of stream: String, for application: String) async throws {
+    let id = try await find(stream)
+    try await mappingStreamErrors {
+      _ = try await pool.query("SELECT tidemark.drop_snapshot(\(id), \(application))")
     }
   }
 

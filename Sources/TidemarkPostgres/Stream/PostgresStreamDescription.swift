@@ -24,8 +24,10 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   public var disabledAt: Timestamp?
   /// Open and closed, oldest first.
   public var shards: [Shard]
+  /// Oldest first. Their shards are not among ``shards``.
+  public var snapshots: [PostgresSnapshotDescription]
 
-  /// The name that stands in leases.
+  /// The name that means this stream alone.
   public var fullName: String { "\(name)/\(label)" }
 }
 
@@ -59,7 +61,8 @@ extension PostgresStreamDescription {
           retention: .seconds(retention),
           createdAt: Timestamp(microsecondsSinceEpoch: created),
           disabledAt: disabled.map { Timestamp(microsecondsSinceEpoch: $0) },
-          shards: try await Shard.list(of: id, on: pool)
+          shards: try await Shard.list(of: "\(name)/\(label)", for: nil, on: pool),
+          snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool)
         )
       )
     }

@@ -2,29 +2,43 @@ import PostgresClient
 import Tidemark
 
 extension Shard {
-  static func list(of stream: Int32, on database: some PostgresQueryable) async throws -> [Shard] {
-    let rows = try await database.query(
-      """
-      SELECT s.shard_id, s.parent_ids, s.hash_start, s.hash_end, s.starting_sequence, s.ending_sequence,
-        (date_part('epoch', s.closed_at) * 1000000)::bigint
-      FROM tidemark.shard s WHERE s.stream_id = \(stream) ORDER BY s.shard_ordinal
-      """
-    )
-    return try rows.map { try Shard($0) }
-  }
-
-  static func children(
-    of shardID: String,
-    in stream: Int32,
+  /// - Parameters:
+  ///   - name: a stream's full name, or a short one for all streams of that name.
+  ///   - application: whose snapshot is listed, instead of what came before it, if it has one. A snapshot's shards are
+  ///     then the parents of what follows.
+  ///   - parent: only children of this shard, if given.
+  static func list(
+    of name: String,
+    for application: String?,
+    childrenOf parent: String? = nil,
     on database: some PostgresQueryable
   ) async throws -> [Shard] {
     let rows = try await database.query(
-      """
-      SELECT s.shard_id, s.parent_ids, s.hash_start, s.hash_end, s.starting_sequence, s.ending_sequence,
-        (date_part('epoch', s.closed_at) * 1000000)::bigint
-      FROM tidemark.shard s WHERE s.stream_id = \(stream) AND s.parent_ids @> ARRAY[\(shardID)]
-      ORDER BY s.shard_ordinal
-      """
+      PostgresStatement(
+        """
+        SELECT v.shard_id, v.parents, v.hash_start, v.hash_end, v.starting_sequence, v.ending_sequence,
+          (date_part('epoch', v.closed_at) * 1000000)::bigint
+        FROM (
+          SELECT s.*, CASE WHEN s.application IS NULL AND s.starting_sequence = n.starting_sequence THEN
+            ARRAY(SELECT p.shard_id FROM tidemark.shard p
+              WHERE p.stream_id = n.stream_id AND p.application = $2 AND p.hash_start = s.hash_start)
+            ELSE s.parent_ids END AS parents
+          FROM tidemark.stream t JOIN tidemark.shard s ON s.stream_id = t.stream_id
+          LEFT JOIN LATERAL (
+            SELECT c.stream_id, c.starting_sequence
+            FROM tidemark.stream u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id
+            WHERE u.name = t.name AND c.application = $2 AND c.completed_at IS NOT NULL
+            ORDER BY c.starting_sequence DESC LIMIT 1) AS n ON true
+          WHERE t.name = split_part($1, '/', 1) AND (strpos($1, '/') = 0 OR t.label = split_part($1, '/', 2))
+            AND CASE WHEN s.application IS NULL THEN s.starting_sequence >= coalesce(n.starting_sequence, 0)
+              ELSE s.application = $2 AND s.stream_id = n.stream_id END) AS v
+        WHERE $3::text IS NULL OR v.parents @> ARRAY[$3]
+        ORDER BY v.shard_ordinal
+        """,
+        name,
+        application,
+        parent
+      )
     )
     return try rows.map { try Shard($0) }
   }

@@ -34,7 +34,9 @@ struct StreamReadingTests {
     }
     #expect(unpumped >= .milliseconds(900))
     try await pumping(stream) {
-      try await eventually(within: .seconds(5), "the pump runs") { stream.heads.isPumped }
+      try await eventually(within: .seconds(5), "the pump runs") {
+        try await stream.identified().heads.isPumped
+      }
       let pumped = try await ContinuousClock().measure {
         let page = try await reader.nextPage(maximumRecords: 10)
         #expect(page.records.isEmpty)
@@ -222,7 +224,9 @@ struct StreamReadingTests {
     let (database, stream) = try await makeStream(shardCount: 2)
     let shards = try await stream.shards().map(\.id)
     try await pumping(stream) {
-      try await eventually(within: .seconds(5), "the pump runs") { stream.heads.isPumped }
+      try await eventually(within: .seconds(5), "the pump runs") {
+        try await stream.identified().heads.isPumped
+      }
       let split = try await stream.reader(of: shards[0], after: .trimHorizon)
       let other = try await stream.reader(of: shards[1], after: .trimHorizon)
       for reader in [split, other] {

@@ -1,0 +1,224 @@
+-- A snapshot: the rows that a table had at some moment, as records for one application that come before all changes
+-- after that moment.
+--
+-- It is made in two transactions that see the same. The first closes all open shards at that moment, as a rotation
+-- does, and is over in milliseconds; the second copies the table's rows, as long as that takes, into a log partition
+-- that was reserved for them between the closed shards' numbers and their children's. The partition becomes a part of
+-- the log only once it is full, so what a copier that died leaves behind is never read, and is dropped for nobody's
+-- lock but its own.
+CREATE TABLE tidemark.snapshot (
+  stream_id integer NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
+  application text NOT NULL,
+  partition_ordinal bigint NOT NULL,
+  created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- Null while rows are copied, and if that was never finished.
+  completed_at timestamptz,
+  row_count bigint,
+  -- Where the children of the shards start that were closed: what lies before is no business of the application.
+  starting_sequence bigint NOT NULL GENERATED ALWAYS AS ((partition_ordinal + 1) << 32) STORED,
+  PRIMARY KEY (stream_id, application)
+);
+
+-- The advisory lock of whoever makes a snapshot, beside hashtext('tidemark.snapshot').
+CREATE FUNCTION tidemark.snapshot_key(of_stream integer, of_application text) RETURNS integer
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT hashtext(of_stream || E'\x1f' || of_application)
+$$;
+
+-- Deletes a snapshot, finished or not. The caller holds the step's lock.
+CREATE FUNCTION tidemark.discard_snapshot(of_stream integer, of_application text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  snapshot tidemark.snapshot;
+BEGIN
+  DELETE FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = of_application
+    RETURNING * INTO snapshot;
+  IF FOUND THEN
+    EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', format('log_%s_%s', of_stream, snapshot.partition_ordinal));
+    DELETE FROM tidemark.log_partition p
+      WHERE p.stream_id = of_stream AND p.partition_ordinal = snapshot.partition_ordinal;
+    DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.application = of_application;
+    UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
+  END IF;
+END $$;
+
+-- Deletes the unfinished snapshots that nobody is making any more. The caller holds the step's lock.
+CREATE FUNCTION tidemark.discard_abandoned_snapshots(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  abandoned text;
+BEGIN
+  FOR abandoned IN SELECT n.application FROM tidemark.snapshot n
+    WHERE n.stream_id = of_stream AND n.completed_at IS NULL
+      AND pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, n.application))
+  LOOP
+    -- Looked at again: it may have been finished before the lock was got.
+    IF EXISTS (SELECT FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = abandoned
+        AND n.completed_at IS NULL) THEN
+      PERFORM tidemark.discard_snapshot(of_stream, abandoned);
+    END IF;
+  END LOOP;
+END $$;
+
+-- Says why a stream can have no snapshot; returns its table.
+CREATE FUNCTION tidemark.snapshot_source(of_stream integer) RETURNS regclass
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+BEGIN
+  SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
+  ELSIF stream.status <> 'ENABLED' THEN
+    RAISE EXCEPTION 'the stream "%" is disabled: nothing says what changes after a snapshot', stream.name
+      USING ERRCODE = 'TM002', HINT = 'Enable it again: tidemark stream enable TABLE.';
+  ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
+    RAISE EXCEPTION 'the stream "%" has no table to take a snapshot of', stream.name USING ERRCODE = 'TM003',
+      HINT = 'Start at TRIM_HORIZON instead.';
+  ELSIF stream.capture <> 'TRIGGER' THEN
+    RAISE EXCEPTION 'the stream "%" is captured by logical decoding, for which there are no snapshots yet', stream.name
+      USING ERRCODE = 'TM003', HINT = 'Start at TRIM_HORIZON, or capture the table by trigger.';
+  END IF;
+  RETURN stream.source_table;
+END $$;
+
+-- The first transaction of a snapshot. The session has held the step's lock since before this transaction's snapshot
+-- was taken, so that this sees all that was sequenced: every row that it sees in the inbox goes to the shards that
+-- are closed here, every other one to their children. starts and ordinals are the hash ranges and shards of the copy.
+CREATE FUNCTION tidemark.begin_snapshot(
+  of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
+LANGUAGE plpgsql SECURITY DEFINER
+-- Sequencing stands still meanwhile; who makes the snapshot tries again.
+SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  closing tidemark.shard[];
+  closed tidemark.shard;
+  new_id text;
+  new_ordinal integer;
+  last_number bigint;
+BEGIN
+  IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+    RAISE EXCEPTION 'a snapshot is begun in a REPEATABLE READ transaction' USING ERRCODE = 'TM003';
+  END IF;
+  PERFORM tidemark.snapshot_source(of_stream);
+  PERFORM tidemark.discard_snapshot(of_stream, of_application);
+  WHILE tidemark.sequence_inbox(of_stream, 100000, 1 << 30) > 0 LOOP
+  END LOOP;
+  closing := ARRAY(SELECT s FROM tidemark.shard s
+    WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL ORDER BY s.hash_start);
+  SELECT (tidemark.close_shards(of_stream, array_agg(c.shard_ordinal)) >> 32) + 1 INTO partition_ordinal
+    FROM unnest(closing) AS c;
+  last_number := ((partition_ordinal + 1) << 32) - 1;
+  INSERT INTO tidemark.step
+    (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
+  SELECT of_stream, last_number, '{}', '{}', '{}', s.inbox_floor, s.candidate_id, s.candidate_xid
+    FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  IF tidemark.current_log_partition(of_stream, last_number) <> partition_ordinal + 1 THEN
+    RAISE EXCEPTION 'the log is locked' USING ERRCODE = 'lock_not_available';
+  END IF;
+  -- With the check, attaching it need not read it.
+  EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL, '
+      'CHECK (sequence_number >= %s AND sequence_number <= %s))',
+    format('log_%s_%s', of_stream, partition_ordinal), 'log_' || of_stream, partition_ordinal << 32, last_number);
+  FOREACH closed IN ARRAY closing LOOP
+    PERFORM tidemark.add_shard(of_stream, last_number + 1, closed.hash_start, closed.hash_end, ARRAY[closed.shard_id]);
+  END LOOP;
+  FOREACH closed IN ARRAY closing LOOP
+    new_id := tidemark.add_shard(of_stream, partition_ordinal << 32, closed.hash_start, closed.hash_end, '{}');
+    -- As long as it is not finished, retention must not take it for old.
+    UPDATE tidemark.shard s SET application = of_application, ending_sequence = last_number, closed_at = 'infinity'
+      WHERE s.stream_id = of_stream AND s.shard_id = new_id RETURNING s.shard_ordinal INTO new_ordinal;
+    starts := starts || closed.hash_start;
+    ordinals := ordinals || new_ordinal;
+  END LOOP;
+  INSERT INTO tidemark.snapshot (stream_id, application, partition_ordinal)
+    VALUES (of_stream, of_application, partition_ordinal);
+END $$;
+
+-- Copies the rows in a part of a table (or of a partition of one) as the records that the stream's capture would have
+-- made when they were inserted. Returns how many there were; copied is how many were copied before. The parameters are
+-- what begin_snapshot has returned, for its transaction is none that the copying one sees.
+CREATE FUNCTION tidemark.copy_rows(
+  of_stream integer, to_partition bigint, starts bigint[], ordinals integer[], copied bigint,
+  source regclass, first_block bigint, end_block bigint
+) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER
+-- A row that a policy hides would be missing without a word. The other settings are those of the capture function.
+SET row_security = off SET jit = off SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
+SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+DECLARE
+  stream tidemark.stream;
+  rows_copied bigint;
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  EXECUTE format($sql$
+    INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
+      size_in_bytes, created_at)
+    SELECT $1[width_bucket(('x' || left(md5(r.key), 8))::bit(32)::bigint, $2)], $3 + row_number() OVER (), 'INSERT',
+      'S', r.key, r.image, octet_length(r.key) + coalesce(pg_column_size(r.image), 0), now()
+    FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
+    format('log_%s_%s', of_stream, to_partition),
+    tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+    CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
+      ELSE 'NULL::json' END,
+    source)
+    USING ordinals, starts, (to_partition << 32) + copied, format('(%s,0)', first_block)::tid,
+      format('(%s,0)', end_block)::tid;
+  GET DIAGNOSTICS rows_copied = ROW_COUNT;
+  RETURN rows_copied;
+END $$;
+
+-- Makes a snapshot whose rows are all there a part of the log. A call that would have to wait for others changes
+-- nothing and returns false.
+CREATE FUNCTION tidemark.complete_snapshot(of_stream integer, of_application text, copied bigint) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  snapshot tidemark.snapshot;
+  completed timestamptz := clock_timestamp();
+BEGIN
+  PERFORM tidemark.check_isolation();
+  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  UPDATE tidemark.snapshot n SET completed_at = completed, row_count = copied
+    WHERE n.stream_id = of_stream AND n.application = of_application RETURNING * INTO snapshot;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the snapshot was dropped while it was made' USING ERRCODE = 'TM003',
+      HINT = 'Start the worker again for a new one.';
+  END IF;
+  EXECUTE format('ALTER TABLE tidemark.%I ATTACH PARTITION tidemark.%I FOR VALUES FROM (%s) TO (%s)',
+    'log_' || of_stream, format('log_%s_%s', of_stream, snapshot.partition_ordinal),
+    snapshot.partition_ordinal << 32, snapshot.starting_sequence);
+  INSERT INTO tidemark.log_partition (stream_id, partition_ordinal, created_at, closed_at)
+    VALUES (of_stream, snapshot.partition_ordinal, snapshot.created_at, completed);
+  UPDATE tidemark.shard s SET closed_at = completed
+    WHERE s.stream_id = of_stream AND s.application = of_application;
+  UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END $$;
+
+-- Deletes a snapshot together with the leases of its application, which starts over with a new one: with its leases
+-- it would go on without.
+CREATE FUNCTION tidemark.drop_snapshot(of_stream integer, of_application text) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream_names text[];
+BEGIN
+  PERFORM tidemark.check_isolation();
+  IF NOT EXISTS (SELECT FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = of_application) THEN
+    RAISE EXCEPTION 'the stream has no snapshot for the application "%"', of_application USING ERRCODE = 'TM005',
+      HINT = 'See which there are: tidemark stream describe.';
+  END IF;
+  SELECT ARRAY[s.name, s.name || '/' || s.label] INTO stream_names FROM tidemark.stream s
+    WHERE s.stream_id = of_stream;
+  IF EXISTS (SELECT FROM tidemark.worker w WHERE w.application = of_application AND w.stream = ANY (stream_names)
+      AND w.state <> 'dead' AND w.heartbeat_at + w.failover_interval > clock_timestamp())
+    OR NOT pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, of_application))
+  THEN
+    RAISE EXCEPTION 'the application "%" is at work', of_application USING ERRCODE = 'TM005',
+      HINT = 'Stop its workers first.';
+  END IF;
+  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.discard_snapshot(of_stream, of_application);
+  DELETE FROM tidemark.lease l WHERE l.application = of_application AND l.stream = ANY (stream_names);
+END $$;

@@ -1,0 +1,37 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresStream {
+  /// Takes a snapshot of the stream's table for the application, if it is new and has none, and waits while somebody
+  /// else does. Changes, sequencing and other applications go on meanwhile; `TRUNCATE` and changes of the table's schema
+  /// wait until the rows are copied.
+  ///
+  /// The role needs the right to `SELECT` from the table, and two connections for as long as it takes.
+  ///
+  /// - Throws: ``TidemarkError``: `unsupported` for a stream without a table or captured by logical decoding, and
+  ///   behind a pooler, `streamDisabled`, `sourceUnavailable`.
+  public func startingWithSnapshot(for application: String, isNew: Bool) async throws -> any StreamSource {
+    let newest = try await identified()
+    let existing = try await mappingStreamErrors {
+      let rows = try await pool.query(
+        """
+        SELECT s.stream_id FROM tidemark.stream s JOIN tidemark.snapshot n ON n.stream_id = s.stream_id
+        WHERE s.name = \(newest.name) AND n.application = \(application) AND n.completed_at IS NOT NULL
+        """
+      )
+      return try rows.map { try $0.decode(Int32.self) }
+    }
+    guard isNew else { return existing.isEmpty ? self : seen(by: application) }
+    if !existing.contains(newest.id) {
+      let maker = SnapshotMaker(
+        stream: newest,
+        application: application,
+        pool: pool,
+        clock: clock,
+        logger: logger
+      )
+      try await maker.make()
+    }
+    return seen(by: application)
+  }
+}

@@ -1,0 +1,171 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+/// Makes the snapshot of a stream's table for one application; the migration `snapshots` says how it works.
+struct SnapshotMaker: Sendable {
+  /// Where the copied rows go.
+  private struct Target {
+    var partition: Int64
+    var hashStarts: [Int64]
+    var shardOrdinals: [Int32]
+  }
+
+  /// How much of the table one statement copies: a second's work or less.
+  private static let blocksAtOnce: Int64 = 2048
+  private static let reportInterval = Duration.seconds(5)
+
+  let stream: StreamGeneration
+  let application: String
+  let pool: PostgresPool
+  let clock: any MonotonicClock
+  let logger: Logger
+
+  /// Returns once there is a snapshot, whoever has made it.
+  func make() async throws {
+    try await mappingStreamErrors {
+      try await pool.withConnection { connection in
+        do {
+          try await make(on: connection)
+        } catch {
+          await connection.close()
+          throw error
+        }
+        // Its end is the end of the lock.
+        await connection.close()
+      }
+    }
+  }
+
+  private func make(on connection: PostgresConnection) async throws {
+    if await connection.isPooled {
+      throw TidemarkError(
+        .unsupported,
+        "A snapshot cannot be taken through a transaction pooler.",
+        advice: "Give the first worker of the application a direct connection."
+      )
+    }
+    try await lock(connection)
+    if try await isComplete(connection) { return }
+    let (source, schema, table) = try await connection.query(
+      """
+      SELECT c.oid::bigint, n.nspname::text, c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE c.oid = tidemark.snapshot_source(\(stream.id))
+      """
+    )[0].decode((Int64, String, String).self)
+    try await sequenceMost()
+    let count = try await connection.transaction(isolation: .repeatableRead) { copying in
+      // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
+      try await copying.execute(
+        "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
+      )
+      let target = try await begin(seenBy: copying)
+      return try await copy(source, to: target, in: copying)
+    }
+    while try await !complete(count, on: connection) { try await clock.sleep(for: .milliseconds(100)) }
+    logger.info("The snapshot is complete", metadata: metadata(copied: count))
+  }
+
+  /// Waits until nobody else makes this snapshot. The lock is the session's, so it ends with whoever dies.
+  private func lock(_ connection: PostgresConnection) async throws {
+    var delay = DoublingDelay(from: .milliseconds(20), to: .seconds(1))
+    while try await !connection.query(
+      """
+      SELECT pg_try_advisory_lock(hashtext('tidemark.snapshot'),
+        tidemark.snapshot_key(\(stream.id), \(application)))
+      """
+    )[0].decode(Bool.self) {
+      try await clock.sleep(for: delay.next())
+    }
+  }
+
+  private func isComplete(_ connection: PostgresConnection) async throws -> Bool {
+    try await !connection.query(
+      """
+      SELECT FROM tidemark.snapshot n WHERE n.stream_id = \(stream.id) AND n.application = \(application)
+        AND n.completed_at IS NOT NULL
+      """
+    ).isEmpty
+  }
+
+  /// So that little is left for the moment in which nobody else can sequence.
+  private func sequenceMost() async throws {
+    while true {
+      let (answer, isComplete) = try await StreamAdvance.advanceFully(stream.id, from: nil, on: pool)
+      if isComplete || answer.isBusy { return }
+    }
+  }
+
+  /// Cuts the stream at one moment, which is also what `copying` then sees of the table.
+  private func begin(seenBy copying: PostgresTransaction) async throws -> Target {
+    try await pool.withConnection { connection in
+      do {
+        // The session's, because in the transaction it would come after what that sees was fixed.
+        try await connection.execute("SELECT pg_advisory_lock(hashtext('tidemark.step'), \(stream.id))")
+        let began = clock.now
+        let target = try await connection.transaction(isolation: .repeatableRead) { transaction in
+          let (partition, starts, ordinals) = try await transaction.query(
+            """
+            SELECT partition_ordinal, starts, ordinals FROM tidemark.begin_snapshot(\(stream.id), \(application))
+            """
+          )[0].decode((Int64, [Int64], [Int32]).self)
+          let moment = try await transaction.query("SELECT pg_export_snapshot()")[0].decode(String.self)
+          // The statement takes no parameter; the name is the server's own, of digits and dashes.
+          try await copying.executeScript("SET TRANSACTION SNAPSHOT '\(moment)'")
+          return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
+        }
+        try await connection.execute("SELECT pg_advisory_unlock(hashtext('tidemark.step'), \(stream.id))")
+        logger.info(
+          "A snapshot is taken",
+          metadata: metadata(copied: 0).merging(["pause": "\(began.duration(to: clock.now))"]) { first, _ in
+            first
+          }
+        )
+        return target
+      } catch {
+        // Whatever became of the transaction, its end is the end of the lock.
+        await connection.close()
+        throw error
+      }
+    }
+  }
+
+  private func copy(_ source: Int64, to target: Target, in copying: PostgresTransaction) async throws -> Int64
+  {
+    let parts = try await copying.query(
+      """
+      SELECT c.oid::bigint, pg_relation_size(c.oid) / current_setting('block_size')::bigint FROM pg_class c
+      WHERE c.relkind = 'r' AND (c.oid = \(source)::bigint
+        OR c.oid IN (SELECT p.relid FROM pg_partition_tree(\(source)::bigint::oid) p))
+      ORDER BY c.oid
+      """
+    ).map { try $0.decode((Int64, Int64).self) }
+    var copied: Int64 = 0
+    var reported = clock.now
+    for (part, blocks) in parts {
+      for first in stride(from: 0, to: blocks, by: Int(Self.blocksAtOnce)) {
+        copied += try await copying.query(
+          """
+          SELECT tidemark.copy_rows(\(stream.id), \(target.partition), \(target.hashStarts), \(target.shardOrdinals),
+            \(copied), \(part)::bigint::oid::regclass, \(first), \(min(first + Self.blocksAtOnce, blocks)))
+          """
+        )[0].decode(Int64.self)
+        if reported.duration(to: clock.now) >= Self.reportInterval {
+          reported = clock.now
+          logger.info("Rows are copied for a snapshot", metadata: metadata(copied: copied))
+        }
+      }
+    }
+    return copied
+  }
+
+  private func complete(_ count: Int64, on connection: PostgresConnection) async throws -> Bool {
+    try await connection.query(
+      "SELECT tidemark.complete_snapshot(\(stream.id), \(application), \(count))"
+    )[0].decode(Bool.self)
+  }
+
+  private func metadata(copied: Int64) -> Logger.Metadata {
+    ["stream": "\(stream.fullName)", "application": "\(application)", "rows": "\(copied)"]
+  }
+}

@@ -1,0 +1,208 @@
+import PostgresClient
+import TestSupport
+import Testing
+import Tidemark
+
+@testable import TidemarkPostgres
+
+@Suite("Starting with a snapshot", .sharesMachine)
+struct SnapshotTests {
+  private func items(_ count: Int, viewType: StreamViewType = .newAndOldImages) async throws -> StreamDatabase
+  {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL DEFAULT 0);
+      INSERT INTO item SELECT i FROM generate_series(1, \(count)) AS i
+      """
+    )
+    try await database.admin.enable(table: "item", viewType: viewType, shardCount: 2)
+    return database
+  }
+
+  private func snapshot(_ stream: PostgresStream, for application: String = "a") async throws
+    -> PostgresStream
+  {
+    try #require(try await stream.startingWithSnapshot(for: application, isNew: true) as? PostgresStream)
+  }
+
+  @Test(
+    "An existing row is the record that its insertion was, whatever the view type, the columns and the partitions",
+    arguments: StreamViewType.allCases,
+    ["", "PARTITION BY HASH (id)"]
+  )
+  func records(viewType: StreamViewType, partitioning: String) async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE "odd ""item"" s" (id int, dropped int, "key %s" timestamptz, data bytea, amount numeric, list text[],
+        doc jsonb, span interval, ratio float8, nothing text, PRIMARY KEY ("key %s", id)) \(partitioning);
+      ALTER TABLE "odd ""item"" s" DROP COLUMN dropped
+      """
+    )
+    if !partitioning.isEmpty {
+      try await database.run(
+        """
+        CREATE TABLE part_0 PARTITION OF "odd ""item"" s" FOR VALUES WITH (MODULUS 2, REMAINDER 0);
+        CREATE TABLE part_1 PARTITION OF "odd ""item"" s" FOR VALUES WITH (MODULUS 2, REMAINDER 1)
+        """
+      )
+    }
+    try await database.admin.enable(table: #""odd ""item"" s""#, name: "item", viewType: viewType)
+    try await database.run(
+      """
+      SET timezone = 'Asia/Tokyo';
+      INSERT INTO "odd ""item"" s" SELECT i, '2024-01-01'::timestamptz + i * interval '1 hour', '\\xdeadbeef',
+        12345678901234567890.5, ARRAY['a', 'ü"'], '{"b": 1, "a": [2]}', '3 days 04:05:06', 1.0 / 3
+      FROM generate_series(1, 100) AS i
+      """
+    )
+    let stream = try database.stream("item")
+    let captured = try await stream.readAll()
+    let view = try await snapshot(stream)
+    let copied = try await view.readAll()
+    #expect(Set(copied.map(\.summary)) == Set(captured.map(\.summary)))
+    #expect(copied.count == 100)
+    #expect(Set(copied.map(\.sequenceNumber)).count == 100)
+    // Each in the shard whose child has what comes after.
+    try await database.run(#"UPDATE "odd ""item"" s" SET nothing = 'x'"#)
+    try await stream.sequenceCommitted()
+    for first in try await view.shards() where first.parentIDs.isEmpty {
+      let page = try await view.reader(of: first.id, after: .trimHorizon).nextPage(maximumRecords: 1000)
+      let child = try #require(page.end?.children.first)
+      #expect(child.parentIDs == [first.id])
+      let next = try await view.reader(of: child.id, after: .trimHorizon).nextPage(maximumRecords: 1000)
+      #expect(Set(next.records.map(\.partitionKey)) == Set(page.records.map(\.partitionKey)))
+    }
+  }
+
+  @Test("An application without a snapshot sees another's as an ordinary rotation")
+  func others() async throws {
+    let database = try await items(10)
+    try await database.run("UPDATE item SET n = 1")
+    let stream = try database.stream("item")
+    let view = try await snapshot(stream)
+    let second = try await snapshot(stream, for: "b")
+    try await database.run("UPDATE item SET n = 2 WHERE id = 1")
+    #expect(try await stream.readAll().count == 11)
+    #expect(try await stream.readAll().count { $0.change?.eventName == .insert } == 0)
+    #expect(try await view.readAll().count == 11)
+    #expect(try await second.readAll().count == 11)
+    #expect(try await stream.shards().count == 6)
+    #expect(try await view.shards().count == 6)
+    #expect(try await second.shards().count == 4)
+    #expect(try await database.admin.describe("item").snapshots.map(\.application) == ["a", "b"])
+    #expect(try await database.admin.describe("item").snapshots.map(\.recordCount) == [10, 10])
+  }
+
+  @Test("A table without rows gives a snapshot without records, and then its changes")
+  func empty() async throws {
+    let database = try await items(0, viewType: .keysOnly)
+    let view = try await snapshot(try database.stream("item"))
+    #expect(try await view.readAll().isEmpty)
+    try await database.run("INSERT INTO item VALUES (1)")
+    #expect(try await view.readAll().map(\.summary) == [#"INSERT {"id":1}"#])
+  }
+
+  @Test(
+    "What was not committed when the snapshot was taken comes after it, and rows of a truncated table are in it"
+  )
+  func moment() async throws {
+    let database = try await items(3, viewType: .newImage)
+    let stream = try database.stream("item")
+    let view = try await database.pool.transaction { open in
+      try await open.execute("UPDATE item SET n = 7 WHERE id = 1")
+      return try await snapshot(stream)
+    }
+    try await database.run("TRUNCATE item")
+    let records = try await view.readAll()
+    let ofOne = records.filter { $0.partitionKey == #"{"id":1}"# }.compactMap { $0.change?.eventName }
+    #expect(ofOne == [.insert, .modify, .remove])
+    #expect(records.count { $0.change?.eventName == .insert } == 3)
+    #expect(records.count { $0.change?.eventName == .remove } == 3)
+  }
+
+  @Test("An application that has leases but no snapshot goes on without one, and one that has keeps it")
+  func existing() async throws {
+    let database = try await items(5)
+    let stream = try database.stream("item")
+    let plain = try await stream.startingWithSnapshot(for: "a", isNew: false)
+    #expect(try await plain.shards().count == 2)
+    _ = try await snapshot(stream)
+    let again = try #require(
+      try await stream.startingWithSnapshot(for: "a", isNew: false) as? PostgresStream
+    )
+    #expect(try await again.readAll().count == 5)
+    #expect(try await snapshot(stream).readAll().count == 5)
+  }
+
+  @Test("A stream that can have no snapshot is refused with the reason and what to do")
+  func refused() async throws {
+    let database = try await items(1)
+    try await database.admin.create("events")
+    let events = try await #require(throws: TidemarkError.self) {
+      try await snapshot(database.stream("events"))
+    }
+    #expect(events.code == .unsupported)
+    #expect(events.advice?.contains("TRIM_HORIZON") == true)
+    try await database.run("UPDATE tidemark.stream SET capture = 'LOGICAL' WHERE name = 'item'")
+    let logical = try await #require(throws: TidemarkError.self) {
+      try await snapshot(database.stream("item"))
+    }
+    #expect(logical.code == .unsupported)
+    #expect(logical.message.contains("logical decoding"))
+    try await database.admin.disable("item")
+    let disabled = try await #require(throws: TidemarkError.self) {
+      try await snapshot(database.stream("item"))
+    }
+    #expect(disabled.code == .streamDisabled)
+    #expect(disabled.advice?.contains("stream enable") == true)
+  }
+
+  @Test("Retention takes a snapshot like any records, and nobody sees what was there before")
+  func retention() async throws {
+    let database = try await items(5)
+    try await database.run("UPDATE item SET n = 1")
+    let stream = try database.stream("item")
+    let view = try await snapshot(stream)
+    try await database.run("UPDATE item SET n = 2")
+    try await stream.sequenceCommitted()
+    // As if what is closed had been so for an hour.
+    try await database.run(
+      """
+      UPDATE tidemark.stream SET retention = '10 minutes';
+      UPDATE tidemark.log_partition SET closed_at = closed_at - interval '1 hour';
+      UPDATE tidemark.shard SET closed_at = closed_at - interval '1 hour'
+      """
+    )
+    try await database.admin.maintain()
+    #expect(try await database.admin.describe("item").snapshots.isEmpty)
+    #expect(try await view.shards().map(\.id) == stream.shards().map(\.id))
+    #expect(try await view.shards().count == 2)
+    #expect(try await view.readAll().count == 5)
+  }
+
+  @Test("A dropped snapshot goes with the application's leases, but not under living workers")
+  func drop() async throws {
+    let database = try await items(5)
+    let log = DeliveryLog()
+    try await running(try log.worker(of: database, from: .snapshot)) {
+      try await eventually("the rows are delivered") { log.count == 5 }
+      let error = try await #require(throws: TidemarkError.self) {
+        try await database.admin.dropSnapshot(of: "item", for: "test")
+      }
+      #expect(error.code == .invalidConfiguration)
+      #expect(error.advice?.contains("workers") == true)
+    }
+    try await database.run("UPDATE item SET n = 9")
+    try await database.admin.dropSnapshot(of: "item", for: "test")
+    #expect(try await database.number("SELECT count(*) FROM tidemark.lease") == 0)
+    await #expect(throws: TidemarkError.self) {
+      try await database.admin.dropSnapshot(of: "item", for: "test")
+    }
+    try await running(try log.worker(of: database, from: .snapshot)) {
+      try await eventually("a new snapshot is delivered") { log.count == 10 }
+    }
+    #expect(log.all.suffix(5).allSatisfy { $0.value == 9 && $0.change.eventName == .insert })
+  }
+}
