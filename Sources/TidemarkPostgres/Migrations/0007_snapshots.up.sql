@@ -1,8 +1,8 @@
 -- A snapshot: the rows that a table had at some moment, as records for one application that come before all changes
 -- after that moment.
 --
--- It is made in two transactions that see the same. The first closes all open shards at that moment, as a rotation
--- does, and is over in milliseconds; the second copies the table's rows, as long as that takes, into a log partition
+-- It is made in transactions that see the same. The first closes all open shards at that moment, as a rotation does,
+-- and is over in milliseconds. Others copy the table's rows piece by piece, as long as that takes, into a log partition
 -- that was reserved for them between the closed shards' numbers and their children's. The partition becomes a part of
 -- the log only once it is full, so what a copier that died leaves behind is never read, and is dropped for nobody's
 -- lock but its own.
@@ -137,7 +137,7 @@ END $$;
 
 -- Copies the rows in a part of a table (or of a partition of one) as the records that the stream's capture would have
 -- made when they were inserted. Returns how many there were; copied is how many were copied before. The parameters are
--- what begin_snapshot has returned, for its transaction is none that the copying one sees.
+-- what begin_snapshot has returned, for its transaction is none that those which copy see.
 CREATE FUNCTION tidemark.copy_rows(
   of_stream integer, to_partition bigint, starts bigint[], ordinals integer[], copied bigint,
   source regclass, first_block bigint, end_block bigint

@@ -11,8 +11,8 @@ struct SnapshotMaker: Sendable {
     var shardOrdinals: [Int32]
   }
 
-  /// How much of the table one statement copies: a second's work or less.
-  private static let blocksAtOnce: Int64 = 2048
+  /// How much of the table one transaction copies: a fraction of a second's work.
+  private static let blocksAtOnce: Int64 = 512
   private static let reportInterval = Duration.seconds(5)
 
   let stream: StreamGeneration
@@ -54,13 +54,14 @@ struct SnapshotMaker: Sendable {
       """
     )[0].decode((Int64, String, String).self)
     try await sequenceMost()
-    let count = try await connection.transaction(isolation: .repeatableRead) { copying in
+    // It never writes: an open transaction that does keeps the inbox's floor where it is.
+    let count = try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
       // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
-      try await copying.execute(
+      try await holder.execute(
         "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
       )
-      let target = try await begin(seenBy: copying)
-      return try await copy(source, to: target, in: copying)
+      let target = try await begin(seenBy: holder)
+      return try await copy(source, to: target, seenBy: holder)
     }
     while try await !complete(count, on: connection) { try await clock.sleep(for: .milliseconds(100)) }
     logger.info("The snapshot is complete", metadata: metadata(copied: count))
@@ -96,8 +97,8 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  /// Cuts the stream at one moment, which is also what `copying` then sees of the table.
-  private func begin(seenBy copying: PostgresTransaction) async throws -> Target {
+  /// Cuts the stream at one moment, which is also what `holder` then sees of the table.
+  private func begin(seenBy holder: PostgresTransaction) async throws -> Target {
     try await pool.withConnection { connection in
       do {
         // The session's, because in the transaction it would come after what that sees was fixed.
@@ -109,9 +110,7 @@ struct SnapshotMaker: Sendable {
             SELECT partition_ordinal, starts, ordinals FROM tidemark.begin_snapshot(\(stream.id), \(application))
             """
           )[0].decode((Int64, [Int64], [Int32]).self)
-          let moment = try await transaction.query("SELECT pg_export_snapshot()")[0].decode(String.self)
-          // The statement takes no parameter; the name is the server's own, of digits and dashes.
-          try await copying.executeScript("SET TRANSACTION SNAPSHOT '\(moment)'")
+          try await holder.seeing(what: transaction)
           return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
         }
         try await connection.execute("SELECT pg_advisory_unlock(hashtext('tidemark.step'), \(stream.id))")
@@ -130,9 +129,8 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  private func copy(_ source: Int64, to target: Target, in copying: PostgresTransaction) async throws -> Int64
-  {
-    let parts = try await copying.query(
+  private func copy(_ source: Int64, to target: Target, seenBy holder: PostgresTransaction) async throws -> Int64 {
+    let parts = try await holder.query(
       """
       SELECT c.oid::bigint, pg_relation_size(c.oid) / current_setting('block_size')::bigint FROM pg_class c
       WHERE c.relkind = 'r' AND (c.oid = \(source)::bigint
@@ -144,12 +142,15 @@ struct SnapshotMaker: Sendable {
     var reported = clock.now
     for (part, blocks) in parts {
       for first in stride(from: 0, to: blocks, by: Int(Self.blocksAtOnce)) {
-        copied += try await copying.query(
-          """
-          SELECT tidemark.copy_rows(\(stream.id), \(target.partition), \(target.hashStarts), \(target.shardOrdinals),
-            \(copied), \(part)::bigint::oid::regclass, \(first), \(min(first + Self.blocksAtOnce, blocks)))
-          """
-        )[0].decode(Int64.self)
+        copied += try await pool.transaction(isolation: .repeatableRead) { copying in
+          try await copying.seeing(what: holder)
+          return try await copying.query(
+            """
+            SELECT tidemark.copy_rows(\(stream.id), \(target.partition), \(target.hashStarts), \(target.shardOrdinals),
+              \(copied), \(part)::bigint::oid::regclass, \(first), \(min(first + Self.blocksAtOnce, blocks)))
+            """
+          )[0].decode(Int64.self)
+        }
         if reported.duration(to: clock.now) >= Self.reportInterval {
           reported = clock.now
           logger.info("Rows are copied for a snapshot", metadata: metadata(copied: copied))
@@ -167,5 +168,14 @@ struct SnapshotMaker: Sendable {
 
   private func metadata(copied: Int64) -> Logger.Metadata {
     ["stream": "\(stream.fullName)", "application": "\(application)", "rows": "\(copied)"]
+  }
+}
+
+extension PostgresTransaction {
+  /// Sees from now on what `other` sees, without what that has written itself. Nothing must have been read here before.
+  fileprivate func seeing(what other: PostgresTransaction) async throws {
+    let moment = try await other.query("SELECT pg_export_snapshot()")[0].decode(String.self)
+    // The statement takes no parameter; the name is the server's own, of digits and dashes.
+    try await executeScript("SET TRANSACTION SNAPSHOT '\(moment)'")
   }
 }

@@ -180,8 +180,10 @@ struct SnapshotUnderLoadTests {
     try await eventually("the rows are being copied") {
       try await database.number(
         """
-        SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
-          AND query LIKE '%tidemark.copy_rows%' AND state = 'active' AND pg_terminate_backend(pid)
+        WITH copier AS MATERIALIZED (
+          SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()
+            AND query LIKE '%tidemark.copy_rows%' AND state = 'active')
+        SELECT count(*) FROM copier WHERE pg_terminate_backend(pid)
         """
       ) == 1
     }

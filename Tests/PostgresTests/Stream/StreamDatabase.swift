@@ -71,9 +71,10 @@ extension PostgresStream {
     var started: Set<String> = []
     try await withThrowingTaskGroup(of: (String, [Record], [Shard]).self) { group in
       func start(_ shards: [Shard]) {
+        let isFirst = started.isEmpty
         for shard in shards where !started.contains(shard.id) {
           guard
-            shard.parentIDs.allSatisfy({ finished.contains($0) || !known.contains($0) && started.isEmpty })
+            shard.parentIDs.allSatisfy({ finished.contains($0) || !known.contains($0) && isFirst })
           else { continue }
           started.insert(shard.id)
           group.addTask {
