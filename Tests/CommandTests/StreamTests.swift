@@ -2,6 +2,7 @@ import Foundation
 import PostgresClient
 import TestSupport
 import Testing
+import TidemarkPostgres
 
 @Suite("tidemark stream", .sharesMachine)
 struct StreamTests {
@@ -53,6 +54,43 @@ struct StreamTests {
     #expect(records.allSatisfy { $0.keys?.id == 1 && $0.oldImage == nil })
     let again = try await tidemark.run("stream", "disable", "items", "--json")
     #expect(again.status == 1)
+  }
+
+  @Test("tail prints the records of all streams of a short name, and of one alone by its full name")
+  func succession() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    var names: [String] = []
+    for data in ["one", "two"] {
+      let created = try await tidemark.run("stream", "create", "s", "--shards", "2", "--json")
+      names.append(try created.decode(StreamDocument.self).fullName)
+      _ = try await tidemark.run("stream", "put", "s", "--key", "k", "--data", data)
+      _ = try await tidemark.run("stream", "disable", "s")
+    }
+    func tail(_ name: String) async throws -> [String?] {
+      try await tidemark.run("stream", "tail", name, "--json").decodeLines(RecordDocument.self).map(\.data)
+    }
+    #expect(try await tail("s") == ["one", "two"])
+    #expect(try await tail(names[0]) == ["one"])
+    #expect(try await tail(names[1]) == ["two"])
+  }
+
+  @Test("describe shows snapshots, and snapshot drop deletes one")
+  func snapshot() async throws {
+    let database = try await CommandDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item VALUES (1), (2)")
+    _ = try await database.tidemark.run("stream", "enable", "item", "--shards", "1")
+    _ = try await PostgresStream("item", pool: database.pool, logger: CommandDatabase.logger)
+      .startingWithSnapshot(for: "app", isNew: true)
+    let text = try await database.tidemark.run("stream", "describe", "item")
+    #expect(text.table.contains { $0.prefix(5) == ["Snapshot", "for", "app:", "2", "records,"] })
+    let drop = ["stream", "snapshot", "drop", "item", "--application", "app", "--json"]
+    #expect(try await database.tidemark.start(drop).outcome.status != 0)
+    let dropped = try await database.tidemark.start(drop + ["--yes"]).outcome
+    #expect(dropped.status == 0)
+    #expect(dropped.output.contains(#""snapshots": []"#))
+    let again = try await database.tidemark.start(drop + ["--yes"]).outcome
+    #expect(again.status == 1)
+    #expect(again.errors.contains("no snapshot"))
   }
 
   @Test("list shows all streams")

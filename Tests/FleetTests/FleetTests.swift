@@ -1,5 +1,6 @@
 import FleetDrill
 import LocalPostgres
+import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
@@ -134,6 +135,34 @@ struct FleetTests {
         try await test.fleet.standing().leases.allSatisfy(\.isEnded)
       }
       _ = try await test.finish()
+    }
+  }
+
+  @Test(
+    "a stream that gives way to the next one of its name under load is drained first, and nothing is lost"
+  )
+  func succession() async throws {
+    try await FleetUnderTest.run { test in
+      for name in Self.names.prefix(2) { _ = try test.start(name) }
+      try await test.waitForBalance(of: Array(Self.names.prefix(2)))
+      let first = try await test.fleet.admin.describe("orders")
+      // In one transaction, so that no write falls in between, which nobody would capture.
+      try await test.fleet.pool.transaction { transaction in
+        try await transaction.execute("SELECT tidemark.disable_stream(tidemark.find_stream('orders'))")
+        try await transaction.execute(
+          "SELECT tidemark.enable_stream('orders', shard_count => 3)"
+        )
+      }
+      _ = try test.start(Self.names[2])
+      let second = try await test.fleet.admin.describe("orders")
+      #expect(second.label != first.label)
+      try await test.fleet.wait("every shard of the second stream is read") {
+        let handled = try test.fleet.history().filter { $0.kind == .handled }.map(\.shard)
+        return Set(handled).isSuperset(of: second.shards.map(\.id))
+      }
+      _ = try await test.finish()
+      let leases = try await test.fleet.standing().leases
+      #expect(Set(leases.map(\.shardID)) == Set((first.shards + second.shards).map(\.id)))
     }
   }
 }

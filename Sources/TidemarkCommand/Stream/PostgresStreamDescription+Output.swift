@@ -15,6 +15,7 @@ extension PostgresStreamDescription {
       "created_at": JSON(createdAt),
       "disabled_at": JSON(disabledAt),
       "shards": .array(shards.map(\.json)),
+      "snapshots": .array(snapshots.map(\.json)),
     ])
   }
 
@@ -27,6 +28,7 @@ extension PostgresStreamDescription {
     if let disabledAt { facts.append(("Disabled", disabledAt.iso8601)) }
     let open = shards.count(where: \.isOpen)
     facts.append(("Shards", "\(open) open, \(shards.count - open) closed"))
+    facts += snapshots.map { ("Snapshot", $0.text) }
     return Table.facts(facts) + "\n" + ShardTree(shards).table.text
   }
 }
@@ -44,5 +46,21 @@ extension Shard {
       "ending_sequence_number": JSON(endingSequenceNumber),
       "closed_at": JSON(closedAt),
     ])
+  }
+}
+
+extension PostgresSnapshotDescription {
+  fileprivate var json: JSON {
+    .object([
+      "application": JSON(application),
+      "created_at": JSON(createdAt),
+      "completed_at": JSON(completedAt),
+      "record_count": JSON(recordCount),
+    ])
+  }
+
+  fileprivate var text: String {
+    let content = recordCount.map { "\($0) records" } ?? "not complete"
+    return "for \(application): \(content), taken \(createdAt.iso8601)"
   }
 }

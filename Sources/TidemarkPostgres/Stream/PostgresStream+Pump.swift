@@ -15,9 +15,10 @@ extension PostgresStream {
   public func run() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
+        var stream = try await self.identified()
         while true {
-          try await self.pump(try await self.identified())
-          try await self.clock.sleep(for: Self.successionInterval)
+          try await self.pump(stream)
+          stream = try await self.successor(of: stream)
         }
       }
       group.addTask {
@@ -27,6 +28,19 @@ extension PostgresStream {
       // None of them returns: the first to end has failed or was cancelled.
       defer { group.cancelAll() }
       try await group.next()
+    }
+  }
+
+  /// Waits until another stream of the name is the newest.
+  private func successor(of stream: StreamGeneration) async throws -> StreamGeneration {
+    while true {
+      try await clock.sleep(for: Self.successionInterval)
+      do {
+        let newest = try await identified()
+        if newest.id != stream.id { return newest }
+      } catch let error as TidemarkError where error.isRetryable {
+        logger.debug("The next stream cannot be looked for", metadata: ["error": "\(error)"])
+      }
     }
   }
 

@@ -129,7 +129,9 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  private func copy(_ source: Int64, to target: Target, seenBy holder: PostgresTransaction) async throws -> Int64 {
+  private func copy(_ source: Int64, to target: Target, seenBy holder: PostgresTransaction) async throws
+    -> Int64
+  {
     let parts = try await holder.query(
       """
       SELECT c.oid::bigint, pg_relation_size(c.oid) / current_setting('block_size')::bigint FROM pg_class c
