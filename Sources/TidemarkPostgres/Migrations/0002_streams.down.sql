@@ -11,6 +11,7 @@ END $$;
 DROP FUNCTION tidemark.position_at(integer, integer, timestamptz);
 DROP FUNCTION tidemark.put(text, text, bytea);
 DROP FUNCTION tidemark.find_stream(text);
+DROP FUNCTION tidemark.streams_named(text);
 DROP FUNCTION tidemark.create_stream(text, interval, integer);
 DROP FUNCTION tidemark.add_stream(text, interval, integer, oid, text, text, text[]);
 DROP FUNCTION tidemark.last_shards(text, oid, text[], bigint, bigint);

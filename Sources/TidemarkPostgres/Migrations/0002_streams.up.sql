@@ -213,15 +213,22 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.add_stream(stream_name, kept_for, shard_count, NULL, NULL, NULL, NULL)
 $$;
 
+-- The stream of a full name, or all streams of a short one that still exist.
+CREATE FUNCTION tidemark.streams_named(stream_name text) RETURNS SETOF tidemark.stream
+LANGUAGE sql STABLE
+BEGIN ATOMIC
+  SELECT s.* FROM tidemark.stream s
+    WHERE s.name = split_part(stream_name, '/', 1)
+      AND (strpos(stream_name, '/') = 0 OR s.label = split_part(stream_name, '/', 2));
+END;
+
 -- The id of a stream by its full name, or by its short one: then the enabled stream, else the newest.
 CREATE FUNCTION tidemark.find_stream(stream_name text) RETURNS integer
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   found_id integer;
 BEGIN
-  SELECT s.stream_id INTO found_id FROM tidemark.stream s
-    WHERE s.name = split_part(stream_name, '/', 1)
-      AND (strpos(stream_name, '/') = 0 OR s.label = split_part(stream_name, '/', 2))
+  SELECT s.stream_id INTO found_id FROM tidemark.streams_named(stream_name) s
     ORDER BY s.status = 'ENABLED' DESC, s.created_at DESC LIMIT 1;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'there is no stream "%"', stream_name USING ERRCODE = 'TM001',

@@ -116,9 +116,9 @@ BEGIN
   IF tidemark.current_log_partition(of_stream, last_number) <> partition_ordinal + 1 THEN
     RAISE EXCEPTION 'the log is locked' USING ERRCODE = 'lock_not_available';
   END IF;
-  -- With the check, attaching it need not read it.
+  -- With the check, attaching it need not read it. Nor must it wait until somebody has vacuumed it.
   EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL, '
-      'CHECK (sequence_number >= %s AND sequence_number <= %s))',
+      'CHECK (sequence_number >= %s AND sequence_number <= %s)) WITH (autovacuum_enabled = false)',
     format('log_%s_%s', of_stream, partition_ordinal), 'log_' || of_stream, partition_ordinal << 32, last_number);
   FOREACH closed IN ARRAY closing LOOP
     PERFORM tidemark.add_shard(of_stream, last_number + 1, closed.hash_start, closed.hash_end, ARRAY[closed.shard_id]);
@@ -187,6 +187,8 @@ BEGIN
   EXECUTE format('ALTER TABLE tidemark.%I ATTACH PARTITION tidemark.%I FOR VALUES FROM (%s) TO (%s)',
     'log_' || of_stream, format('log_%s_%s', of_stream, snapshot.partition_ordinal),
     snapshot.partition_ordinal << 32, snapshot.starting_sequence);
+  EXECUTE format('ALTER TABLE tidemark.%I RESET (autovacuum_enabled)',
+    format('log_%s_%s', of_stream, snapshot.partition_ordinal));
   INSERT INTO tidemark.log_partition (stream_id, partition_ordinal, created_at, closed_at)
     VALUES (of_stream, snapshot.partition_ordinal, snapshot.created_at, completed);
   UPDATE tidemark.shard s SET closed_at = completed

@@ -207,17 +207,12 @@ private struct ShardBounds {
   static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardBounds {
     let rows = try await mappingStreamErrors {
       try await stream.pool.query(
-        PostgresStatement(
-          """
-          SELECT t.stream_id, t.name, t.label, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
-            (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
-          FROM tidemark.stream t JOIN tidemark.shard s ON s.stream_id = t.stream_id
-          WHERE t.name = split_part($1, '/', 1) AND (strpos($1, '/') = 0 OR t.label = split_part($1, '/', 2))
-            AND s.shard_id = $2
-          """,
-          stream.name,
-          shardID
-        )
+        """
+        SELECT t.stream_id, t.name, t.label, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+          (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
+        FROM tidemark.streams_named(\(stream.name)) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
+        WHERE s.shard_id = \(shardID)
+        """
       )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }

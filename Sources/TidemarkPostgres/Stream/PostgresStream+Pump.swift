@@ -34,13 +34,13 @@ extension PostgresStream {
   /// Waits until another stream of the name is the newest.
   private func successor(of stream: StreamGeneration) async throws -> StreamGeneration {
     while true {
-      try await clock.sleep(for: Self.successionInterval)
       do {
         let newest = try await identified()
         if newest.id != stream.id { return newest }
       } catch let error as TidemarkError where error.isRetryable {
         logger.debug("The next stream cannot be looked for", metadata: ["error": "\(error)"])
       }
+      try await clock.sleep(for: Self.successionInterval)
     }
   }
 

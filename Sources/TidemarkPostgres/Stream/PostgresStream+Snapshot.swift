@@ -15,8 +15,9 @@ extension PostgresStream {
     let existing = try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT s.stream_id FROM tidemark.stream s JOIN tidemark.snapshot n ON n.stream_id = s.stream_id
-        WHERE s.name = \(newest.name) AND n.application = \(application) AND n.completed_at IS NOT NULL
+        SELECT s.stream_id
+        FROM tidemark.streams_named(\(name)) s JOIN tidemark.snapshot n ON n.stream_id = s.stream_id
+        WHERE n.application = \(application) AND n.completed_at IS NOT NULL
         """
       )
       return try rows.map { try $0.decode(Int32.self) }

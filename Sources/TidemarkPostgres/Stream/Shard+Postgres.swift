@@ -23,15 +23,14 @@ extension Shard {
             ARRAY(SELECT p.shard_id FROM tidemark.shard p
               WHERE p.stream_id = n.stream_id AND p.application = $2 AND p.hash_start = s.hash_start)
             ELSE s.parent_ids END AS parents
-          FROM tidemark.stream t JOIN tidemark.shard s ON s.stream_id = t.stream_id
+          FROM tidemark.streams_named($1) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
           LEFT JOIN LATERAL (
             SELECT c.stream_id, c.starting_sequence
-            FROM tidemark.stream u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id
-            WHERE u.name = t.name AND c.application = $2 AND c.completed_at IS NOT NULL
+            FROM tidemark.streams_named($1) u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id
+            WHERE c.application = $2 AND c.completed_at IS NOT NULL
             ORDER BY c.starting_sequence DESC LIMIT 1) AS n ON true
-          WHERE t.name = split_part($1, '/', 1) AND (strpos($1, '/') = 0 OR t.label = split_part($1, '/', 2))
-            AND CASE WHEN s.application IS NULL THEN s.starting_sequence >= coalesce(n.starting_sequence, 0)
-              ELSE s.application = $2 AND s.stream_id = n.stream_id END) AS v
+          WHERE CASE WHEN s.application IS NULL THEN s.starting_sequence >= coalesce(n.starting_sequence, 0)
+            ELSE s.application = $2 AND s.stream_id = n.stream_id END) AS v
         WHERE $3::text IS NULL OR v.parents @> ARRAY[$3]
         ORDER BY v.shard_ordinal
         """,

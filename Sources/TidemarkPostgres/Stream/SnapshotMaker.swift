@@ -54,6 +54,13 @@ struct SnapshotMaker: Sendable {
       """
     )[0].decode((Int64, String, String).self)
     try await sequenceMost()
+    // The transaction that keeps the moment is idle most of the time, and may last for hours.
+    _ = try await connection.query(
+      """
+      SELECT set_config(s.name, '0', false) FROM pg_settings s
+      WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
+      """
+    )
     // It never writes: an open transaction that does keeps the inbox's floor where it is.
     let count = try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
       // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
