@@ -154,7 +154,6 @@ BEGIN
       new_image json,
       old_image json,
       data bytea,
-      size_in_bytes integer NOT NULL,
       created_at timestamptz NOT NULL DEFAULT clock_timestamp()
     ) WITH (
       vacuum_truncate = false, toast.vacuum_truncate = false,
@@ -216,8 +215,7 @@ BEGIN
   of_stream := tidemark.find_stream(stream_name);
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
-  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
-    'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || of_stream)
+  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)
     USING partition_key, data;
   IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
     PERFORM pg_notify('tidemark_inbox_' || of_stream, '');

@@ -60,16 +60,18 @@ DECLARE
   moved integer;
   is_settled boolean;
   next_floor bigint;
+  -- Without decompressing anything: a value's full size stands in front of it.
+  size_of_b CONSTANT text := 'octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
+    '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0)';
 BEGIN
   SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   -- Before the rows are looked for, so that they are seen if their transactions have ended by now.
   is_settled := pg_snapshot_xmin(pg_current_snapshot()) >= last.candidate_xid;
   EXECUTE format($sql$
     SELECT max(i.id) FROM (
-      SELECT f.id, sum(f.size_in_bytes) OVER (ORDER BY f.id) - f.size_in_bytes AS preceding
-      FROM (SELECT b.id, b.size_in_bytes FROM tidemark.%I AS b WHERE b.id > $3
-        ORDER BY b.id LIMIT $1) AS f) AS i
-    WHERE i.preceding < $2$sql$, 'inbox_' || of_stream)
+      SELECT f.id, sum(f.size) OVER (ORDER BY f.id) - f.size AS preceding
+      FROM (SELECT b.id, %2$s AS size FROM tidemark.%1$I AS b WHERE b.id > $3 ORDER BY b.id LIMIT $1) AS f) AS i
+    WHERE i.preceding < $2$sql$, 'inbox_' || of_stream, size_of_b)
     INTO last_id USING maximum_rows, maximum_bytes, last.inbox_floor;
   IF last_id IS NULL THEN
     RETURN 0;
@@ -93,13 +95,13 @@ BEGIN
   -- A row up to last_id that became visible since then is taken along: its place is here by the inbox's order.
   EXECUTE format($sql$
     WITH taken AS (
-      DELETE FROM tidemark.%I AS b WHERE b.id > $6 AND b.id <= $1 RETURNING b.*
+      DELETE FROM tidemark.%1$I AS b WHERE b.id > $6 AND b.id <= $1 RETURNING b.*, %3$s AS size
     ), written AS (
-      INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
+      INSERT INTO tidemark.%2$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
         data, size_in_bytes, created_at)
       SELECT ($3::integer[])[width_bucket(('x' || left(md5(t.partition_key), 8))::bit(32)::bigint, $2::bigint[])],
         $4 + row_number() OVER (ORDER BY t.id), t.event_name, t.cause, t.partition_key, t.new_image,
-        t.old_image, t.data, t.size_in_bytes, t.created_at
+        t.old_image, t.data, t.size, t.created_at
       FROM taken AS t
       RETURNING shard_ordinal, sequence_number
     ), heads AS (
@@ -111,7 +113,7 @@ BEGIN
       FROM heads AS h HAVING count(*) > 0
     )
     SELECT coalesce(sum(h.moved), 0), coalesce(max(h.head), 0) FROM heads AS h$sql$,
-    'inbox_' || of_stream, 'log_' || of_stream)
+    'inbox_' || of_stream, 'log_' || of_stream, size_of_b)
     INTO moved, base
     USING last_id, starts, ordinals, base, of_stream, last.inbox_floor, next_floor, last.candidate_id,
       last.candidate_xid;

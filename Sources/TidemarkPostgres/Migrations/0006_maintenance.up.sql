@@ -22,6 +22,10 @@ BEGIN
     PERFORM tidemark.disable_stream(of_stream);
     RETURN true;
   END IF;
+  IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL THEN
+    -- The table may have got columns of other types.
+    PERFORM tidemark.pin_capture_settings(of_stream);
+  END IF;
   horizon := clock_timestamp() - stream.retention;
   SELECT * INTO STRICT last_step FROM tidemark.step s
     WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
