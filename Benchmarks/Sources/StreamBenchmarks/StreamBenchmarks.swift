@@ -5,6 +5,9 @@ struct StreamBenchmarks: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     abstract: "Measures what streams cost, each figure beside its limit or its peer.",
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
-    subcommands: [ReadBenchmark.self]
+    subcommands: [
+      ReadBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self, LatencyBenchmark.self,
+      DayBenchmark.self,
+    ]
   )
 }

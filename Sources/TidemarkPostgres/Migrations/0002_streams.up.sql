@@ -19,7 +19,12 @@ CREATE TABLE tidemark.stream (
   retention interval NOT NULL CHECK (retention > interval '0'),
   -- How much time one log partition covers, and so how exactly retention is kept.
   partition_interval interval NOT NULL CHECK (partition_interval > interval '0'),
+  -- Rises whenever the set of shards changes.
   topology_version bigint NOT NULL DEFAULT 1,
+  -- The open shards as of a version, by the hashes that they begin with.
+  routing_version bigint,
+  routing_starts bigint[],
+  routing_ordinals integer[],
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   disabled_at timestamptz,
   UNIQUE (name, label),
@@ -176,6 +181,7 @@ BEGIN
       created_at timestamptz NOT NULL,
       PRIMARY KEY (shard_ordinal, sequence_number)
     ) PARTITION BY RANGE (sequence_number)$sql$, 'log_' || new_id);
+  PERFORM tidemark.create_sequencing_function(new_id);
   RETURN new_id;
 END $$;
 

@@ -56,6 +56,7 @@ BEGIN
   END IF;
   IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon THEN
     EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
+    EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint)', 'sequence_' || of_stream);
     DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
   END IF;
   RETURN true;

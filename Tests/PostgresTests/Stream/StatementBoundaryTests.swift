@@ -11,8 +11,8 @@ import Tidemark
 struct StatementBoundaryTests {
   /// What takes the step's lock, with the functions that it is made of.
   private static let functions = [
-    "advance", "sequence_inbox", "current_log_partition", "close_shards", "split_shard", "merge_shards",
-    "add_shard", "maintain_stream", "disable_stream",
+    "advance", "sequence_inbox", "route_records", "current_log_partition", "close_shards", "split_shard",
+    "merge_shards", "add_shard", "maintain_stream", "disable_stream",
   ]
 
   @Test("It loses nothing, doubles nothing and blocks nobody, whatever it was at")
@@ -22,7 +22,7 @@ struct StatementBoundaryTests {
     try await database.admin.enable(table: "item", viewType: .newImage, shardCount: 2)
     // Every step that finds something makes a partition, and every maintenance finds steps to forget.
     try await database.run("UPDATE tidemark.stream SET partition_interval = '1 microsecond'")
-    let boundaries = try await plantBoundaries(in: database)
+    let boundaries = try await plantBoundaries(in: Self.functions + ["sequence_1"], of: database)
     #expect(boundaries > 60)
 
     var deaths: [String: Int] = [:]
@@ -69,7 +69,7 @@ struct StatementBoundaryTests {
   func disabling() async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    let boundaries = try await plantBoundaries(in: database)
+    let boundaries = try await plantBoundaries(in: Self.functions, of: database)
     var deaths = 0
     for boundary in 1...boundaries {
       let doomed = try StreamDatabase.makePool(
@@ -114,7 +114,7 @@ struct StatementBoundaryTests {
   /// Puts a call behind every statement of the functions that ends a session whose setting names it.
   ///
   /// - Returns: how many there are.
-  private func plantBoundaries(in database: StreamDatabase) async throws -> Int {
+  private func plantBoundaries(in functions: [String], of database: StreamDatabase) async throws -> Int {
     try await database.run(
       """
       CREATE FUNCTION tidemark.boundary(number integer) RETURNS void LANGUAGE plpgsql AS $$
@@ -127,7 +127,7 @@ struct StatementBoundaryTests {
       """
     )
     var count = 0
-    for function in Self.functions {
+    for function in functions {
       let definition = try #require(
         try await database.text(
           "SELECT pg_get_functiondef(oid) FROM pg_proc "
