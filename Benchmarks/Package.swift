@@ -1,6 +1,26 @@
 // swift-tools-version: 6.1
 import PackageDescription
 
+let settings: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+@MainActor
+func benchmarks(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+  .executableTarget(
+    name: name,
+    dependencies: [
+      "BenchmarkSupport",
+      .product(name: "Tidemark", package: "tidemark"),
+      .product(name: "TidemarkPostgres", package: "tidemark"),
+      .product(name: "PostgresClient", package: "tidemark"),
+      .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      .product(name: "Logging", package: "swift-log"),
+    ] + dependencies,
+    swiftSettings: settings
+  )
+}
+
 // A package of its own, so that who depends on Tidemark builds none of this.
 let package = Package(
   name: "tidemark-benchmarks",
@@ -11,21 +31,20 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
   ],
   targets: [
-    .executableTarget(
-      name: "LeaseBenchmarks",
+    .target(
+      name: "BenchmarkSupport",
       dependencies: [
         .product(name: "Tidemark", package: "tidemark"),
         .product(name: "TidemarkPostgres", package: "tidemark"),
-        .product(name: "TidemarkTestKit", package: "tidemark"),
         .product(name: "PostgresClient", package: "tidemark"),
         .product(name: "LocalPostgres", package: "tidemark"),
-        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
-      swiftSettings: [
-        .enableUpcomingFeature("ExistentialAny"), .enableUpcomingFeature("MemberImportVisibility"),
-      ]
-    )
+      swiftSettings: settings
+    ),
+    .target(name: "CAllocationCount"),
+    benchmarks("LeaseBenchmarks", [.product(name: "TidemarkTestKit", package: "tidemark")]),
+    benchmarks("StreamBenchmarks", ["CAllocationCount"]),
   ],
   swiftLanguageModes: [.v6]
 )

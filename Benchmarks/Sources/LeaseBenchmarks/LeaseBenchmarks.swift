@@ -1,4 +1,5 @@
 import ArgumentParser
+import BenchmarkSupport
 
 @main
 struct LeaseBenchmarks: AsyncParsableCommand {

@@ -19,7 +19,12 @@ CREATE TABLE tidemark.stream (
   retention interval NOT NULL CHECK (retention > interval '0'),
   -- How much time one log partition covers, and so how exactly retention is kept.
   partition_interval interval NOT NULL CHECK (partition_interval > interval '0'),
+  -- Rises whenever the set of shards changes.
   topology_version bigint NOT NULL DEFAULT 1,
+  -- The open shards as of a version, by the hashes that they begin with.
+  routing_version bigint,
+  routing_starts bigint[],
+  routing_ordinals integer[],
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   disabled_at timestamptz,
   UNIQUE (name, label),
@@ -180,7 +185,6 @@ BEGIN
       new_image json,
       old_image json,
       data bytea,
-      size_in_bytes integer NOT NULL,
       created_at timestamptz NOT NULL DEFAULT clock_timestamp()
     ) WITH (
       vacuum_truncate = false, toast.vacuum_truncate = false,
@@ -203,6 +207,7 @@ BEGIN
       created_at timestamptz NOT NULL,
       PRIMARY KEY (shard_ordinal, sequence_number)
     ) PARTITION BY RANGE (sequence_number)$sql$, 'log_' || new_id);
+  PERFORM tidemark.create_sequencing_function(new_id);
   RETURN new_id;
 END $$;
 
@@ -249,8 +254,7 @@ BEGIN
   of_stream := tidemark.find_stream(stream_name);
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
-  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data, size_in_bytes) '
-    'VALUES ($1, $2, octet_length($1) + octet_length($2))', 'inbox_' || of_stream)
+  EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)
     USING partition_key, data;
   IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
     PERFORM pg_notify('tidemark_inbox_' || of_stream, '');

@@ -8,76 +8,129 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM unnest(keys) WITH ORDINALITY AS k (name, position)
 $$;
 
+-- The settings that decide how values of these types are written as text, and so the settings that a table's
+-- capture function must pin: each costs every write something, and most tables need one or none.
+CREATE FUNCTION tidemark.capture_settings(source oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE part (type) AS (
+    SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
+    UNION
+    SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
+      CROSS JOIN LATERAL (
+        SELECT t.typbasetype UNION ALL SELECT t.typelem
+        UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
+        UNION ALL SELECT a.atttypid FROM pg_attribute a
+          WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+      ) AS inner_type (oid)
+      WHERE inner_type.oid <> 0
+  ), needs AS (
+    SELECT bool_or(t.oid = 'timestamptz'::regtype) AS zone,
+      -- JSON has dates in ISO form by itself; ranges of them are text.
+      bool_or(t.typtype IN ('r', 'm')) AS dates,
+      bool_or(t.oid = 'interval'::regtype) AS intervals,
+      bool_or(t.oid = 'bytea'::regtype) AS bytes,
+      bool_or(t.oid IN ('float4'::regtype, 'float8'::regtype)) AS floats,
+      -- An extension's type may depend on any of them.
+      bool_or(t.typtype = 'b' AND t.typelem = 0 AND t.typnamespace <> 'pg_catalog'::regnamespace) AS everything
+    FROM part JOIN pg_type t ON t.oid = part.type
+  )
+  SELECT array_remove(ARRAY[
+      'search_path=pg_catalog, pg_temp',
+      CASE WHEN n.zone OR n.everything THEN 'TimeZone=UTC' END,
+      CASE WHEN n.dates OR n.everything THEN 'DateStyle=ISO' END,
+      CASE WHEN n.intervals OR n.everything THEN 'IntervalStyle=postgres' END,
+      CASE WHEN n.bytes OR n.everything THEN 'bytea_output=hex' END,
+      CASE WHEN n.floats OR n.everything THEN 'extra_float_digits=1' END
+    ], NULL)
+    FROM needs AS n
+$$;
+
+-- Pins the settings of a stream's capture function, if its table's columns need others than it has.
+CREATE FUNCTION tidemark.pin_capture_settings(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture text := 'capture_' || of_stream;
+  needed text[];
+  setting text;
+BEGIN
+  SELECT tidemark.capture_settings(s.source_table) INTO STRICT needed
+    FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF needed IS DISTINCT FROM (SELECT p.proconfig FROM pg_proc p
+      WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = capture) THEN
+    EXECUTE format('ALTER FUNCTION tidemark.%I() RESET ALL', capture);
+    FOREACH setting IN ARRAY needed LOOP
+      EXECUTE format('ALTER FUNCTION tidemark.%I() SET %I TO %s', capture, split_part(setting, '=', 1),
+        split_part(setting, '=', 2));
+    END LOOP;
+  END IF;
+END $$;
+
 -- Writes the function that a table's triggers call. It is generated for each stream, so that a write pays only
--- for the images that its view type has. A writer never waits here: the inbox has no lock to queue on, and the
--- wake-up key is only tried. How values are written as text is not left to the writer's session: one item's keys
--- would read differently from two time zones, and go to two shards.
+-- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
+-- the key. A writer never waits here: the inbox has no lock to queue on, and the wake-up key is only tried. How
+-- values are written as text is not left to the writer's session: one item's keys would read differently from two
+-- time zones, and go to two shards.
 CREATE FUNCTION tidemark.create_capture_function(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
   keeps_new boolean;
   keeps_old boolean;
-  body text;
+  old_key text;
+  new_key text;
+  old_image text;
+  new_image text;
+  insert_into text;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   keeps_new := stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES');
   keeps_old := stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES');
-  body := format($body$
-DECLARE
-  old_key text;
-  new_key text;
-  old_json json;
-  new_json json;
+  old_key := tidemark.key_expression(stream.key_columns, 'OLD');
+  new_key := tidemark.key_expression(stream.key_columns, 'NEW');
+  old_image := CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END;
+  new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
+  insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
+    'inbox_' || of_stream);
+  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+    'capture_' || of_stream, format($body$
 BEGIN
-  IF TG_OP = 'TRUNCATE' THEN
+  IF TG_OP = 'UPDATE' THEN
+    IF OLD *= NEW THEN
+      RETURN NULL;
+    ELSIF record_image_eq(ROW(%1$s), ROW(%2$s)) OR %3$s = %4$s THEN
+      %7$s
+      VALUES ('MODIFY', %4$s, %6$s, %5$s);
+    ELSE
+      -- Another key is another item.
+      %7$s
+      VALUES ('REMOVE', %3$s, NULL, %5$s);
+      %7$s
+      VALUES ('INSERT', %4$s, %6$s, NULL);
+    END IF;
+  ELSIF TG_OP = 'INSERT' THEN
+    %7$s
+    VALUES ('INSERT', %4$s, %6$s, NULL);
+  ELSIF TG_OP = 'DELETE' THEN
+    %7$s
+    VALUES ('REMOVE', %3$s, NULL, %5$s);
+  ELSE
     -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
     PERFORM pg_current_xact_id();
-    EXECUTE %1$L || TG_RELID::regclass || ' AS "tidemark item") AS r';
-  ELSE
-    IF TG_OP = 'UPDATE' THEN
-      IF OLD *= NEW THEN
-        RETURN NULL;
-      END IF;
-    END IF;
-    IF TG_OP <> 'INSERT' THEN
-      old_key := %2$s;
-      old_json := %3$s;
-    END IF;
-    IF TG_OP <> 'DELETE' THEN
-      new_key := %4$s;
-      new_json := %5$s;
-    END IF;
-    IF old_key <> new_key THEN
-      INSERT INTO tidemark.%6$I (event_name, partition_key, old_image, size_in_bytes)
-      VALUES ('REMOVE', old_key, old_json, octet_length(old_key) + coalesce(pg_column_size(old_json), 0));
-      old_key := NULL;
-      old_json := NULL;
-    END IF;
-    INSERT INTO tidemark.%6$I (event_name, partition_key, new_image, old_image, size_in_bytes)
-    VALUES (
-      CASE WHEN old_key IS NULL THEN 'INSERT' WHEN new_key IS NULL THEN 'REMOVE' ELSE 'MODIFY' END,
-      coalesce(new_key, old_key), new_json, old_json,
-      octet_length(coalesce(new_key, old_key))
-        + coalesce(pg_column_size(new_json), 0) + coalesce(pg_column_size(old_json), 0));
+    EXECUTE %8$L || TG_RELID::regclass || ' AS "tidemark item"';
   END IF;
-  IF pg_try_advisory_xact_lock(%7$s, %8$s) THEN
-    PERFORM pg_notify('tidemark_inbox_%8$s', '');
+  IF pg_try_advisory_xact_lock(%9$s, %10$s) THEN
+    PERFORM pg_notify('tidemark_inbox_%10$s', '');
   END IF;
   RETURN NULL;
 END $body$,
-    format('INSERT INTO tidemark.%I (event_name, partition_key, old_image, size_in_bytes) '
-        'SELECT ''REMOVE'', r.key, r.image, octet_length(r.key) + coalesce(pg_column_size(r.image), 0) '
-        'FROM (SELECT %s AS key, %s AS image FROM ',
-      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+    (SELECT string_agg(format('OLD.%I', k.name), ', ') FROM unnest(stream.key_columns) AS k (name)),
+    (SELECT string_agg(format('NEW.%I', k.name), ', ') FROM unnest(stream.key_columns) AS k (name)),
+    old_key, new_key, old_image, new_image, insert_into,
+    format('%s SELECT ''REMOVE'', %s, NULL, %s FROM ', insert_into,
+      tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN keeps_old THEN 'row_to_json("tidemark item".*)' ELSE 'NULL::json' END),
-    tidemark.key_expression(stream.key_columns, 'OLD'), CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END,
-    tidemark.key_expression(stream.key_columns, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
-    'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream);
-  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
-    'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' SET datestyle = ''ISO'' '
-    'SET intervalstyle = ''postgres'' SET bytea_output = ''hex'' SET extra_float_digits = 1 AS %L',
-    'capture_' || of_stream, body);
+    hashtext('tidemark.wake'), of_stream));
+  PERFORM tidemark.pin_capture_settings(of_stream);
 END $$;
 
 CREATE FUNCTION tidemark.enable_stream(

@@ -1,4 +1,15 @@
+DO $$
+DECLARE
+  stream record;
+BEGIN
+  FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
+    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(integer, bigint)', 'sequence_' || stream.stream_id);
+  END LOOP;
+END $$;
+
 DROP FUNCTION tidemark.advance(integer, bigint, integer, bigint);
+DROP FUNCTION tidemark.create_sequencing_function(integer);
 DROP FUNCTION tidemark.sequence_inbox(integer, integer, bigint);
+DROP FUNCTION tidemark.route_records(integer);
 DROP FUNCTION tidemark.check_isolation();
 DROP FUNCTION tidemark.current_log_partition(integer, bigint);

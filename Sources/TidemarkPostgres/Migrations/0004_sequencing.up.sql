@@ -43,41 +43,71 @@ BEGIN
   END IF;
 END $$;
 
+-- The open shards of a stream, by the hashes that they begin with. They are kept with the stream, so that a step need
+-- not gather thousands of them. The caller holds the stream's step lock.
+CREATE FUNCTION tidemark.route_records(of_stream integer, OUT starts bigint[], OUT ordinals integer[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  is_current boolean;
+BEGIN
+  SELECT s.routing_version = s.topology_version, s.routing_starts, s.routing_ordinals
+    INTO is_current, starts, ordinals FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF is_current IS NOT TRUE THEN
+    SELECT array_agg(s.hash_start ORDER BY s.hash_start), array_agg(s.shard_ordinal ORDER BY s.hash_start)
+      INTO starts, ordinals
+      FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL;
+    UPDATE tidemark.stream s
+      SET routing_version = s.topology_version, routing_starts = starts, routing_ordinals = ordinals
+      WHERE s.stream_id = of_stream;
+  END IF;
+END $$;
+
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
 -- least one if there is one. Returns how many. The caller holds the stream's step lock.
 CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint)
 RETURNS integer
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  moved integer;
+BEGIN
+  EXECUTE format('SELECT tidemark.%I($1, $2)', 'sequence_' || of_stream) INTO moved
+    USING maximum_rows, maximum_bytes;
+  RETURN moved;
+END $$;
+
+-- Writes the function that does this for one stream: with the tables' names in it, the server plans its statements
+-- once a session and not at each step, which took longer than all the rest of moving one record.
+CREATE FUNCTION tidemark.create_sequencing_function(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format($create$
+CREATE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint) RETURNS integer
 LANGUAGE plpgsql
 -- The inbox is empty or short most of the time, whatever its statistics say. A scan that is disabled and happens all
 -- the same, a sequence's, looks so expensive that the server would compile the statement, each time anew.
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $$
+SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
   last tidemark.step;
   last_id bigint;
   base bigint;
-  starts bigint[];
-  ordinals integer[];
+  routing record;
   moved integer;
   is_settled boolean;
   next_floor bigint;
 BEGIN
-  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = %2$s ORDER BY s.head DESC LIMIT 1;
   -- Before the rows are looked for, so that they are seen if their transactions have ended by now.
   is_settled := pg_snapshot_xmin(pg_current_snapshot()) >= last.candidate_xid;
-  EXECUTE format($sql$
-    SELECT max(i.id) FROM (
-      SELECT f.id, sum(f.size_in_bytes) OVER (ORDER BY f.id) - f.size_in_bytes AS preceding
-      FROM (SELECT b.id, b.size_in_bytes FROM tidemark.%I AS b WHERE b.id > $3
-        ORDER BY b.id LIMIT $1) AS f) AS i
-    WHERE i.preceding < $2$sql$, 'inbox_' || of_stream)
-    INTO last_id USING maximum_rows, maximum_bytes, last.inbox_floor;
+  SELECT max(i.id) INTO last_id FROM (
+    SELECT f.id, sum(f.size) OVER (ORDER BY f.id) - f.size AS preceding
+    FROM (SELECT b.id, %6$s AS size FROM tidemark.%3$I AS b WHERE b.id > last.inbox_floor
+      ORDER BY b.id LIMIT maximum_rows) AS f) AS i
+    WHERE i.preceding < maximum_bytes;
   IF last_id IS NULL THEN
     RETURN 0;
   END IF;
-  base := greatest(last.head, tidemark.current_log_partition(of_stream, last.head) << 32);
-  SELECT array_agg(s.hash_start ORDER BY s.hash_start), array_agg(s.shard_ordinal ORDER BY s.hash_start)
-    INTO starts, ordinals
-    FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL;
+  base := greatest(last.head, tidemark.current_log_partition(%2$s, last.head) << 32);
+  routing := tidemark.route_records(%2$s);
   next_floor := last.inbox_floor;
   IF is_settled THEN
     next_floor := greatest(next_floor, least(last.candidate_id, last_id));
@@ -85,40 +115,42 @@ BEGIN
     -- transaction that has an xid already, be it for having made a log partition, proves nothing by it and leaves
     -- the candidate to the next step.
     IF pg_current_xact_id_if_assigned() IS NULL THEN
-      EXECUTE format('SELECT q.last_value FROM tidemark.%I AS q', 'inbox_' || of_stream || '_id_seq')
-        INTO last.candidate_id;
+      SELECT q.last_value INTO last.candidate_id FROM tidemark.%4$I AS q;
       last.candidate_xid := pg_current_xact_id();
     END IF;
   END IF;
   -- A row up to last_id that became visible since then is taken along: its place is here by the inbox's order.
-  EXECUTE format($sql$
-    WITH taken AS (
-      DELETE FROM tidemark.%I AS b WHERE b.id > $6 AND b.id <= $1 RETURNING b.*
-    ), written AS (
-      INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
-        data, size_in_bytes, created_at)
-      SELECT ($3::integer[])[width_bucket(('x' || left(md5(t.partition_key), 8))::bit(32)::bigint, $2::bigint[])],
-        $4 + row_number() OVER (ORDER BY t.id), t.event_name, t.cause, t.partition_key, t.new_image,
-        t.old_image, t.data, t.size_in_bytes, t.created_at
-      FROM taken AS t
-      RETURNING shard_ordinal, sequence_number
-    ), heads AS (
-      SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS moved FROM written AS w GROUP BY 1
-    ), step AS (
-      INSERT INTO tidemark.step
-        (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
-      SELECT $5, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.moved::integer), $7, $8, $9
-      FROM heads AS h HAVING count(*) > 0
-    )
-    SELECT coalesce(sum(h.moved), 0), coalesce(max(h.head), 0) FROM heads AS h$sql$,
-    'inbox_' || of_stream, 'log_' || of_stream)
-    INTO moved, base
-    USING last_id, starts, ordinals, base, of_stream, last.inbox_floor, next_floor, last.candidate_id,
-      last.candidate_xid;
+  WITH taken AS (
+    DELETE FROM tidemark.%3$I AS b WHERE b.id > last.inbox_floor AND b.id <= last_id RETURNING b.*, %6$s AS size
+  ), written AS (
+    INSERT INTO tidemark.%5$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
+      old_image, data, size_in_bytes, created_at)
+    SELECT routing.ordinals[width_bucket(('x' || left(md5(t.partition_key), 8))::bit(32)::bigint, routing.starts)],
+      base + row_number() OVER (ORDER BY t.id), t.event_name, t.cause, t.partition_key, t.new_image, t.old_image,
+      t.data, t.size, t.created_at
+    FROM taken AS t
+    RETURNING shard_ordinal, sequence_number
+  ), heads AS (
+    SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS records FROM written AS w GROUP BY 1
+  ), stepped AS (
+    INSERT INTO tidemark.step
+      (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
+    SELECT %2$s, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.records::integer),
+      next_floor, last.candidate_id, last.candidate_xid
+    FROM heads AS h HAVING count(*) > 0
+  )
+  SELECT coalesce(sum(h.records), 0), coalesce(max(h.head), 0) INTO moved, base FROM heads AS h;
   IF moved > 0 THEN
-    PERFORM pg_notify('tidemark_log_' || of_stream, base::text);
+    PERFORM pg_notify('tidemark_log_%2$s', base::text);
   END IF;
   RETURN moved;
+END $body$
+$create$,
+    'sequence_' || of_stream, of_stream, 'inbox_' || of_stream, 'inbox_' || of_stream || '_id_seq',
+    'log_' || of_stream,
+    -- Without decompressing anything: a value's full size stands in front of it.
+    '(octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
+      '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0))');
 END $$;
 
 -- The sequencing step, and what a consumer needs to know after it, in one statement.

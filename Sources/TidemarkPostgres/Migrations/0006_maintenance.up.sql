@@ -22,6 +22,10 @@ BEGIN
     PERFORM tidemark.disable_stream(of_stream);
     RETURN true;
   END IF;
+  IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL THEN
+    -- The table may have got columns of other types.
+    PERFORM tidemark.pin_capture_settings(of_stream);
+  END IF;
   horizon := clock_timestamp() - stream.retention;
   SELECT * INTO STRICT last_step FROM tidemark.step s
     WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
@@ -60,6 +64,7 @@ BEGIN
   IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon
     AND NOT EXISTS (SELECT FROM tidemark.shard s WHERE s.stream_id = of_stream) THEN
     EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
+    EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint)', 'sequence_' || of_stream);
     DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
   END IF;
   RETURN true;

@@ -188,6 +188,30 @@ struct StreamCaptureTests {
     )
   }
 
+  @Test("A column of another type that is added later is spelled alike from every session after maintenance")
+  func laterColumn() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item", viewType: .newImage, shardCount: 1)
+    try await database.run("ALTER TABLE item ADD COLUMN at timestamptz[], ADD COLUMN took interval")
+    try await database.admin.maintain()
+    for (id, zone, style) in [(1, "Asia/Tokyo", "iso_8601"), (2, "UTC", "postgres_verbose")] {
+      try await database.run(
+        """
+        SET timezone = '\(zone)'; SET intervalstyle = '\(style)';
+        INSERT INTO item VALUES (\(id), ARRAY[timestamptz 'epoch'], '90 minutes');
+        RESET ALL
+        """
+      )
+    }
+    #expect(
+      try await database.stream("item").readAll().map(\.summary)
+        == (1...2).map { id in
+          #"INSERT {"id":\#(id)} new {"id":\#(id),"at":["1970-01-01T00:00:00+00:00"],"took":"01:30:00"}"#
+        }
+    )
+  }
+
   @Test("A partitioned table has one stream, also for rows that move between partitions")
   func partitionedTable() async throws {
     let database = try await StreamDatabase.make()

@@ -30,7 +30,7 @@ struct StreamUnderLoadTests {
         for _ in 0..<32 {
           group.addTask {
             defer { writing.add(-1) }
-            for _ in 0..<40 { expected.add(try await Self.writeTransaction(on: writers)) }
+            for _ in 0..<400 { expected.add(try await Self.writeTransaction(on: writers)) }
           }
         }
         try await group.waitForAll()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BenchmarkSupport
 import Tidemark
 
 /// The pure planner, without a database.

@@ -1,3 +1,4 @@
+import BenchmarkSupport
 import PostgresClient
 import Tidemark
 import TidemarkPostgres

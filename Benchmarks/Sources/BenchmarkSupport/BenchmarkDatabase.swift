@@ -6,19 +6,20 @@ import TidemarkPostgres
 
 /// A migrated database on a private server, set up so that a run measures the protocol and not the server's
 /// housekeeping: no checkpoint falls into it, which would write whole pages to the log.
-struct BenchmarkDatabase {
-  let configuration: PostgresConfiguration
-  let pool: PostgresPool
-  let store: PostgresLeaseStore
+package struct BenchmarkDatabase {
+  package let url: String
+  package let configuration: PostgresConfiguration
+  package let pool: PostgresPool
+  package let store: PostgresLeaseStore
 
-  static var logger: Logger {
+  package static var logger: Logger {
     var logger = Logger(label: "benchmark")
     logger.logLevel = .error
     return logger
   }
 
   /// - Parameter settings: of the server, besides the usual ones.
-  static func with(
+  package static func with(
     connections: Int = 4,
     settings: [String: String] = [:],
     _ body: (BenchmarkDatabase) async throws -> Void
@@ -39,7 +40,9 @@ struct BenchmarkDatabase {
       )
       try await Migrator(pool, logger: logger).migrate()
       let store = PostgresLeaseStore(configuration, pool: pool, logger: logger)
-      try await body(BenchmarkDatabase(configuration: configuration, pool: pool, store: store))
+      try await body(
+        BenchmarkDatabase(url: server.url(), configuration: configuration, pool: pool, store: store)
+      )
       await pool.close()
     }
   }
@@ -47,18 +50,18 @@ struct BenchmarkDatabase {
   // MARK: What the server has done
 
   /// How many bytes of write-ahead log there are so far.
-  func logPosition() async throws -> Int {
+  package func logPosition() async throws -> Int {
     try await pool.query("SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint")[0].decode(Int.self)
   }
 
   /// The transaction id that the next writer gets.
-  func nextTransaction() async throws -> Int64 {
+  package func nextTransaction() async throws -> Int64 {
     try await pool.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text::bigint")[0]
       .decode(Int64.self)
   }
 
   /// How many rows of the lease tables were written since; a row that was written twice counts once.
-  func rowsWritten(since transaction: Int64) async throws -> Int {
+  package func rowsWritten(since transaction: Int64) async throws -> Int {
     try await pool.query(
       """
       SELECT (SELECT count(*) FROM tidemark.worker WHERE xmin::text::bigint >= \(transaction))
@@ -69,14 +72,14 @@ struct BenchmarkDatabase {
     )[0].decode(Int.self)
   }
 
-  struct TableSize {
-    var table: String
-    var heap: Int
-    var indexes: Int
+  package struct TableSize {
+    package var table: String
+    package var heap: Int
+    package var indexes: Int
   }
 
   /// The sizes of the tables that renewal writes to, in bytes.
-  func tableSizes() async throws -> [TableSize] {
+  package func tableSizes() async throws -> [TableSize] {
     try await pool.query(
       """
       SELECT relname::text, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class
@@ -91,7 +94,7 @@ struct BenchmarkDatabase {
   }
 
   /// The server's main process.
-  func serverProcess() async throws -> Int {
+  package func serverProcess() async throws -> Int {
     let text = try await pool.query("SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)")[0]
       .decode(String.self)
     return Int(text) ?? 0

@@ -1,22 +1,22 @@
 import Foundation
 
 /// What processes have used so far.
-struct Usage {
+package struct Usage {
   /// CPU seconds of this process.
-  var client: Double
+  package var client: Double
   /// CPU seconds of the server and all its children, living and ended; 0 where the system does not tell.
-  var server: Double
+  package var server: Double
 
-  static func now(server: Int) -> Usage {
+  package static func now(server: Int) -> Usage {
     Usage(client: own(), server: serverTime(server))
   }
 
-  static func - (left: Usage, right: Usage) -> Usage {
+  package static func - (left: Usage, right: Usage) -> Usage {
     Usage(client: left.client - right.client, server: left.server - right.server)
   }
 
   /// CPU seconds of this process.
-  static func own() -> Double {
+  package static func own() -> Double {
     var time = timespec()
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time)
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
@@ -45,7 +45,7 @@ struct Usage {
   }
 
   /// The memory of this process that is resident, in bytes; 0 where the system does not tell.
-  static func residentMemory() -> Int {
+  package static func residentMemory() -> Int {
     let data = FileManager.default.contents(atPath: "/proc/self/statm") ?? Data()
     let fields = String(decoding: data, as: UTF8.self).split(separator: " ")
     return fields.dropFirst().first.flatMap { Int($0) }.map { $0 * Int(sysconf(Int32(_SC_PAGESIZE))) } ?? 0

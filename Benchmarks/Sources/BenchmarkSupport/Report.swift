@@ -1,21 +1,21 @@
 import Foundation
 
 /// A printed table: the first column to the left, the others to the right.
-struct Report {
-  var title: String
-  var columns: [String]
+package struct Report {
+  package var title: String
+  package var columns: [String]
   private var rows: [[String]] = []
 
-  init(_ title: String, _ columns: String...) {
+  package init(_ title: String, _ columns: String...) {
     self.title = title
     self.columns = columns
   }
 
-  mutating func add(_ cells: String...) {
+  package mutating func add(_ cells: String...) {
     rows.append(cells)
   }
 
-  func print() {
+  package func print() {
     let table = [columns] + rows
     let widths = columns.indices.map { column in table.map { $0[column].count }.max() ?? 0 }
     Swift.print("\n\(title)")
@@ -32,14 +32,14 @@ struct Report {
 }
 
 extension Double {
-  func formatted(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
+  package func formatted(_ digits: Int) -> String { String(format: "%.\(digits)f", self) }
 }
 
 extension Int {
-  var inKilobytes: String { (Double(self) / 1000).formatted(1) + " kB" }
+  package var inKilobytes: String { (Double(self) / 1000).formatted(1) + " kB" }
 
   /// With a comma between thousands.
-  var grouped: String {
+  package var grouped: String {
     var text = String(abs(self))
     var groups: [String] = []
     while text.count > 3 {
@@ -51,10 +51,10 @@ extension Int {
 }
 
 extension Duration {
-  var milliseconds: Double { self / .milliseconds(1) }
-  var seconds: Double { self / .seconds(1) }
+  package var milliseconds: Double { self / .milliseconds(1) }
+  package var seconds: Double { self / .seconds(1) }
 }
 
-func median<Value: Comparable>(_ values: [Value]) -> Value? {
+package func median<Value: Comparable>(_ values: [Value]) -> Value? {
   values.isEmpty ? nil : values.sorted()[values.count / 2]
 }

@@ -1,0 +1,126 @@
+import ArgumentParser
+import BenchmarkSupport
+import PostgresClient
+import Tidemark
+import TidemarkPostgres
+
+/// What capture by trigger costs those who write.
+struct CaptureBenchmark: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "capture",
+    abstract: "Single-row updates a second with and without capture, in turns on one table."
+  )
+
+  @Option(help: "How many connections write.")
+  var writers = 8
+
+  @Option(help: "How many rows the table has.")
+  var rows = 200_000
+
+  @Option(help: "How many seconds each turn lasts.")
+  var seconds = 5
+
+  @Option(help: "How many turns each way has.")
+  var rounds = 5
+
+  private enum Way: String, CaseIterable {
+    case none = "no trigger"
+    case trigger = "captured"
+    case consumed = "captured, and read by a worker on the same two cores"
+  }
+
+  func run() async throws {
+    try await BenchmarkDatabase.with(connections: 8) { database in
+      try await WriterTable.make(rows: rows, in: database)
+      let stream = try await PostgresStreamAdmin(database.pool).enable(table: "item")
+      var load = WriterLoad(url: database.url)
+      (load.connections, load.duration) = (writers, .seconds(seconds))
+      var rates: [Way: [Double]] = [:]
+      // The first round fills caches.
+      for round in 0...rounds {
+        for way in Way.allCases {
+          let rate = try await measure(way, round, load, stream.name, database)
+          if round > 0 { rates[way, default: []].append(rate) }
+        }
+      }
+      report(rates)
+    }
+  }
+
+  private func measure(
+    _ way: Way,
+    _ round: Int,
+    _ load: WriterLoad,
+    _ stream: String,
+    _ database: BenchmarkDatabase
+  ) async throws -> Double {
+    try await database.pool.execute("TRUNCATE tidemark.inbox_1")
+    try await database.pool.execute(
+      way == .none ? "ALTER TABLE item DISABLE TRIGGER USER" : "ALTER TABLE item ENABLE TRIGGER USER"
+    )
+    try await database.pool.execute("VACUUM item")
+    guard way == .consumed else { return try await load.run(WriterTable.update(rows: rows)) }
+    let worker = try Worker(
+      application: "capture-\(round)",
+      stream: PostgresStream(stream, pool: database.pool, logger: BenchmarkDatabase.logger),
+      leases: database.store,
+      logger: BenchmarkDatabase.logger
+    ) { _ in IgnoringProcessor() }
+    return try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await worker.run() }
+      let rate = try await load.run(WriterTable.update(rows: rows))
+      group.cancelAll()
+      return rate
+    }
+  }
+
+  private func report(_ rates: [Way: [Double]]) {
+    var report = Report(
+      "Single-row updates by \(writers) connections, \(seconds) s each; medians of \(rounds), in turns",
+      "",
+      "transactions/s",
+      "of without",
+      "required"
+    )
+    let without = rates[.none] ?? []
+    for way in Way.allCases {
+      let ratios = zip(rates[way] ?? [], without).map { $0 / $1 }
+      report.add(
+        way.rawValue,
+        Int(median(rates[way] ?? []) ?? 0).grouped,
+        (median(ratios) ?? 0).formatted(2),
+        way == .trigger ? "0.70" : ""
+      )
+    }
+    report.print()
+  }
+}
+
+/// The table that writers update, one row a transaction.
+enum WriterTable {
+  static func make(rows: Int, in database: BenchmarkDatabase) async throws {
+    let pool = database.pool
+    try await pool.execute(
+      "CREATE TABLE item (id integer PRIMARY KEY, balance bigint NOT NULL, note text NOT NULL)"
+    )
+    try await pool.execute(
+      "INSERT INTO item SELECT n, 0, repeat('x', 60) FROM generate_series(1, \(Int32(rows))) AS n"
+    )
+    try await pool.execute("VACUUM (FREEZE, ANALYZE) item")
+  }
+
+  static func update(rows: Int) -> String {
+    """
+    \\set id random(1, \(rows))
+    UPDATE item SET balance = balance + 1 WHERE id = :id;
+
+    """
+  }
+}
+
+/// Takes note of every record by a checkpoint, and does nothing else.
+struct IgnoringProcessor: RecordProcessor {
+  mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
+    try await checkpointer.checkpoint()
+  }
+}

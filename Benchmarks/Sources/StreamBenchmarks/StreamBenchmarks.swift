@@ -1,0 +1,13 @@
+import ArgumentParser
+
+@main
+struct StreamBenchmarks: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Measures what streams cost, each figure beside its limit or its peer.",
+    discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
+    subcommands: [
+      ReadBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self, LatencyBenchmark.self,
+      DayBenchmark.self,
+    ]
+  )
+}
