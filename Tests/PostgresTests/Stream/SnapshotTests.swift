@@ -136,6 +136,30 @@ struct SnapshotTests {
     #expect(try await snapshot(stream).readAll().count == 5)
   }
 
+  @Test("A worker that waits for another's snapshot ends at once when it is asked to")
+  func shutdown() async throws {
+    let database = try await items(1)
+    let log = DeliveryLog()
+    try await database.pool.withConnection { other in
+      let id = try await database.stream("item").identified().id
+      try await other.execute(
+        "SELECT pg_advisory_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(\(id), 'test'))"
+      )
+      let own = try await other.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
+      try await running(try log.worker(of: database, from: .snapshot)) {
+        try await eventually("the worker asks for the lock") {
+          try await database.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE pid NOT IN (\(own), pg_backend_pid()) "
+              + "AND datname = current_database() AND query LIKE '%pg_try_advisory_lock(hashtext(''tidemark.snapshot%'"
+          ) == 1
+        }
+      }
+      await other.close()
+    }
+    #expect(log.count == 0)
+    #expect(try await database.number("SELECT count(*) FROM tidemark.snapshot") == 0)
+  }
+
   @Test("A stream that can have no snapshot is refused with the reason and what to do")
   func refused() async throws {
     let database = try await items(1)
