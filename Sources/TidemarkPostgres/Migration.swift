@@ -52,5 +52,23 @@ public struct Migration: Sendable, Hashable {
       up: PackageResources._006_maintenance_up_sql,
       down: PackageResources._006_maintenance_down_sql
     ),
+    Migration(
+      7,
+      "expiry",
+      up: PackageResources._007_expiry_up_sql,
+      down: PackageResources._007_expiry_down_sql
+    ),
+    Migration(
+      8,
+      "shard_management",
+      up: PackageResources._008_shard_management_up_sql,
+      down: PackageResources._008_shard_management_down_sql
+    ),
+    Migration(
+      9,
+      "rights",
+      up: PackageResources._009_rights_up_sql,
+      down: PackageResources._009_rights_down_sql
+    ),
   ]
 }

@@ -13,5 +13,6 @@ DROP FUNCTION tidemark.put(text, text, bytea);
 DROP FUNCTION tidemark.find_stream(text);
 DROP FUNCTION tidemark.create_stream(text, interval, integer);
 DROP FUNCTION tidemark.add_stream(text, interval, integer, oid, text, text, text[]);
+DROP FUNCTION tidemark.partition_interval(interval);
 DROP FUNCTION tidemark.add_shard(integer, bigint, bigint, bigint, text[]);
 DROP TABLE tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

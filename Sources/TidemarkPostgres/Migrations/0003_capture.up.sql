@@ -52,9 +52,9 @@ BEGIN
       old_key := NULL;
       old_json := NULL;
     END IF;
-    INSERT INTO tidemark.%6$I (event_name, partition_key, new_image, old_image, size_in_bytes)
+    INSERT INTO tidemark.%6$I (event_name, cause, partition_key, new_image, old_image, size_in_bytes)
     VALUES (
-      CASE WHEN old_key IS NULL THEN 'INSERT' WHEN new_key IS NULL THEN 'REMOVE' ELSE 'MODIFY' END,
+      CASE WHEN old_key IS NULL THEN 'INSERT' WHEN new_key IS NULL THEN 'REMOVE' ELSE 'MODIFY' END, %9$s,
       coalesce(new_key, old_key), new_json, old_json,
       octet_length(coalesce(new_key, old_key))
         + coalesce(pg_column_size(new_json), 0) + coalesce(pg_column_size(old_json), 0));
@@ -71,11 +71,16 @@ END $body$,
       CASE WHEN keeps_old THEN 'row_to_json("tidemark item".*)' ELSE 'NULL::json' END),
     format(key_of, 'OLD'), CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END,
     format(key_of, 'NEW'), CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END,
-    'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream);
-  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
+    'inbox_' || of_stream, hashtext('tidemark.wake'), of_stream,
+    CASE WHEN stream.expiry_column IS NULL THEN 'NULL' ELSE format(
+      'CASE WHEN TG_OP = ''DELETE'' AND EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
+      'AND r.xid = pg_current_xact_id()) THEN ''E''::"char" END', of_stream) END);
+  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER '
     'SET search_path = pg_catalog, pg_temp SET timezone = ''UTC'' SET datestyle = ''ISO'' '
     'SET intervalstyle = ''postgres'' SET bytea_output = ''hex'' SET extra_float_digits = 1 AS %L',
     'capture_' || of_stream, body);
+  -- Whoever may execute it can make it the trigger of a table of theirs, and so write any record.
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
 END $$;
 
 CREATE FUNCTION tidemark.enable_stream(
@@ -118,6 +123,11 @@ BEGIN
   END IF;
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '% is %', source, problem USING ERRCODE = 'TM003', HINT = remedy;
+  END IF;
+  -- Of who has asked, for this function's own rights are greater.
+  IF NOT has_table_privilege(session_user, source, 'TRIGGER') THEN
+    RAISE EXCEPTION 'permission denied for table %', source USING ERRCODE = 'insufficient_privilege',
+      HINT = format('Whoever enables a stream needs this: GRANT TRIGGER ON %s TO %I.', source, session_user);
   END IF;
   IF view IS NULL OR view NOT IN ('KEYS_ONLY', 'NEW_IMAGE', 'OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN
     RAISE EXCEPTION 'the view type "%" does not exist', view USING ERRCODE = 'TM005',
@@ -194,7 +204,8 @@ BEGIN
   PERFORM tidemark.close_shards(of_stream,
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || of_stream);
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer)',
+    'capture_' || of_stream, 'expire_' || of_stream);
   -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
   EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',
     'inbox_' || of_stream, stream.name);

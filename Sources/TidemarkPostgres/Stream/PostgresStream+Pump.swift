@@ -3,7 +3,7 @@ import PostgresClient
 import Tidemark
 
 extension PostgresStream {
-  /// Keeps the stream moving for all readers of this process, and sees to retention, until the task is cancelled.
+  /// Keeps the stream moving for all readers of this process, and looks after all streams of the database, until the task is cancelled.
   ///
   /// Waits for the writers' wake-ups and polls beneath them. Trouble with the database is logged and ridden out.
   ///
@@ -124,7 +124,7 @@ extension PostgresStream {
       do {
         try await admin.maintain()
       } catch let error as TidemarkError {
-        logger.warning("Retention could not be kept", metadata: ["error": "\(error)"])
+        logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
       }
     }
   }

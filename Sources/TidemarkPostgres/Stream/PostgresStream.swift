@@ -29,7 +29,7 @@ public final class PostgresStream: StreamSource {
   ///     full one, `name/label`. What was found first is kept for this value's life.
   ///   - pollInterval: How long ``run()`` sleeps at most when nothing wakes it. Wake-ups are hints; this bounds
   ///     the delay when one is lost.
-  ///   - maintenanceInterval: How often ``run()`` sees to the retention of all streams of the database.
+  ///   - maintenanceInterval: How often ``run()`` looks after all streams of the database: retention, shards, expiry.
   ///   - clock: What waits are measured with.
   public init(
     _ name: String,

@@ -1,0 +1,11 @@
+DROP FUNCTION tidemark.revoke_role(regrole);
+DROP FUNCTION tidemark.grant_role(text, regrole, text);
+DROP FUNCTION tidemark.grant_log(integer);
+ALTER FUNCTION tidemark.position_at SECURITY INVOKER;
+ALTER FUNCTION tidemark.merge_shards SECURITY INVOKER;
+ALTER FUNCTION tidemark.split_shard SECURITY INVOKER;
+ALTER FUNCTION tidemark.alter_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.disable_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.enable_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.create_stream SECURITY INVOKER;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tidemark TO PUBLIC;
