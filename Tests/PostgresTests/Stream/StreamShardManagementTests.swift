@@ -22,7 +22,7 @@ struct StreamShardManagementTests {
 
   /// Puts records, and lets the shards be managed as if they had come in within a time.
   private func pass(
-    _ seconds: Int,
+    _ seconds: Double,
     _ database: StreamDatabase,
     putting keys: [String] = []
   ) async throws {
@@ -37,7 +37,7 @@ struct StreamShardManagementTests {
     try await database.stream("events").sequenceCommitted()
     try await database.run(
       """
-      UPDATE tidemark.stream SET measured_at = measured_at - interval '\(seconds) s';
+      UPDATE tidemark.stream SET measured_at = clock_timestamp() - interval '\(seconds) s';
       UPDATE tidemark.shard SET created_at = created_at - interval '\(seconds) s',
         hot_since = hot_since - interval '\(seconds) s', cold_since = cold_since - interval '\(seconds) s'
       """
@@ -90,13 +90,13 @@ struct StreamShardManagementTests {
   @Test("A shard that stays hot is split where its load is halved, and not before the time")
   func split() async throws {
     let database = try await makeStream(shardCount: 1) { $0.splitAbove = 400 }
-    try await pass(1, database, putting: keys(600))
+    try await pass(0.5, database, putting: keys(600))
     #expect(try await database.admin.describe("events").shardStatus.values.allSatisfy { $0.writeRate > 400 })
-    try await pass(1, database)
-    try await pass(1, database, putting: keys(600))
+    try await pass(0.5, database)
+    try await pass(0.5, database, putting: keys(600))
     // It has paused in between.
     #expect(try await shards(database).count == 1)
-    try await pass(1, database, putting: keys(600))
+    try await pass(0.5, database, putting: keys(600))
     let split = try await shards(database)
     #expect(split.map(\.parentIDs) == [[], [split[0].id], [split[0].id]])
     try await pass(1, database, putting: keys(1000))
