@@ -1,5 +1,6 @@
-DROP FUNCTION tidemark.revoke_role(regrole);
-DROP FUNCTION tidemark.grant_role(text, regrole, text);
+DROP FUNCTION tidemark.revoke_role(text);
+DROP FUNCTION tidemark.grant_role(text, text, text);
+DROP FUNCTION tidemark.find_role(text);
 DROP FUNCTION tidemark.grant_log(integer);
 ALTER FUNCTION tidemark.position_at SECURITY INVOKER;
 ALTER FUNCTION tidemark.merge_shards SECURITY INVOKER;

@@ -31,11 +31,22 @@ BEGIN
   END LOOP;
 END $$;
 
+CREATE FUNCTION tidemark.find_role(role_name text) RETURNS regrole
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF to_regrole(quote_ident(role_name)) IS NULL THEN
+    RAISE EXCEPTION 'there is no role "%"', role_name USING ERRCODE = 'TM005',
+      HINT = 'Create it first: CREATE ROLE ... LOGIN.';
+  END IF;
+  RETURN to_regrole(quote_ident(role_name));
+END $$;
+
 -- Gives a role the rights of a consumer (reads streams, keeps leases), an administrator (creates, enables, alters,
 -- splits, disables streams) or a producer (puts records). For the owner of the schema only.
-CREATE FUNCTION tidemark.grant_role(kind text, grantee regrole, only_stream text DEFAULT NULL) RETURNS void
+CREATE FUNCTION tidemark.grant_role(kind text, role_name text, only_stream text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
+  grantee CONSTANT regrole := tidemark.find_role(role_name);
   function_names text[] := CASE kind
     WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
       'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows']
@@ -75,12 +86,14 @@ BEGIN
 END $$;
 
 -- Takes all rights from a role that it has in this schema. What it owns, and what roles it belongs to may do, stays.
-CREATE FUNCTION tidemark.revoke_role(grantee regrole) RETURNS void
+CREATE FUNCTION tidemark.revoke_role(role_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  grantee CONSTANT regrole := tidemark.find_role(role_name);
 BEGIN
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;
+REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.find_role, tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;

@@ -11,7 +11,7 @@ extension PostgresStreamAdmin {
   public func grant(_ role: PostgresRole, to name: String, stream: String? = nil) async throws {
     _ = try await mappingStreamErrors {
       try await pool.execute(
-        "SELECT tidemark.grant_role(\(role.rawValue), quote_ident(\(name))::regrole, \(stream))"
+        "SELECT tidemark.grant_role(\(role.rawValue), \(name), \(stream))"
       )
     }
   }
@@ -19,7 +19,7 @@ extension PostgresStreamAdmin {
   /// Takes from a role of the database all rights that it has in the schema. Only the owner of the schema may.
   public func revokeAll(from name: String) async throws {
     _ = try await mappingStreamErrors {
-      try await pool.execute("SELECT tidemark.revoke_role(quote_ident(\(name))::regrole)")
+      try await pool.execute("SELECT tidemark.revoke_role(\(name))")
     }
   }
 }

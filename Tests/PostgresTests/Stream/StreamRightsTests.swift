@@ -18,7 +18,7 @@ struct StreamRightsTests {
     "INSERT INTO tidemark.expiry_run VALUES (1, pg_current_xact_id())",
     "UPDATE tidemark.stream SET status = 'DISABLED'", "DELETE FROM tidemark.shard",
     "DELETE FROM tidemark.step",
-    "SELECT tidemark.grant_role('consumer', current_user::regrole)",
+    "SELECT tidemark.grant_role('consumer', current_user)",
     "SELECT tidemark.sequence_inbox(1, 1, 1)",
     "SELECT tidemark.close_shards(1, '{0}')", "SELECT tidemark.expire_1(now(), 1)",
     "SELECT tidemark.create_capture_function(1)",
