@@ -30,8 +30,9 @@ extension PostgresStreamAdmin {
   /// One statement each, so that none holds up another.
   private func maintain(_ stream: Int32) async throws {
     try await mappingStreamErrors {
-      try await pool.execute("SELECT tidemark.maintain_stream(\(stream))")
+      // Shards first: this counts the steps, and those that are not counted stay.
       try await pool.execute("SELECT tidemark.manage_shards(\(stream))")
+      try await pool.execute("SELECT tidemark.maintain_stream(\(stream))")
       let deadline = ContinuousClock.now + Self.expiryTime
       var deleted: Int32
       repeat {
