@@ -54,9 +54,27 @@ public struct Migration: Sendable, Hashable {
     ),
     Migration(
       7,
+      "expiry",
+      up: PackageResources._007_expiry_up_sql,
+      down: PackageResources._007_expiry_down_sql
+    ),
+    Migration(
+      8,
+      "shard_management",
+      up: PackageResources._008_shard_management_up_sql,
+      down: PackageResources._008_shard_management_down_sql
+    ),
+    Migration(
+      9,
       "snapshots",
-      up: PackageResources._007_snapshots_up_sql,
-      down: PackageResources._007_snapshots_down_sql
+      up: PackageResources._009_snapshots_up_sql,
+      down: PackageResources._009_snapshots_down_sql
+    ),
+    Migration(
+      10,
+      "rights",
+      up: PackageResources._010_rights_up_sql,
+      down: PackageResources._010_rights_down_sql
     ),
   ]
 }

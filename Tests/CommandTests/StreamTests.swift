@@ -93,6 +93,84 @@ struct StreamTests {
     #expect(again.errors.contains("no snapshot"))
   }
 
+  @Test(
+    "alter changes what is named and nothing else, describe shows it, and what is wrong is all said at once"
+  )
+  func alter() async throws {
+    let database = try await CommandDatabase.make()
+    let tidemark = database.tidemark
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, expires_at timestamptz)")
+    let enabled = try await tidemark.start([
+      "stream", "enable", "item", "--shards", "1", "--expiry-column", "expires_at", "--rotate-after", "never",
+      "--split-above", "500/s", "--json",
+    ]).outcome
+    #expect(enabled.errors.contains("CREATE INDEX CONCURRENTLY ON public.item (\"expires_at\")"))
+    let first = try enabled.decode(StreamDocument.self)
+    #expect(first.expiryColumn == "expires_at")
+    #expect(first.sharding.rotateAfterSeconds == nil && first.sharding.splitAbove == 500)
+    #expect(first.sharding.mergeBelow == 10 && first.sharding.minimumShards == 1)
+    try await database.run("CREATE INDEX ON item (expires_at)")
+    let altered = try await tidemark.start([
+      "stream", "alter", "item", "--retention", "48h", "--rotate-after", "90m", "--merge-below", "0.5",
+      "--sustained-time", "5s", "--maximum-shards", "8",
+    ]).outcome
+    #expect(altered.errors.isEmpty)
+    let described = try await tidemark.run("stream", "describe", "item")
+    #expect(described.output == altered.output)
+    for line in [
+      ["Retention", "48h"], ["Expiry", "column", "expires_at"], ["Rotate", "after", "90m"],
+      ["Split", "above", "500/s", "for", "5s"], ["Merge", "below", "0.5/s", "for", "50s"],
+      ["Shards", "to", "keep", "1", "to", "8"],
+    ] {
+      #expect(described.table.contains(line))
+    }
+    #expect(described.table.last?[1] == "open" && described.table.last?[3] == "0/s")
+    let wrong = try await tidemark.run(
+      "stream",
+      "alter",
+      "item",
+      "--split-above",
+      "1",
+      "--minimum-shards",
+      "0"
+    )
+    #expect(wrong.status == 1)
+    #expect(wrong.errors.contains("split-above") && wrong.errors.contains("minimum-shards"))
+    #expect(try await tidemark.run("stream", "describe", "item").output == described.output)
+    let none = try await tidemark.run("stream", "alter", "item", "--no-expiry", "--json")
+    #expect(try none.decode(StreamDocument.self).expiryColumn == nil)
+    for argument in [
+      ["--rotate-after", "soon"], ["--split-above", "-1"], ["--expiry-column", "e", "--no-expiry"],
+    ] {
+      #expect(try await tidemark.start(["stream", "alter", "item"] + argument).outcome.status == 64)
+    }
+  }
+
+  @Test("grant and revoke give and take a role's rights")
+  func rights() async throws {
+    let database = try await CommandDatabase.make()
+    let tidemark = database.tidemark
+    _ = try await tidemark.run("stream", "create", "s")
+    let role = "tidemark_command_\(UInt64.random(in: 0 ... .max))"
+    try await database.run("CREATE ROLE \(role)")
+    func mayRead() async throws -> Bool {
+      try await database.pool.query("SELECT has_table_privilege(\(role), 'tidemark.log_1', 'SELECT')")[0]
+        .decode(
+          Bool.self
+        )
+    }
+    #expect(try await tidemark.run("grant", "administrator", role).status == 0)
+    #expect(try await !mayRead())
+    #expect(try await tidemark.run("grant", "consumer", role, "--stream", "s").status == 0)
+    #expect(try await mayRead())
+    #expect(try await tidemark.run("revoke", role).status == 0)
+    #expect(try await !mayRead())
+    try await database.run("DROP ROLE \(role)")
+    let unknown = try await tidemark.run("grant", "consumer", role)
+    #expect(unknown.status == 1 && unknown.errors.contains(role))
+    #expect(try await tidemark.run("grant", "owner", role).status == 64)
+  }
+
   @Test("list shows all streams")
   func list() async throws {
     let tidemark = try await CommandDatabase.make().tidemark

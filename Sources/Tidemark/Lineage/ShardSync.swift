@@ -30,7 +30,7 @@ public enum ShardSync {
       .compactMap { shard -> NewLease? in
         if descendantsOfLeased.contains(shard.id) { return NewLease(shard: shard, checkpoint: .trimHorizon) }
         if ancestorsOfLeased.contains(shard.id) { return nil }
-        return isOver(shard, before: position) ? nil : NewLease(shard: shard, checkpoint: position.checkpoint)
+        return position.checkpoint(in: shard).map { NewLease(shard: shard, checkpoint: $0) }
       }
       .sorted(by: olderFirst(shards))
   }
@@ -54,14 +54,6 @@ public enum ShardSync {
     switch lease.checkpoint {
     case .record, .shardEnd: true
     case .atTimestamp, .trimHorizon, .latest: false
-    }
-  }
-
-  private static func isOver(_ shard: Shard, before position: InitialPosition) -> Bool {
-    switch position {
-    case .trimHorizon, .snapshot: false
-    case .latest: !shard.isOpen
-    case .atTimestamp(let time): shard.closedAt.map { $0 < time } ?? false
     }
   }
 

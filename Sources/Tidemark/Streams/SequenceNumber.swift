@@ -44,6 +44,16 @@ public struct SequenceNumber: Sendable, Hashable, Comparable, CustomStringConver
     }
   }
 
+  /// The number that is one less; `nil` for 0.
+  var predecessor: SequenceNumber? {
+    if case .number(let number) = storage { return number == 0 ? nil : SequenceNumber(number - 1) }
+    var digits = Array(significantDigits.utf8)
+    guard let last = digits.lastIndex(where: { $0 != UInt8(ascii: "0") }) else { return nil }
+    digits[last] -= 1
+    for borrower in digits.indices[(last + 1)...] { digits[borrower] = UInt8(ascii: "9") }
+    return SequenceNumber(String(decoding: digits, as: UTF8.self))
+  }
+
   private var significantDigits: Substring {
     let digits = description
     let significant = digits.drop { $0 == "0" }

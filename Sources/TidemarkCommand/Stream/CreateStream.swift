@@ -12,6 +12,7 @@ struct CreateStream: AsyncParsableCommand {
   var name: String
 
   @OptionGroup var settings: StreamSettings
+  @OptionGroup var sharding: ShardingOptions
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
 
@@ -20,7 +21,8 @@ struct CreateStream: AsyncParsableCommand {
       try await database.streams.create(
         name,
         retention: settings.retention.duration,
-        shardCount: settings.shards
+        shardCount: settings.shards,
+        sharding: sharding.forNewStream
       )
     }
     try output.show(stream.json, text: stream.report)

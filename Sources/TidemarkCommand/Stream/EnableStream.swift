@@ -17,7 +17,11 @@ struct EnableStream: AsyncParsableCommand {
   @Option(help: "The stream's name. Default: the table's, with its schema unless that is public.")
   var name: String?
 
+  @Option(help: ExpiryColumn.help)
+  var expiryColumn: String?
+
   @OptionGroup var settings: StreamSettings
+  @OptionGroup var sharding: ShardingOptions
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
 
@@ -28,9 +32,12 @@ struct EnableStream: AsyncParsableCommand {
         name: name,
         viewType: viewType,
         retention: settings.retention.duration,
-        shardCount: settings.shards
+        shardCount: settings.shards,
+        expiryColumn: expiryColumn,
+        sharding: sharding.forNewStream
       )
     }
+    ExpiryColumn.advise(about: stream)
     try output.show(stream.json, text: stream.report)
   }
 }

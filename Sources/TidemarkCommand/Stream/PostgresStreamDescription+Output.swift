@@ -12,9 +12,11 @@ extension PostgresStreamDescription {
       "view_type": JSON(viewType?.rawValue),
       "key_columns": JSON(keyColumns),
       "retention_seconds": JSON(retention.inSeconds),
+      "expiry_column": JSON(settings.expiryColumn),
+      "sharding": settings.sharding.json,
       "created_at": JSON(createdAt),
       "disabled_at": JSON(disabledAt),
-      "shards": .array(shards.map(\.json)),
+      "shards": .array(shards.map { $0.json(shardStatus[$0.id]) }),
       "snapshots": .array(snapshots.map(\.json)),
     ])
   }
@@ -24,17 +26,48 @@ extension PostgresStreamDescription {
     var facts = [("Stream", name), ("Full name", fullName), ("Status", status.rawValue)]
     if let table { facts.append(("Table", "\(table) (\(keyColumns.joined(separator: ", ")))")) }
     if let viewType { facts.append(("View type", viewType.rawValue)) }
-    facts += [("Retention", "\(DurationArgument(retention))"), ("Created", createdAt.iso8601)]
+    facts.append(("Retention", "\(DurationArgument(retention))"))
+    if let column = settings.expiryColumn { facts.append(("Expiry column", column)) }
+    facts += settings.sharding.facts
+    facts.append(("Created", createdAt.iso8601))
     if let disabledAt { facts.append(("Disabled", disabledAt.iso8601)) }
     let open = shards.count(where: \.isOpen)
     facts.append(("Shards", "\(open) open, \(shards.count - open) closed"))
     facts += snapshots.map { ("Snapshot", $0.text) }
-    return Table.facts(facts) + "\n" + ShardTree(shards).table.text
+    return Table.facts(facts) + "\n" + ShardTree(shards, shardStatus).table.text
+  }
+}
+
+extension PostgresStreamSettings.Sharding {
+  fileprivate var json: JSON {
+    .object([
+      "rotate_after_seconds": rotateAfter.map { JSON($0.inSeconds) } ?? .null,
+      "split_above": splitAbove.map { JSON($0) } ?? .null,
+      "merge_below": mergeBelow.map { JSON($0) } ?? .null,
+      "sustained_time_seconds": JSON(sustainedTime.inSeconds),
+      "minimum_shards": minimumShards.map { JSON($0) } ?? .null,
+      "maximum_shards": maximumShards.map { JSON($0) } ?? .null,
+    ])
+  }
+
+  fileprivate var facts: [(String, String)] {
+    [
+      ("Rotate after", rotateAfter.map { "\(DurationArgument($0))" } ?? "never"),
+      (
+        "Split above",
+        splitAbove.map { "\(RateArgument($0)) for \(DurationArgument(sustainedTime))" } ?? "never"
+      ),
+      (
+        "Merge below",
+        mergeBelow.map { "\(RateArgument($0)) for \(DurationArgument(sustainedTime * 10))" } ?? "never"
+      ),
+      ("Shards to keep", "\(minimumShards ?? 1) to \(maximumShards ?? 1)"),
+    ]
   }
 }
 
 extension Shard {
-  fileprivate var json: JSON {
+  fileprivate func json(_ status: PostgresShardStatus?) -> JSON {
     .object([
       "shard_id": JSON(id),
       "parent_shard_ids": JSON(parentIDs),
@@ -44,7 +77,9 @@ extension Shard {
       } ?? .null,
       "starting_sequence_number": JSON(startingSequenceNumber),
       "ending_sequence_number": JSON(endingSequenceNumber),
+      "created_at": JSON(status?.createdAt),
       "closed_at": JSON(closedAt),
+      "records_per_second": status.map { JSON($0.writeRate) } ?? .null,
     ])
   }
 }

@@ -1,11 +1,15 @@
 import Tidemark
+import TidemarkPostgres
 
 /// The shards of a stream, each beneath a parent.
 struct ShardTree {
   private var roots: [Shard] = []
   private var children: [String: [Shard]] = [:]
 
-  init(_ shards: [Shard]) {
+  private let status: [String: PostgresShardStatus]
+
+  init(_ shards: [Shard], _ status: [String: PostgresShardStatus]) {
+    self.status = status
     let listed = Set(shards.map(\.id))
     for shard in shards {
       if let parent = shard.parentIDs.first(where: listed.contains) {
@@ -18,19 +22,24 @@ struct ShardTree {
 
   var table: Table {
     var table = Table([
-      ("SHARD", .left), ("STATE", .left), ("HASH RANGE", .left), ("SEQUENCE NUMBERS", .left),
-      ("PARENTS", .left),
+      ("SHARD", .left), ("STATE", .left), ("SINCE", .left), ("RATE", .right), ("HASH RANGE", .left),
+      ("SEQUENCE NUMBERS", .left), ("PARENTS", .left),
     ])
     var waiting = roots.reversed().map { (shard: $0, depth: 0) }
     while let (shard, depth) = waiting.popLast() {
       table.add([
         String(repeating: "  ", count: depth) + shard.id,
         shard.isOpen ? "open" : "closed",
+        (shard.closedAt ?? status[shard.id]?.createdAt)?.iso8601 ?? "-",
+        shard.isOpen ? status[shard.id].map { "\(RateArgument($0.writeRate))" } ?? "-" : "",
         shard.hashRange.map { "0x\($0.start.upperHexDigits)-0x\($0.end.upperHexDigits)" } ?? "-",
         "\(shard.startingSequenceNumber?.description ?? "")-\(shard.endingSequenceNumber?.description ?? "")",
         shard.parentIDs.joined(separator: ", "),
       ])
-      waiting += (children[shard.id] ?? []).reversed().map { (shard: $0, depth: depth + 1) }
+      // A shard that was only rotated goes on in the same column, or a long retention would not fit the screen.
+      waiting += (children[shard.id] ?? []).reversed().map { child in
+        (shard: child, depth: child.hashRange == shard.hashRange ? depth : depth + 1)
+      }
     }
     return table
   }

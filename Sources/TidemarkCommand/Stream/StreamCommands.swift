@@ -9,7 +9,8 @@ struct StreamCommands: ParsableCommand {
       or by its full one, name/label. tail and workers read all streams of a short name, one after the other.
       """,
     subcommands: [
-      CreateStream.self, EnableStream.self, DisableStream.self, DescribeStream.self, ListStreams.self,
+      CreateStream.self, EnableStream.self, AlterStream.self, DisableStream.self, DescribeStream.self,
+      ListStreams.self,
       PutRecords.self, TailStream.self, SplitShard.self, MergeShards.self,
       SnapshotCommands.self,
     ]

@@ -15,5 +15,6 @@ DROP FUNCTION tidemark.streams_named(text);
 DROP FUNCTION tidemark.create_stream(text, interval, integer);
 DROP FUNCTION tidemark.add_stream(text, interval, integer, oid, text, text, text[]);
 DROP FUNCTION tidemark.last_shards(text, oid, text[], bigint, bigint);
+DROP FUNCTION tidemark.partition_interval(interval);
 DROP FUNCTION tidemark.add_shard(integer, bigint, bigint, bigint, text[]);
 DROP TABLE tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

@@ -19,6 +19,20 @@ CREATE TABLE tidemark.stream (
   retention interval NOT NULL CHECK (retention > interval '0'),
   -- How much time one log partition covers, and so how exactly retention is kept.
   partition_interval interval NOT NULL CHECK (partition_interval > interval '0'),
+  -- The column of the table that says when a row expires; null if none does.
+  expiry_column text,
+  -- How shards manage themselves; null for never. Rates are in records a second.
+  rotate_after interval DEFAULT interval '4 hours',
+  split_above double precision DEFAULT 1000,
+  merge_below double precision DEFAULT 10,
+  sustained_time interval NOT NULL DEFAULT interval '30 seconds',
+  minimum_shards integer NOT NULL,
+  maximum_shards integer NOT NULL,
+  -- The shards' rates hold what was written up to this head by this time.
+  counted_head bigint NOT NULL DEFAULT 0,
+  measured_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- When the last of the steps that are counted and that moved records did so.
+  written_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- Rises whenever the set of shards changes.
   topology_version bigint NOT NULL DEFAULT 1,
   -- The open shards as of a version, by the hashes that they begin with.
@@ -50,10 +64,17 @@ CREATE TABLE tidemark.shard (
   closed_at timestamptz,
   -- The only application that a snapshot's shard is for; null for all others.
   application text,
+  -- Records a second when they were last counted, and since when they have been enough for a split, or few enough
+  -- for a merge.
+  write_rate double precision NOT NULL DEFAULT 0,
+  hot_since timestamptz,
+  cold_since timestamptz,
   PRIMARY KEY (stream_id, shard_ordinal),
   UNIQUE (stream_id, shard_id),
   CHECK ((ending_sequence IS NULL) = (closed_at IS NULL))
 );
+
+CREATE INDEX shard_by_parent ON tidemark.shard USING gin (parent_ids);
 
 -- The partitions of a stream's log. Ordinal p holds the sequence numbers from p << 32 up to (p + 1) << 32.
 CREATE TABLE tidemark.log_partition (
@@ -95,9 +116,11 @@ DECLARE
   next_ordinal integer;
   new_id text;
 BEGIN
-  SELECT coalesce(max(s.shard_ordinal) + 1, 0) INTO next_ordinal
+  SELECT coalesce(max(m.ordinal) + 1, 0) INTO next_ordinal
     FROM tidemark.stream o JOIN tidemark.stream n ON n.name = o.name
-    JOIN tidemark.shard s ON s.stream_id = n.stream_id WHERE o.stream_id = of_stream;
+    CROSS JOIN LATERAL (SELECT max(s.shard_ordinal) FROM tidemark.shard s WHERE s.stream_id = n.stream_id)
+      AS m (ordinal)
+    WHERE o.stream_id = of_stream;
   new_id := 'shardId-' || lpad((extract(epoch FROM clock_timestamp()) * 1000)::bigint::text, 20, '0')
     || '-' || lpad(to_hex(next_ordinal), 8, '0');
   INSERT INTO tidemark.shard
@@ -122,6 +145,11 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       OR s.hash_start <= last_hash AND s.hash_end >= first_hash)
 $$;
 
+CREATE FUNCTION tidemark.partition_interval(kept_for interval) RETURNS interval
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN kept_for > interval '24 minutes' THEN kept_for / 24 ELSE least(kept_for, interval '1 minute') END
+$$;
+
 -- The stream's row, its shards, its inbox and its log: what streams with and without a table have in common.
 CREATE FUNCTION tidemark.add_stream(
   stream_name text, kept_for interval, shard_count integer, source oid, source_text text, view text, keys text[]
@@ -142,9 +170,9 @@ BEGIN
     RAISE EXCEPTION 'a stream cannot start with % shards', shard_count USING ERRCODE = 'TM005',
       HINT = 'Choose 1 to 4096 shards.';
   END IF;
-  IF kept_for IS NULL OR kept_for < interval '1 second' THEN
-    RAISE EXCEPTION 'the retention % is shorter than a second', kept_for USING ERRCODE = 'TM005',
-      HINT = 'Choose a longer one; the default is 24 hours.';
+  IF kept_for IS NULL OR kept_for NOT BETWEEN interval '1 second' AND interval '365 days' THEN
+    RAISE EXCEPTION 'the retention % is not between a second and 365 days', kept_for USING ERRCODE = 'TM005',
+      HINT = 'The default is 24 hours.';
   END IF;
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.add_stream'), 0);
   IF EXISTS (SELECT FROM tidemark.stream s WHERE s.name = stream_name AND s.status = 'ENABLED') THEN
@@ -157,10 +185,9 @@ BEGIN
     created := created + interval '1 millisecond';
   END LOOP;
   INSERT INTO tidemark.stream (name, label, source_table, source_name, view_type, key_columns, retention,
-    partition_interval, created_at)
-  VALUES (stream_name, new_label, source, source_text, view, keys, kept_for,
-    CASE WHEN kept_for > interval '24 minutes' THEN kept_for / 24 ELSE least(kept_for, interval '1 minute') END,
-    created)
+    partition_interval, minimum_shards, maximum_shards, created_at)
+  VALUES (stream_name, new_label, source, source_text, view, keys, kept_for, tidemark.partition_interval(kept_for),
+    shard_count, greatest(shard_count, 256), created)
   RETURNING stream_id INTO new_id;
   -- Numbers go on where the last stream of the name has stopped, so that they rise from parent to child.
   SELECT coalesce(max(p.head), 0) INTO previous_head
@@ -208,6 +235,7 @@ BEGIN
       PRIMARY KEY (shard_ordinal, sequence_number)
     ) PARTITION BY RANGE (sequence_number)$sql$, 'log_' || new_id);
   PERFORM tidemark.create_sequencing_function(new_id);
+  PERFORM tidemark.grant_log(new_id);
   RETURN new_id;
 END $$;
 

@@ -91,7 +91,7 @@ BEGIN
   new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
     'inbox_' || of_stream);
-  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'capture_' || of_stream, format($body$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
@@ -111,8 +111,8 @@ BEGIN
     %7$s
     VALUES ('INSERT', %4$s, %6$s, NULL);
   ELSIF TG_OP = 'DELETE' THEN
-    %7$s
-    VALUES ('REMOVE', %3$s, NULL, %5$s);
+    INSERT INTO tidemark.%12$I (event_name, cause, partition_key, old_image)
+    VALUES ('REMOVE', %11$s, %3$s, %5$s);
   ELSE
     -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
     PERFORM pg_current_xact_id();
@@ -129,7 +129,13 @@ END $body$,
     format('%s SELECT ''REMOVE'', %s, NULL, %s FROM ', insert_into,
       tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN keeps_old THEN 'row_to_json("tidemark item".*)' ELSE 'NULL::json' END),
-    hashtext('tidemark.wake'), of_stream));
+    hashtext('tidemark.wake'), of_stream,
+    CASE WHEN stream.expiry_column IS NULL THEN 'NULL' ELSE format(
+      'CASE WHEN EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
+      'AND r.xid = pg_current_xact_id()) THEN ''E''::"char" END', of_stream) END,
+    'inbox_' || of_stream));
+  -- Whoever may execute it can make it the trigger of a table of theirs, and so write any record.
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
   PERFORM tidemark.pin_capture_settings(of_stream);
 END $$;
 
@@ -173,6 +179,11 @@ BEGIN
   END IF;
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '% is %', source, problem USING ERRCODE = 'TM003', HINT = remedy;
+  END IF;
+  -- Of who has asked, for this function's own rights are greater.
+  IF NOT has_table_privilege(session_user, source, 'TRIGGER') THEN
+    RAISE EXCEPTION 'permission denied for table %', source USING ERRCODE = 'insufficient_privilege',
+      HINT = format('Whoever enables a stream needs this: GRANT TRIGGER ON %s TO %I.', source, session_user);
   END IF;
   IF view IS NULL OR view NOT IN ('KEYS_ONLY', 'NEW_IMAGE', 'OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN
     RAISE EXCEPTION 'the view type "%" does not exist', view USING ERRCODE = 'TM005',
@@ -249,7 +260,8 @@ BEGIN
   PERFORM tidemark.close_shards(of_stream,
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || of_stream);
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer)',
+    'capture_' || of_stream, 'expire_' || of_stream);
   -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
   EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',
     'inbox_' || of_stream, stream.name);

@@ -4,7 +4,7 @@ CREATE FUNCTION tidemark.maintain_stream(of_stream integer) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
-  last_step tidemark.step;
+  written_at timestamptz;
   horizon timestamptz;
   old_partition tidemark.log_partition;
   partition_name text;
@@ -27,13 +27,16 @@ BEGIN
     PERFORM tidemark.pin_capture_settings(of_stream);
   END IF;
   horizon := clock_timestamp() - stream.retention;
-  SELECT * INTO STRICT last_step FROM tidemark.step s
-    WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
-  DELETE FROM tidemark.step s WHERE s.stream_id = of_stream AND s.head < last_step.head
+  -- Steps that only changed shards wrote nothing: else an idle stream's records would stay as long as it rotates.
+  SELECT greatest(stream.written_at, max(s.moved_at)) INTO written_at FROM tidemark.step s
+    WHERE s.stream_id = of_stream AND s.head > stream.counted_head AND 0 < ANY (s.shard_counts);
+  DELETE FROM tidemark.step s WHERE s.stream_id = of_stream
+    AND s.head < (SELECT max(l.head) FROM tidemark.step l WHERE l.stream_id = of_stream)
+    AND (s.head <= stream.counted_head OR stream.status = 'DISABLED')
     AND s.moved_at < clock_timestamp() - interval '1 minute';
 
   FOR old_partition IN SELECT * FROM tidemark.log_partition p WHERE p.stream_id = of_stream
-    AND coalesce(p.closed_at, last_step.moved_at) < horizon ORDER BY p.partition_ordinal
+    AND coalesce(p.closed_at, written_at) < horizon ORDER BY p.partition_ordinal
   LOOP
     partition_name := format('log_%s_%s', of_stream, old_partition.partition_ordinal);
     EXECUTE format($sql$

@@ -6,8 +6,8 @@ extension PostgresStream {
   /// How often a name whose newest stream is disabled is looked up, in case that it is enabled again.
   private static let successionInterval = Duration.seconds(1)
 
-  /// Keeps the stream moving for all readers of this process, and sees to retention, until the task is cancelled. When
-  /// the stream is disabled, waits for the next one of its name.
+  /// Keeps the stream moving for all readers of this process, and looks after all streams of the
+  /// database, until the task is cancelled. When the stream is disabled, waits for the next one of its name.
   ///
   /// Waits for the writers' wake-ups and polls beneath them. Trouble with the database is logged and ridden out.
   ///
@@ -154,7 +154,7 @@ extension PostgresStream {
       do {
         try await admin.maintain()
       } catch let error as TidemarkError {
-        logger.warning("Retention could not be kept", metadata: ["error": "\(error)"])
+        logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
       }
     }
   }

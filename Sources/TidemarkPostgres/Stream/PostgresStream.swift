@@ -28,7 +28,7 @@ public final class PostgresStream: StreamSource {
   ///   - name: The stream's short name, or its full one, `name/label`.
   ///   - pollInterval: How long ``run()`` sleeps at most when nothing wakes it. Wake-ups are hints; this bounds
   ///     the delay when one is lost.
-  ///   - maintenanceInterval: How often ``run()`` sees to the retention of all streams of the database.
+  ///   - maintenanceInterval: How often ``run()`` looks after all streams of the database: retention, shards, expiry.
   ///   - clock: What waits are measured with.
   public convenience init(
     _ name: String,

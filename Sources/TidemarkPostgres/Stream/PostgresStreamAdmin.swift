@@ -4,8 +4,7 @@ import Tidemark
 /// Creates, changes and looks after the streams of a database.
 ///
 /// A stream is named by its full name, or by its short one, which means the enabled stream of that name or else the
-/// newest. The role needs the rights of the owner of the schema `tidemark`
-/// and, to enable a stream, the right to create triggers on the table.
+/// newest. The database's role is the owner of the schema `tidemark` or an ``PostgresRole/administrator``.
 ///
 /// All calls throw ``TidemarkError``: `streamNotFound`, `streamDisabled`, `shardNotFound`, `unsupported` for a
 /// table that cannot have a stream, `invalidConfiguration` for a bad argument, and `sourceUnavailable`.
@@ -13,7 +12,7 @@ public struct PostgresStreamAdmin: Sendable {
   public static let defaultRetention = Duration.seconds(24 * 60 * 60)
   public static let defaultShardCount = 4
 
-  private let pool: PostgresPool
+  let pool: PostgresPool
 
   public init(_ pool: PostgresPool) {
     self.pool = pool
@@ -26,13 +25,18 @@ public struct PostgresStreamAdmin: Sendable {
   public func create(
     _ name: String,
     retention: Duration = defaultRetention,
-    shardCount: Int = defaultShardCount
+    shardCount: Int = defaultShardCount,
+    sharding: PostgresStreamSettings.Sharding = .init()
   ) async throws -> PostgresStreamDescription {
-    try await describe(
-      identifiedBy: """
-        SELECT tidemark.create_stream(\(name), make_interval(secs => \(retention.inSeconds)),
-          \(Int32(clamping: shardCount)))
-        """
+    var settings = PostgresStreamSettings()
+    settings.retention = retention
+    settings.sharding = sharding
+    return try await begin(
+      """
+      SELECT tidemark.create_stream(\(name), make_interval(secs => \(retention.inSeconds)),
+        \(Int32(clamping: shardCount)))
+      """,
+      settings
     )
   }
 
@@ -44,14 +48,24 @@ public struct PostgresStreamAdmin: Sendable {
   /// - Parameters:
   ///   - table: As in SQL: `orders`, `shop.orders`, `"Order"`.
   ///   - name: The stream's short name; otherwise the table's, with its schema unless that is `public`.
+  ///   - expiryColumn: A `timestamptz`, `timestamp` or `date` (in UTC), or an `integer`, `bigint` or `numeric` that
+  ///     counts seconds since 1970. Maintenance deletes the rows whose time has come, and the stream says so; never
+  ///     those with `NULL`, an infinite time, or a number that is more than five years in the past. It should have an
+  ///     index.
   @discardableResult
   public func enable(
     table: String,
     name: String? = nil,
     viewType: StreamViewType = .newAndOldImages,
     retention: Duration = defaultRetention,
-    shardCount: Int = defaultShardCount
+    shardCount: Int = defaultShardCount,
+    expiryColumn: String? = nil,
+    sharding: PostgresStreamSettings.Sharding = .init()
   ) async throws -> PostgresStreamDescription {
+    var settings = PostgresStreamSettings()
+    settings.retention = retention
+    settings.expiryColumn = expiryColumn
+    settings.sharding = sharding
     let source = try await mappingStreamErrors {
       try await pool.query("SELECT to_regclass(\(table))::oid::bigint")[0].decode(Int64?.self)
     }
@@ -62,21 +76,39 @@ public struct PostgresStreamAdmin: Sendable {
         advice: "Check the spelling, and name the schema if it is not in the search_path: schema.table."
       )
     }
-    return try await describe(
-      identifiedBy: PostgresStatement(
+    return try await begin(
+      PostgresStatement(
         "SELECT tidemark.enable_stream($1::oid::regclass, $2, $3, make_interval(secs => $4), $5)",
         source,
         name,
         viewType.rawValue,
         retention.inSeconds,
         Int32(clamping: shardCount)
-      )
+      ),
+      settings
     )
+  }
+
+  /// Changes what can be changed of a stream: retention, expiry, and how its shards manage themselves.
+  ///
+  /// - Parameter change: Gets the settings as they are.
+  /// - Throws: `invalidConfiguration` with everything that is wrong with the new settings.
+  @discardableResult
+  public func alter(
+    _ stream: String,
+    _ change: (inout PostgresStreamSettings) -> Void
+  ) async throws -> PostgresStreamDescription {
+    let id = try await find(stream)
+    var settings = try await describe(id).settings
+    change(&settings)
+    let altered = settings
+    try await mappingStreamErrors { try await altered.apply(to: id, on: pool) }
+    return try await describe(id)
   }
 
   /// Ends the capture and closes all shards. What was captured stays readable until retention.
   ///
-  /// Waits like ``enable(table:name:viewType:retention:shardCount:)`` does.
+  /// Waits like ``enable(table:name:viewType:retention:shardCount:expiryColumn:sharding:)`` does.
   @discardableResult
   public func disable(_ stream: String) async throws -> PostgresStreamDescription {
     let id = try await find(stream)
@@ -157,26 +189,24 @@ public struct PostgresStreamAdmin: Sendable {
     }
   }
 
-  /// Keeps the retention of all streams: drops old log partitions, finished shards whose records are gone, and
-  /// disabled streams that have nothing left. ``PostgresStream/run()`` does this now and then.
-  public func maintain() async throws {
-    try await mappingStreamErrors {
-      // One statement each, so that none holds up another.
-      for row in try await pool.query("SELECT s.stream_id FROM tidemark.stream s ORDER BY s.stream_id") {
-        let id = try row.decode(Int32.self)
-        try await pool.execute("SELECT tidemark.maintain_stream(\(id))")
-      }
-    }
-  }
-
   private func find(_ stream: String) async throws -> Int32 {
     try await mappingStreamErrors {
       try await pool.query("SELECT tidemark.find_stream(\(stream))")[0].decode(Int32.self)
     }
   }
 
-  private func describe(identifiedBy statement: PostgresStatement) async throws -> PostgresStreamDescription {
-    let id = try await mappingStreamErrors { try await pool.query(statement)[0].decode(Int32.self) }
+  /// Makes a stream, by a statement that returns its id, and gives it its settings.
+  private func begin(
+    _ statement: PostgresStatement,
+    _ settings: PostgresStreamSettings
+  ) async throws -> PostgresStreamDescription {
+    let id = try await mappingStreamErrors {
+      try await pool.transaction { transaction in
+        let id = try await transaction.query(statement)[0].decode(Int32.self)
+        try await settings.apply(to: id, on: transaction)
+        return id
+      }
+    }
     return try await describe(id)
   }
 

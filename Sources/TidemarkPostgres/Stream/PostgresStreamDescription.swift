@@ -19,13 +19,19 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   public var viewType: StreamViewType?
   /// The table's primary key, in order.
   public var keyColumns: [String]
-  public var retention: Duration
+  public var settings: PostgresStreamSettings
+  /// Whether an index begins with the expiry column; without, every look for expired rows reads the whole table.
+  public var hasExpiryIndex: Bool
   public var createdAt: Timestamp
   public var disabledAt: Timestamp?
   /// Open and closed, oldest first.
   public var shards: [Shard]
   /// Oldest first. Their shards are not among ``shards``.
   public var snapshots: [PostgresSnapshotDescription]
+  /// By the shards' ids.
+  public var shardStatus: [String: PostgresShardStatus]
+
+  public var retention: Duration { settings.retention }
 
   /// The name that means this stream alone.
   public var fullName: String { "\(name)/\(label)" }
@@ -37,9 +43,14 @@ extension PostgresStreamDescription {
     let rows = try await pool.query(
       PostgresStatement(
         """
-        SELECT s.stream_id, s.name, s.label, s.status, s.source_name, s.view_type, coalesce(s.key_columns, '{}'),
-          date_part('epoch', s.retention), (date_part('epoch', s.created_at) * 1000000)::bigint,
-          (date_part('epoch', s.disabled_at) * 1000000)::bigint
+        SELECT s.stream_id, s.name, s.label, s.status, s.source_name, s.view_type,
+          coalesce(s.key_columns, '{}') AS key_columns,
+          (date_part('epoch', s.created_at) * 1000000)::bigint AS created_at,
+          (date_part('epoch', s.disabled_at) * 1000000)::bigint AS disabled_at,
+          EXISTS (SELECT FROM pg_index i
+            JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = s.expiry_column
+            WHERE i.indrelid = s.source_table AND i.indkey[0] = a.attnum AND i.indisvalid) AS has_expiry_index,
+          \(PostgresStreamSettings.columns)
         FROM tidemark.stream s WHERE s.stream_id = coalesce($1, s.stream_id) ORDER BY s.stream_id
         """,
         id
@@ -47,25 +58,41 @@ extension PostgresStreamDescription {
     )
     var streams: [PostgresStreamDescription] = []
     for row in rows {
-      let (id, name, label, status, table, viewType, keys, retention, created, disabled) = try row.decode(
-        (Int32, String, String, String, String?, String?, [String], Double, Int64, Int64?).self
-      )
+      let id = try row.decode("stream_id", as: Int32.self)
       streams.append(
-        PostgresStreamDescription(
-          name: name,
-          label: label,
-          status: status == Status.enabled.rawValue ? .enabled : .disabled,
-          table: table,
-          viewType: viewType.flatMap { StreamViewType(rawValue: $0) },
-          keyColumns: keys,
-          retention: .seconds(retention),
-          createdAt: Timestamp(microsecondsSinceEpoch: created),
-          disabledAt: disabled.map { Timestamp(microsecondsSinceEpoch: $0) },
-          shards: try await Shard.list(of: "\(name)/\(label)", for: nil, on: pool),
+        try PostgresStreamDescription(
+          row,
+          shards: try await Shard.list(
+            of: "\(row.decode("name", as: String.self))/\(row.decode("label", as: String.self))",
+            for: nil,
+            on: pool
+          ),
+          shardStatus: try await PostgresShardStatus.all(of: id, on: pool),
           snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool)
         )
       )
     }
     return streams
+  }
+
+  private init(
+    _ row: PostgresRow,
+    shards: [Shard],
+    shardStatus: [String: PostgresShardStatus],
+    snapshots: [PostgresSnapshotDescription]
+  ) throws {
+    name = try row.decode("name")
+    label = try row.decode("label")
+    status = try row.decode("status", as: String.self) == Status.enabled.rawValue ? .enabled : .disabled
+    table = try row.decode("source_name")
+    viewType = try row.decode("view_type", as: String?.self).flatMap { StreamViewType(rawValue: $0) }
+    keyColumns = try row.decode("key_columns")
+    settings = try PostgresStreamSettings(row)
+    hasExpiryIndex = try row.decode("has_expiry_index")
+    createdAt = Timestamp(microsecondsSinceEpoch: try row.decode("created_at"))
+    disabledAt = try row.decode("disabled_at", as: Int64?.self).map { Timestamp(microsecondsSinceEpoch: $0) }
+    self.shards = shards
+    self.shardStatus = shardStatus
+    self.snapshots = snapshots
   }
 }

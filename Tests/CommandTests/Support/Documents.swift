@@ -14,6 +14,13 @@ struct StreamDocument: Decodable {
     var endingSequenceNumber: String?
   }
 
+  struct Sharding: Decodable {
+    var rotateAfterSeconds: Double?
+    var splitAbove: Double?
+    var mergeBelow: Double?
+    var minimumShards: Int
+  }
+
   var name: String
   var fullName: String
   var status: String
@@ -21,6 +28,8 @@ struct StreamDocument: Decodable {
   var viewType: String?
   var keyColumns: [String]
   var retentionSeconds: Double
+  var expiryColumn: String?
+  var sharding: Sharding
   var createdAt: String
   var shards: [Shard]
 }

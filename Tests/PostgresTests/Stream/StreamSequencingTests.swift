@@ -208,7 +208,12 @@ struct StreamSequencingTests {
     )
     #expect(next.shardHeads?.count == Int(expected))
     #expect(next.shardHeads?.values.max() == next.head)
-    try await database.run("UPDATE tidemark.step SET moved_at = moved_at - interval '1 hour'")
+    try await database.run(
+      """
+      UPDATE tidemark.step SET moved_at = moved_at - interval '1 hour';
+      UPDATE tidemark.stream SET measured_at = measured_at - interval '1 hour'
+      """
+    )
     try await database.admin.maintain()
     #expect(try await StreamAdvance.advance(id, from: first.head, on: database.pool).shardHeads == nil)
     #expect(try await StreamAdvance.advance(id, from: next.head, on: database.pool).shardHeads == [:])

@@ -39,9 +39,19 @@ struct PostgresWorkerTests {
     }
   }
 
+  /// Counts what a worker tells of records that were trimmed.
+  struct Trimmed: WorkerEvents {
+    let count = SharedCounter()
+
+    func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
+      count.add()
+    }
+  }
+
   private func run(
     _ database: StreamDatabase,
     configuration: WorkerConfiguration = WorkerConfiguration(),
+    events: (any WorkerEvents)? = nil,
     processor: @escaping Worker.ProcessorFactory,
     _ body: () async throws -> Void
   ) async throws {
@@ -50,6 +60,7 @@ struct PostgresWorkerTests {
       stream: "items",
       database: database.url,
       configuration: configuration,
+      events: events,
       logger: StreamDatabase.logger,
       processor: processor
     )
@@ -170,6 +181,72 @@ struct PostgresWorkerTests {
     }
     #expect(Set(handled.ids).count == 100)
     #expect(try await database.number("SELECT count FROM seen") == 100)
+  }
+
+  @Test(
+    "a worker behind retention stops at the gap, or skips it, loudly either way",
+    arguments: [TrimmedDataPolicy.stop, .skipToHorizon]
+  )
+  func trimmed(policy: TrimmedDataPolicy) async throws {
+    let database = try await items()
+    try await database.admin.alter("items") { $0.retention = .seconds(2) }
+    let handled = Handled()
+    var configuration = WorkerConfiguration()
+    configuration.reading.trimmedData = policy
+    let events = Trimmed()
+    let processor: Worker.ProcessorFactory = { Collector(shardID: $0.shardID, handled: handled) }
+    try await run(database, configuration: configuration, processor: processor) {
+      try await database.run("INSERT INTO items VALUES (1, 'read')")
+      try await eventually("the first is handled") { handled.ids == [1] }
+    }
+    try await database.run("INSERT INTO items SELECT 1, 'gone' ON CONFLICT (id) DO UPDATE SET note = 'gone'")
+    try await database.stream("items").sequenceCommitted()
+    try await eventually("it is dropped unread") {
+      try await database.admin.maintain()
+      return try await database.number("SELECT count(*) FROM tidemark.log_1") == 0
+    }
+    try await run(database, configuration: configuration, events: events, processor: processor) {
+      try await eventually("the gap is told") { events.count.value == 1 }
+      try await database.run("UPDATE items SET note = 'later'")
+      try await eventually("what the policy says happens") {
+        switch policy {
+        case .skipToHorizon: handled.all.count == 2
+        case .stop:
+          try await database.number(
+            "SELECT count(*) FROM tidemark.lease WHERE stopped_reason LIKE '%retention%'"
+          ) == 1
+        }
+      }
+    }
+    #expect(
+      handled.all.map { $0.change.newImage?.description.contains("gone") } == handled.all.map { _ in false }
+    )
+    #expect(handled.all.count == (policy == .stop ? 1 : 2))
+  }
+
+  @Test("a worker that starts at a sequence number begins with just that record")
+  func atSequenceNumber() async throws {
+    let database = try await items()
+    try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(1, 100) n")
+    // Records on both sides of a split.
+    try await database.stream("items").sequenceCommitted()
+    try await database.admin.split(try await database.admin.describe("items").shards[0].id, of: "items")
+    try await database.run("INSERT INTO items SELECT n, 'n' FROM generate_series(101, 200) n")
+    try await database.stream("items").sequenceCommitted()
+    let numbers = try await database.pool.query(
+      "SELECT sequence_number FROM tidemark.log_1 ORDER BY sequence_number"
+    ).map { try $0.decode(Int64.self) }
+    var configuration = WorkerConfiguration()
+    configuration.reading.initialPosition = .atSequenceNumber(SequenceNumber(UInt64(numbers[50])))
+    let handled = Handled()
+    try await run(
+      database,
+      configuration: configuration,
+      processor: { Collector(shardID: $0.shardID, handled: handled) }
+    ) {
+      try await eventually("the rest is handled") { handled.ids.count == 150 }
+    }
+    #expect(handled.ids.sorted() == Array(51...200))
   }
 
   @Test("an unknown stream ends the worker with an error that says what to do")

@@ -80,4 +80,43 @@ struct ShardSyncTests {
     stopped.stoppedReason = "poison"
     #expect(!stopped.mayStart(given: [:]))
   }
+
+  @Test(
+    "a position at a sequence number needs no shard before it, starts in those around it, and reads later ones whole"
+  )
+  func atSequenceNumber() {
+    let shards = [
+      Shard(id: "before", startingSequenceNumber: 1, endingSequenceNumber: 9),
+      Shard(id: "up to it", parentIDs: ["before"], startingSequenceNumber: 5, endingSequenceNumber: 10),
+      Shard(id: "around", parentIDs: ["before"], startingSequenceNumber: 5),
+      Shard(id: "from it", parentIDs: ["up to it"], startingSequenceNumber: 10, endingSequenceNumber: 11),
+      Shard(id: "after", parentIDs: ["from it"], startingSequenceNumber: 12),
+    ]
+    let missing = ShardSync.missingLeases(shards: shards, leases: [], position: .atSequenceNumber(10))
+    let checkpoints = Dictionary(uniqueKeysWithValues: missing.map { ($0.shardID, $0.checkpoint) })
+    #expect(
+      checkpoints == [
+        "up to it": .record(9), "around": .record(9), "from it": .trimHorizon, "after": .trimHorizon,
+      ]
+    )
+    let children = ShardSync.missingLeases(
+      shards: shards,
+      leases: [lease("up to it", .record(10))],
+      position: .atSequenceNumber(10)
+    )
+    #expect(children.map(\.shardID).sorted() == ["after", "around", "from it"])
+  }
+
+  @Test(
+    "the number before a sequence number is right at any length",
+    arguments: [
+      ("1", "0"), ("10", "9"), ("18446744073709551616", "18446744073709551615"),
+      ("0000000000000000000001000", "999"), ("20500000000000000910300", "20500000000000000910299"),
+    ]
+  )
+  func predecessor(number: String, before: String) throws {
+    let position = InitialPosition.atSequenceNumber(try #require(SequenceNumber(number)))
+    #expect(position.checkpoint(in: Shard(id: "s")) == .record(try #require(SequenceNumber(before))))
+    #expect(InitialPosition.atSequenceNumber(0).checkpoint(in: Shard(id: "s")) == .trimHorizon)
+  }
 }

@@ -151,6 +151,16 @@ DECLARE
   rows_copied bigint;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  -- Of who has asked, for this function's own rights are greater.
+  IF NOT has_table_privilege(session_user, stream.source_table, 'SELECT') THEN
+    RAISE EXCEPTION 'permission denied for table %', stream.source_name USING ERRCODE = 'insufficient_privilege',
+      HINT = format('Whoever starts with a snapshot needs this: GRANT SELECT ON %s TO %I.', stream.source_name,
+        session_user);
+  ELSIF stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source))
+    OR pg_partition_root(format('tidemark.%I', format('log_%s_%s', of_stream, to_partition))::regclass) IS NOT NULL THEN
+    RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
+      USING ERRCODE = 'TM005';
+  END IF;
   EXECUTE format($sql$
     INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       size_in_bytes, created_at)

@@ -1,0 +1,43 @@
+import ArgumentParser
+import TidemarkPostgres
+
+struct AlterStream: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "alter",
+    abstract: "Change a stream's retention, expiry, or how its shards manage themselves.",
+    discussion: "What is left out stays as it is. All of it happens, or with an error nothing."
+  )
+
+  @Argument(help: "The stream's name.")
+  var name: String
+
+  @Option(help: ArgumentHelp("How long records are kept, 1s to 8760h.", valueName: "duration"))
+  var retention: DurationArgument?
+
+  @Option(help: ExpiryColumn.help)
+  var expiryColumn: String?
+
+  @Flag(help: "Let no row expire any more.")
+  var noExpiry = false
+
+  @OptionGroup var sharding: ShardingOptions
+  @OptionGroup var database: DatabaseOptions
+  @OptionGroup var output: OutputOptions
+
+  func validate() throws {
+    if noExpiry, expiryColumn != nil { throw ValidationError("Give either --expiry-column or --no-expiry.") }
+  }
+
+  func run() async throws {
+    let stream = try await database.use { database in
+      try await database.streams.alter(name) { settings in
+        if let retention { settings.retention = retention.duration }
+        if noExpiry { settings.expiryColumn = nil }
+        if let expiryColumn { settings.expiryColumn = expiryColumn }
+        sharding.apply(to: &settings.sharding)
+      }
+    }
+    ExpiryColumn.advise(about: stream)
+    try output.show(stream.json, text: stream.report)
+  }
+}

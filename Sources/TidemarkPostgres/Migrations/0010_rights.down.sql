@@ -1,0 +1,14 @@
+DROP FUNCTION tidemark.revoke_role(text);
+DROP FUNCTION tidemark.grant_role(text, text, text);
+DROP FUNCTION tidemark.find_role(text);
+DROP FUNCTION tidemark.grant_log(integer);
+ALTER FUNCTION tidemark.position_at SECURITY INVOKER;
+ALTER FUNCTION tidemark.snapshot_source SECURITY INVOKER;
+ALTER FUNCTION tidemark.drop_snapshot SECURITY INVOKER;
+ALTER FUNCTION tidemark.merge_shards SECURITY INVOKER;
+ALTER FUNCTION tidemark.split_shard SECURITY INVOKER;
+ALTER FUNCTION tidemark.alter_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.disable_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.enable_stream SECURITY INVOKER;
+ALTER FUNCTION tidemark.create_stream SECURITY INVOKER;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tidemark TO PUBLIC;

@@ -1,0 +1,103 @@
+-- Who may do what. Writers of tables need nothing here: the capture trigger runs with its owner's rights. Whoever
+-- consumes, administers or puts gets the rights for it by grant_role; all else belongs to the schema's owner alone.
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM PUBLIC;
+
+-- What these change belongs to the schema's owner, whoever calls them.
+ALTER FUNCTION tidemark.create_stream SECURITY DEFINER;
+ALTER FUNCTION tidemark.enable_stream SECURITY DEFINER;
+ALTER FUNCTION tidemark.disable_stream SECURITY DEFINER;
+ALTER FUNCTION tidemark.alter_stream SECURITY DEFINER;
+ALTER FUNCTION tidemark.split_shard SECURITY DEFINER;
+ALTER FUNCTION tidemark.merge_shards SECURITY DEFINER;
+ALTER FUNCTION tidemark.drop_snapshot SECURITY DEFINER;
+ALTER FUNCTION tidemark.snapshot_source SECURITY DEFINER;
+-- It reads log_partition, whose rights mean something else: see grant_log.
+ALTER FUNCTION tidemark.position_at SECURITY DEFINER;
+
+-- Lets read a new stream's log who may read all logs, or read that of an earlier stream of its name. The former are
+-- those who may read log_partition: rights in the catalog go when their role is dropped.
+CREATE FUNCTION tidemark.grant_log(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  reader regrole;
+BEGIN
+  FOR reader IN SELECT DISTINCT a.grantee::regrole
+    FROM tidemark.stream n
+    JOIN pg_class c ON c.relnamespace = 'tidemark'::regnamespace AND (c.relname = 'log_partition' OR c.relname IN (
+      SELECT 'log_' || s.stream_id FROM tidemark.stream s WHERE s.name = n.name))
+    CROSS JOIN aclexplode(c.relacl) AS a
+    WHERE n.stream_id = of_stream AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, c.relowner)
+  LOOP
+    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', 'log_' || of_stream, reader);
+  END LOOP;
+END $$;
+
+CREATE FUNCTION tidemark.find_role(role_name text) RETURNS regrole
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF to_regrole(quote_ident(role_name)) IS NULL THEN
+    RAISE EXCEPTION 'there is no role "%"', role_name USING ERRCODE = 'TM005',
+      HINT = 'Create it first: CREATE ROLE ... LOGIN.';
+  END IF;
+  RETURN to_regrole(quote_ident(role_name));
+END $$;
+
+-- Gives a role the rights of a consumer (reads streams, keeps leases), an administrator (creates, enables, alters,
+-- splits, disables streams) or a producer (puts records). For the owner of the schema only.
+CREATE FUNCTION tidemark.grant_role(kind text, role_name text, only_stream text DEFAULT NULL) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  grantee CONSTANT regrole := tidemark.find_role(role_name);
+  function_names text[] := CASE kind
+WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
+      'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
+      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot']
+    WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'advance', 'maintain_stream', 'manage_shards',
+      'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
+      'drop_snapshot']
+    WHEN 'producer' THEN ARRAY['put'] END;
+  name text;
+BEGIN
+  IF function_names IS NULL THEN
+    RAISE EXCEPTION 'there are no rights of "%"', kind USING ERRCODE = 'TM005',
+      HINT = 'Choose consumer, administrator or producer.';
+  ELSIF only_stream IS NOT NULL AND kind <> 'consumer' THEN
+    RAISE EXCEPTION 'the rights of "%" cannot be given for one stream', kind USING ERRCODE = 'TM005',
+      HINT = 'Only a consumer''s can.';
+  END IF;
+  EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', grantee);
+  EXECUTE format('GRANT SELECT ON tidemark.migration TO %s', grantee);
+  FOREACH name IN ARRAY function_names LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
+  END LOOP;
+  IF kind <> 'producer' THEN
+    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot TO %s', grantee);
+  END IF;
+  IF kind <> 'consumer' THEN
+    RETURN;
+  END IF;
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark.lease_scope, tidemark.worker, tidemark.lease, '
+    'tidemark.lease_load, tidemark.dead_letter TO %s', grantee);
+  IF only_stream IS NULL THEN
+    EXECUTE format('GRANT SELECT ON tidemark.log_partition TO %s', grantee);
+    FOR name IN SELECT 'log_' || s.stream_id FROM tidemark.stream s LOOP
+      EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, grantee);
+    END LOOP;
+  ELSE
+    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', 'log_' || tidemark.find_stream(only_stream), grantee);
+  END IF;
+END $$;
+
+-- Takes all rights from a role that it has in this schema. What it owns, and what roles it belongs to may do, stays.
+CREATE FUNCTION tidemark.revoke_role(role_name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  grantee CONSTANT regrole := tidemark.find_role(role_name);
+BEGIN
+  EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
+  EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
+  EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);
+END $$;
+
+REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.find_role, tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;

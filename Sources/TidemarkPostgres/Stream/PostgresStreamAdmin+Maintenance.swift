@@ -1,0 +1,45 @@
+import PostgresClient
+import Tidemark
+
+extension PostgresStreamAdmin {
+  /// For how long rows of a table are expired in one go.
+  private static let expiryTime = Duration.seconds(5)
+  private static let expiryBatch = 500
+
+  /// Looks after all streams: drops what is older than their retention, with disabled streams that have nothing left;
+  /// rotates, splits and merges shards; deletes expired rows. ``PostgresStream/run()`` does this now and then.
+  ///
+  /// - Throws: when all streams have been seen to, the first error that came up.
+  public func maintain() async throws {
+    let streams = try await mappingStreamErrors {
+      try await pool.query("SELECT s.stream_id FROM tidemark.stream s ORDER BY s.stream_id").map {
+        try $0.decode(Int32.self)
+      }
+    }
+    var failure: TidemarkError?
+    for stream in streams {
+      do {
+        try await maintain(stream)
+      } catch let error as TidemarkError {
+        failure = failure ?? error
+      }
+    }
+    if let failure { throw failure }
+  }
+
+  /// One statement each, so that none holds up another.
+  private func maintain(_ stream: Int32) async throws {
+    try await mappingStreamErrors {
+      // Shards first: this counts the steps, and those that are not counted stay.
+      try await pool.execute("SELECT tidemark.manage_shards(\(stream))")
+      try await pool.execute("SELECT tidemark.maintain_stream(\(stream))")
+      let deadline = ContinuousClock.now + Self.expiryTime
+      var deleted: Int32
+      repeat {
+        deleted = try await pool.query(
+          "SELECT tidemark.expire_rows(\(stream), \(Int32(Self.expiryBatch)))"
+        )[0].decode(Int32.self)
+      } while deleted == Self.expiryBatch && ContinuousClock.now < deadline
+    }
+  }
+}
