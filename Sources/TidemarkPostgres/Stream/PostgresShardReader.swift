@@ -15,6 +15,9 @@ actor PostgresShardReader: ShardReader {
   private var position: Int64?
   /// What was known of the shard when it was last read to its head; `nil` if there was more.
   private var caughtUp: StreamHeads.Mark?
+  /// How many records a page holds by its limit in bytes, if they are like those of the last one: to ask for more only
+  /// makes the server count.
+  private var likelyRecords = Int.max
 
   private init(
     _ stream: PostgresStream,
@@ -153,7 +156,7 @@ actor PostgresShardReader: ShardReader {
           stream: identity.id,
           shard: shardOrdinal,
           after: position ?? 0,
-          maximumRecords: maximumRecords
+          maximumRecords: min(maximumRecords, likelyRecords)
         ),
         """
         SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
@@ -169,7 +172,7 @@ actor PostgresShardReader: ShardReader {
     if let position, position < trimmedThrough {
       throw Self.trimmed(shardID, after: position, through: trimmedThrough)
     }
-    let content = try RecordPage(results[1])
+    let content = try RecordPage(results[1], of: identity)
     var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
     if content.isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
@@ -177,6 +180,7 @@ actor PostgresShardReader: ShardReader {
       page.end = ShardPage.End(children: try await children())
     }
     if let last = content.lastPosition { position = last }
+    likelyRecords = content.likelyRecords
     return (page, content.isCutShort)
   }
 

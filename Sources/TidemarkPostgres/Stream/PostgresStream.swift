@@ -12,6 +12,10 @@ public final class PostgresStream: StreamSource {
   struct Identity: Sendable {
     var id: Int32
     var fullName: String
+    /// The first half of its records' ids.
+    var uid: UInt64
+    /// `nil` for a stream without a table.
+    var viewType: StreamViewType?
   }
 
   let pool: PostgresPool
@@ -94,12 +98,17 @@ public final class PostgresStream: StreamSource {
     let found = try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT s.stream_id, s.name || '/' || s.label
+        SELECT s.stream_id, s.name || '/' || s.label, s.uid, s.view_type
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
         """
       )
-      let (id, fullName) = try rows[0].decode((Int32, String).self)
-      return Identity(id: id, fullName: fullName)
+      let (id, fullName, uid, viewType) = try rows[0].decode((Int32, String, Int64, String?).self)
+      return Identity(
+        id: id,
+        fullName: fullName,
+        uid: UInt64(bitPattern: uid),
+        viewType: viewType.flatMap { StreamViewType(rawValue: $0) }
+      )
     }
     return identity.withLock { known in
       if let known { return known }
