@@ -1,30 +1,19 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 extension JSONDocument {
   func decode<Value: Decodable>(_ type: Value.Type, at node: Int, path: JSONPath) throws -> Value {
-    // These either decode themselves from something that a column does not write, or lose digits.
-    let known: Any? =
-      if type == Date.self {
-        try date(at: node, path: path)
-      } else if type == Timestamp.self, nodes[node].kind != .object {
-        try timestamp(at: node, as: type, path: path)
-      } else if type == Decimal.self {
-        try decimal(at: node, path: path)
-      } else if type == Data.self {
-        Data(try bytea(at: node, as: type, path: path))
-      } else if type == [UInt8].self, nodes[node].kind != .array {
-        try bytea(at: node, as: type, path: path)
-      } else if type == URL.self {
-        try url(at: node, path: path)
-      } else {
-        nil
-      }
-    if let value = known as? Value { return value }
+    // Some types decode themselves from something that no column has, or lose digits.
+    if let value = try known(type, at: node, path: path) { return value }
     return try Value(from: JSONValueDecoder(document: self, node: node, path: path))
+  }
+
+  /// A value of one of the types that this decodes by itself.
+  private func known<Value>(_ type: Value.Type, at node: Int, path: JSONPath) throws -> Value? {
+    if type == Timestamp.self, nodes[node].kind != .object {
+      return try timestamp(at: node, as: type, path: path) as? Value
+    }
+    if type == [UInt8].self, nodes[node].kind != .array {
+      return try bytea(at: node, as: type, path: path) as? Value
+    }
+    return try foundationValue(type, at: node, path: path)
   }
 
   func isNull(_ node: Int) -> Bool { nodes[node].kind == .null }
@@ -61,7 +50,7 @@ extension JSONDocument {
   }
 
   /// JSON has no numbers for these; PostgreSQL writes them as strings.
-  private func special(at node: Int) -> Double? {
+  func special(at node: Int) -> Double? {
     guard nodes[node].kind == .string else { return nil }
     return switch try? string(at: node, path: .root) {
     case "NaN": .nan
@@ -71,19 +60,7 @@ extension JSONDocument {
     }
   }
 
-  private func decimal(at node: Int, path: JSONPath) throws -> Decimal {
-    if let special = special(at: node) {
-      if special.isNaN { return .nan }
-      throw corrupted("Decimal has no infinity. Decode Double or String.", path)
-    }
-    guard let value = try number(at: node, as: Decimal.self, path: path).decimal else {
-      let text = try string(at: node, path: path)
-      throw corrupted("Decimal would round \(text). Decode String.", path)
-    }
-    return value
-  }
-
-  private func timestamp(at node: Int, as type: Any.Type, path: JSONPath) throws -> Timestamp {
+  func timestamp(at node: Int, as type: Any.Type, path: JSONPath) throws -> Timestamp {
     guard nodes[node].kind == .string else { throw mismatch(type, at: node, path: path) }
     guard let time = withBytes(of: node, { TimestampText.parse($0) }) else {
       throw corrupted("“\(try string(at: node, path: path))” is neither a timestamp nor a date.", path)
@@ -91,16 +68,7 @@ extension JSONDocument {
     return time
   }
 
-  private func date(at node: Int, path: JSONPath) throws -> Date {
-    let time = try timestamp(at: node, as: Date.self, path: path).microsecondsSinceEpoch
-    switch time {
-    case .max: return .distantFuture
-    case .min: return .distantPast
-    default: return Date(timeIntervalSince1970: Double(time) / 1_000_000)
-    }
-  }
-
-  private func bytea(at node: Int, as type: Any.Type, path: JSONPath) throws -> [UInt8] {
+  func bytea(at node: Int, as type: Any.Type, path: JSONPath) throws -> [UInt8] {
     guard nodes[node].kind == .string || nodes[node].kind == .escapedString else {
       throw mismatch(type, at: node, path: path)
     }
@@ -121,12 +89,6 @@ extension JSONDocument {
       throw corrupted(#"The string is no bytea, which would be \x and pairs of hex digits."#, path)
     }
     return bytes
-  }
-
-  private func url(at node: Int, path: JSONPath) throws -> URL {
-    let text = try string(at: node, path: path)
-    guard let url = URL(string: text) else { throw corrupted("“\(text)” is no URL.", path) }
-    return url
   }
 
   func attributeValue(at node: Int, path: JSONPath) throws -> AttributeValue {

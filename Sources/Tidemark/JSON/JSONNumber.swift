@@ -1,18 +1,12 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// A number as the document spells it: sign, digits, power of ten. Nothing of it is rounded.
 struct JSONNumber {
   private let text: UnsafeRawBufferPointer
-  private var isNegative = false
+  private(set) var isNegative = false
   /// The digits without sign, point and leading zeros, as far as they fit.
-  private var mantissa: UInt64 = 0
-  private var fits = true
+  private(set) var mantissa: UInt64 = 0
+  private(set) var fits = true
   /// Of ten, to multiply `mantissa` with.
-  private var exponent = 0
+  private(set) var exponent = 0
 
   /// - Parameter text: A well-formed number, which this value must not outlive.
   init(_ text: UnsafeRawBufferPointer) {
@@ -80,7 +74,7 @@ struct JSONNumber {
   }
 
   /// The significant digits, without zeros at either end, and the power of ten.
-  private var digits: (digits: [UInt8], power: Int) {
+  var digits: (digits: [UInt8], power: Int) {
     let mantissa = text.prefix { $0 | 0x20 != UInt8(ascii: "e") }
     var digits = Array(mantissa.filter { hexValue($0) != nil }.drop { $0 == UInt8(ascii: "0") })
     var power = exponent
@@ -113,16 +107,4 @@ struct JSONNumber {
     1e19,
     1e20, 1e21, 1e22,
   ]
-
-  /// The same number; `nil` if `Decimal` would have to round it: more than 38 digits, or too large or small a power.
-  var decimal: Decimal? {
-    let sign: FloatingPointSign = isNegative ? .minus : .plus
-    if fits, (-100...100).contains(exponent) {
-      return Decimal(sign: sign, exponent: exponent, significand: Decimal(mantissa))
-    }
-    let (digits, power) = self.digits
-    guard digits.count <= 38, (-128...127).contains(power) else { return nil }
-    let significand = digits.reduce(Decimal(0)) { $0 * 10 + Decimal(Int($1 - UInt8(ascii: "0"))) }
-    return Decimal(sign: sign, exponent: power, significand: significand)
-  }
 }

@@ -6,7 +6,7 @@ enum TimestampText {
     if text.elementsEqual("infinity".utf8) { return Timestamp(microsecondsSinceEpoch: .max) }
     if text.elementsEqual("-infinity".utf8) { return Timestamp(microsecondsSinceEpoch: .min) }
     var scanner = Scanner(text: text)
-    guard let days = scanner.date(), let time = scanner.time(), let offset = scanner.zone() else {
+    guard let days = scanner.date(), let time = scanner.timeOfDay(), let offset = scanner.zone() else {
       return nil
     }
     // The year before 1 is 1 BC; only now is it known which of them was meant.
@@ -52,7 +52,7 @@ enum TimestampText {
     }
 
     /// Microseconds since midnight; 0 if there is no time.
-    mutating func time() -> Int64? {
+    mutating func timeOfDay() -> Int64? {
       guard skip("T") || !isAtEnd && text[position] == 0x20 && hasDigit(at: position + 1) && skip(" ") else {
         return 0
       }

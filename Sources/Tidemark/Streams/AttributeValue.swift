@@ -1,9 +1,3 @@
-#if canImport(FoundationEssentials)
-  import FoundationEssentials
-#else
-  import Foundation
-#endif
-
 /// A value as DynamoDB types it, encoded and decoded in DynamoDB's own JSON: `{"N": "12.50"}`.
 ///
 /// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_AttributeValue.html
@@ -40,14 +34,14 @@ extension AttributeValue: Codable {
     switch self {
     case .s(let text): try container.encode(text, forKey: .s)
     case .n(let digits): try container.encode(digits, forKey: .n)
-    case .b(let bytes): try container.encode(Self.base64(bytes), forKey: .b)
+    case .b(let bytes): try container.encode(Base64.encode(bytes), forKey: .b)
     case .bool(let value): try container.encode(value, forKey: .bool)
     case .null: try container.encode(true, forKey: .null)
     case .m(let values): try container.encode(values, forKey: .m)
     case .l(let values): try container.encode(values, forKey: .l)
     case .ss(let texts): try container.encode(texts, forKey: .ss)
     case .ns(let numbers): try container.encode(numbers, forKey: .ns)
-    case .bs(let all): try container.encode(all.map(Self.base64), forKey: .bs)
+    case .bs(let all): try container.encode(all.map(Base64.encode), forKey: .bs)
     }
   }
 
@@ -73,15 +67,13 @@ extension AttributeValue: Codable {
     }
   }
 
-  private static func base64(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
-
   private static func bytes(_ base64: String, _ decoder: any Decoder) throws -> [UInt8] {
-    guard let data = Data(base64Encoded: base64) else {
+    guard let bytes = Base64.decode(base64) else {
       throw DecodingError.dataCorrupted(
         .init(codingPath: decoder.codingPath, debugDescription: "Binary values are Base64; this is not.")
       )
     }
-    return [UInt8](data)
+    return bytes
   }
 }
 
@@ -104,14 +96,14 @@ extension AttributeValue {
     switch self {
     case .s(let text): Self.write("S", to: &json) { JSONEscapes.write(text, to: &$0) }
     case .n(let digits): Self.write("N", to: &json) { JSONEscapes.write(digits, to: &$0) }
-    case .b(let bytes): Self.write("B", to: &json) { JSONEscapes.write(Self.base64(bytes), to: &$0) }
+    case .b(let bytes): Self.write("B", to: &json) { JSONEscapes.write(Base64.encode(bytes), to: &$0) }
     case .bool(let value): Self.write("BOOL", to: &json) { $0 += Array("\(value)".utf8) }
     case .null: Self.write("NULL", to: &json) { $0 += Array("true".utf8) }
     case .m(let values): Self.write("M", to: &json) { Self.write(values, to: &$0) }
     case .l(let values): Self.write("L", values, to: &json) { $0.write(to: &$1) }
     case .ss(let texts): Self.write("SS", texts, to: &json) { JSONEscapes.write($0, to: &$1) }
     case .ns(let numbers): Self.write("NS", numbers, to: &json) { JSONEscapes.write($0, to: &$1) }
-    case .bs(let all): Self.write("BS", all, to: &json) { JSONEscapes.write(Self.base64($0), to: &$1) }
+    case .bs(let all): Self.write("BS", all, to: &json) { JSONEscapes.write(Base64.encode($0), to: &$1) }
     }
   }
 

@@ -61,7 +61,8 @@ struct RecordPage {
     let count = min(rows.count, size)
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
-    let bytes = (0..<count).reduce(0) { $0 + storage.sizeInBytes(at: $1) }
-    likelyRecords = max(64, count * Int(Self.maximumBytes) * 9 / 10 / max(1, bytes))
+    let sample = stride(from: 0, to: count, by: max(1, count / 64))
+    let bytes = sample.reduce(0) { $0 + storage.sizeInBytes(at: $1) }
+    likelyRecords = max(64, Int(Self.maximumBytes) * 9 / 10 * sample.underestimatedCount / max(1, bytes))
   }
 }
