@@ -23,8 +23,8 @@ struct CustomerTotals: RecordProcessor {
   mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
     var totals = Totals()
     for change in batch.compactMap(\.change) {
-      if let before = try change.oldImage?.decode(as: Order.self) { totals.subtract(before) }
-      if let after = try change.newImage?.decode(as: Order.self) { totals.add(after) }
+      if let before = try change.oldImage(as: Order.self) { totals.subtract(before) }
+      if let after = try change.newImage(as: Order.self) { totals.add(after) }
     }
     let lines = try await pool.transaction { transaction in
       let lines = try await totals.apply(in: transaction)

@@ -44,14 +44,25 @@ struct StreamTests {
     #expect(stream.name == "items" && stream.table == "public.item" && stream.viewType == "NEW_IMAGE")
     #expect(stream.keyColumns == ["id"])
     try await database.run("INSERT INTO item VALUES (1, 'one'); UPDATE item SET name = 'two'")
+    try await database.run(
+      """
+      INSERT INTO tidemark.inbox_1 (event_name, cause, partition_key)
+      VALUES ('REMOVE', 'E', '{"id":1}')
+      """
+    )
     let disabled = try await tidemark.run("stream", "disable", "items")
     #expect(disabled.table.contains(["Status", "DISABLED"]))
     try await database.run("DELETE FROM item")
     // A disabled stream has an end, so this ends by itself.
     let records = try await tidemark.run("stream", "tail", "items", "--json").decodeLines(RecordDocument.self)
-    #expect(records.map(\.eventName) == ["INSERT", "MODIFY"])
-    #expect(records.map(\.newImage?.name) == ["one", "two"])
-    #expect(records.allSatisfy { $0.keys?.id == 1 && $0.oldImage == nil })
+    #expect(records.map(\.eventName) == ["INSERT", "MODIFY", "REMOVE"])
+    #expect(records.map(\.newImage?.name) == ["one", "two", nil])
+    #expect(records.allSatisfy { $0.keys?.id == 1 && $0.oldImage == nil && $0.viewType == "NEW_IMAGE" })
+    #expect(records.map(\.sizeBytes) == [29, 29, 8])
+    #expect(Set(records.map(\.eventId)).count == 3 && records.allSatisfy { $0.eventId.count == 32 })
+    let expiry = RecordDocument.Identity(type: "Service", principalId: "tidemark.expiry")
+    #expect(records.map(\.userIdentity) == [nil, nil, expiry])
+    #expect(records.allSatisfy { $0.isSnapshot == false })
     let again = try await tidemark.run("stream", "disable", "items", "--json")
     #expect(again.status == 1)
   }

@@ -6,7 +6,8 @@ struct StreamBenchmarks: AsyncParsableCommand {
     abstract: "Measures what streams cost, each figure beside its limit or its peer.",
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
     subcommands: [
-      ReadBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self, LatencyBenchmark.self,
+      ReadBenchmark.self, DecodeBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self,
+      LatencyBenchmark.self,
       DayBenchmark.self,
     ]
   )

@@ -12,4 +12,14 @@ public struct PostgresRows: Sendable, RandomAccessCollection {
 
   /// How many rows INSERT, UPDATE, DELETE, MERGE, COPY, or SELECT touched or returned; 0 for other statements.
   public var affectedRows: Int { result.affectedRows }
+
+  /// A value as the server sent it, in binary and where libpq has put it; `nil` for NULL. It is valid for as long as
+  /// ``owner`` lives.
+  package func bytes(row: Int, column: Int32) -> UnsafeRawBufferPointer? {
+    precondition(indices.contains(row) && column < result.columnCount, "row \(row), column \(column)")
+    return result.value(row: Int32(row), column: column)
+  }
+
+  /// What keeps the values in memory.
+  package var owner: any AnyObject & Sendable { result }
 }

@@ -9,9 +9,14 @@ extension Record {
       .object([
         "shard_id": JSON(shardID),
         "sequence_number": JSON(sequenceNumber),
+        "event_id": JSON(eventID),
         "approximate_creation_time": JSON(approximateCreationTime),
         "partition_key": JSON(partitionKey),
+        "size_bytes": JSON(sizeInBytes),
         "event_name": JSON(change.eventName.rawValue),
+        "view_type": JSON(change.viewType?.rawValue),
+        "user_identity": change.userIdentity?.json ?? .null,
+        "is_snapshot": JSON(change.isSnapshot),
         "keys": .raw(change.keys.description),
         "new_image": change.newImage.map { .raw($0.description) } ?? .null,
         "old_image": change.oldImage.map { .raw($0.description) } ?? .null,
@@ -20,8 +25,10 @@ extension Record {
       .object([
         "shard_id": JSON(shardID),
         "sequence_number": JSON(sequenceNumber),
+        "event_id": JSON(eventID),
         "approximate_creation_time": JSON(approximateCreationTime),
         "partition_key": JSON(partitionKey),
+        "size_bytes": JSON(sizeInBytes),
         "data": JSON(String(validating: data, as: UTF8.self)),
         "data_base64": JSON(
           String(validating: data, as: UTF8.self) == nil ? Data(data).base64EncodedString() : nil
@@ -43,4 +50,8 @@ extension Record {
     }
     return words.joined(separator: " ").printable
   }
+}
+
+extension UserIdentity {
+  fileprivate var json: JSON { .object(["type": JSON(type), "principal_id": JSON(principalID)]) }
 }

@@ -15,6 +15,9 @@ actor PostgresShardReader: ShardReader {
   private var position: Int64?
   /// What was known of the shard when it was last read to its head; `nil` if there was more.
   private var caughtUp: StreamHeads.Mark?
+  /// How many records a page holds by its limit in bytes, if they are like those of the last one: to ask for more only
+  /// makes the server count.
+  private var likelyRecords = Int.max
 
   private init(
     _ stream: PostgresStream,
@@ -151,7 +154,7 @@ actor PostgresShardReader: ShardReader {
           stream: generation.id,
           shard: shardOrdinal,
           after: position ?? 0,
-          maximumRecords: maximumRecords
+          maximumRecords: min(maximumRecords, likelyRecords)
         ),
         """
         SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
@@ -167,7 +170,7 @@ actor PostgresShardReader: ShardReader {
     if let position, position < trimmedThrough {
       throw Self.trimmed(shardID, after: position, through: trimmedThrough)
     }
-    let content = try RecordPage(results[1])
+    let content = try RecordPage(results[1], of: generation)
     var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
     if content.isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
@@ -175,6 +178,7 @@ actor PostgresShardReader: ShardReader {
       page.end = ShardPage.End(children: try await children())
     }
     if let last = content.lastPosition { position = last }
+    likelyRecords = content.likelyRecords
     return (page, content.isCutShort)
   }
 
@@ -208,7 +212,7 @@ private struct ShardBounds {
     let rows = try await mappingStreamErrors {
       try await stream.pool.query(
         """
-        SELECT t.stream_id, t.name, t.label, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+        SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
           (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
         FROM tidemark.streams_named(\(stream.name)) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
         WHERE s.shard_id = \(shardID)
@@ -216,11 +220,13 @@ private struct ShardBounds {
       )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }
-    let (id, name, label, ordinal, ending, trimmed, head) = try row.decode(
-      (Int32, String, String, Int32, Int64?, Int64, Int64).self
+    let (id, name, label, uid, viewType, ordinal, ending, trimmed, head) = try row.decode(
+      (Int32, String, String, Int64, String?, Int32, Int64?, Int64, Int64).self
     )
     return ShardBounds(
-      generation: stream.generation(id, name: name, label: label),
+      generation: stream.known(
+        StreamGeneration(id: id, name: name, label: label, uid: uid, viewType: viewType)
+      ),
       ordinal: ordinal,
       endingSequence: ending,
       trimmedThrough: trimmed,

@@ -129,22 +129,23 @@ public final class PostgresStream: StreamSource {
     let rows = try await mappingStreamErrors {
       try await pool.query(
         """
-        SELECT s.stream_id, s.name, s.label
+        SELECT s.stream_id, s.name, s.label, s.uid, s.view_type
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
         """
       )
     }
-    let (id, shortName, label) = try rows[0].decode((Int32, String, String).self)
-    return generation(id, name: shortName, label: label)
+    let (id, shortName, label, uid, viewType) = try rows[0].decode(
+      (Int32, String, String, Int64, String?).self
+    )
+    return known(StreamGeneration(id: id, name: shortName, label: label, uid: uid, viewType: viewType))
   }
 
   /// What is known here of a stream, the same object each time.
-  func generation(_ id: Int32, name: String, label: String) -> StreamGeneration {
+  func known(_ found: StreamGeneration) -> StreamGeneration {
     generations.withLock { known in
-      if let found = known[id] { return found }
-      let new = StreamGeneration(id: id, name: name, label: label)
-      known[id] = new
-      return new
+      if let earlier = known[found.id] { return earlier }
+      known[found.id] = found
+      return found
     }
   }
 }

@@ -1,15 +1,26 @@
+import Tidemark
+
 /// One of the streams that follow each other under a name, and what this process knows of its newest records.
 final class StreamGeneration: Sendable {
   let id: Int32
   let name: String
   let label: String
+  /// The first half of its records' ids.
+  let uid: UInt64
+  /// `nil` for a stream without a table.
+  let viewType: StreamViewType?
   let heads = StreamHeads()
 
   var fullName: String { "\(name)/\(label)" }
 
-  init(id: Int32, name: String, label: String) {
+  /// - Parameters:
+  ///   - uid: as the database has it, signed.
+  ///   - viewType: as the database has it.
+  init(id: Int32, name: String, label: String, uid: Int64, viewType: String?) {
     self.id = id
     self.name = name
     self.label = label
+    self.uid = UInt64(bitPattern: uid)
+    self.viewType = viewType.flatMap { StreamViewType(rawValue: $0) }
   }
 }

@@ -140,7 +140,7 @@ extension InMemoryStream {
           subSequenceNumber: UInt64(index),
           partitionKey: partitionKey,
           approximateCreationTime: time,
-          body: .data(payload[...])
+          body: .data(RecordBytes(payload))
         )
       }
       shards[shardID]?.records += records

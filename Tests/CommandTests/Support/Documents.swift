@@ -40,10 +40,20 @@ struct RecordDocument: Decodable, Equatable {
     var name: String?
   }
 
+  struct Identity: Decodable, Equatable {
+    var type: String
+    var principalId: String
+  }
+
   var shardId: String
   var sequenceNumber: String
+  var eventId: String
   var approximateCreationTime: String
   var partitionKey: String
+  var sizeBytes: Int
+  var viewType: String?
+  var userIdentity: Identity?
+  var isSnapshot: Bool?
   var eventName: String?
   var keys: Item?
   var newImage: Item?

@@ -45,7 +45,22 @@ extension SourceRule {
     SourceRule(name: "no sleep but the clock's", pattern: #"\bTask\.sleep\b|\b(u|nano)sleep\s*\("#),
     SourceRule(
       name: "no wall clock",
-      pattern: #"\bDate\s*[(.]|\bDispatch\w*|(^|[^.\w])(clock_gettime|gettimeofday|time)\s*\("#
+      pattern: #"\bDate\s*[(.]|\bDispatch\w*|(^|[^.\w])(clock_gettime|gettimeofday|time)\s*\("#,
+      exceptions: [
+        // A field's type, and a value that stood in a column.
+        Exception(
+          path: "Sources/Tidemark/JSON/FoundationValues.swift",
+          line: "if type == Date.self { return try date(at: node, path: path) as? Value }"
+        ),
+        Exception(
+          path: "Sources/Tidemark/JSON/FoundationValues.swift",
+          line: "let time = try timestamp(at: node, as: Date.self, path: path).microsecondsSinceEpoch"
+        ),
+        Exception(
+          path: "Sources/Tidemark/JSON/FoundationValues.swift",
+          line: "default: return Date(timeIntervalSince1970: Double(time) / 1_000_000)"
+        ),
+      ]
     ),
     SourceRule(
       name: "no clock but the one passed in",
@@ -80,9 +95,9 @@ extension SourceRule {
       name: "no database, no network, no operating system",
       pattern: #"(^|\n)[ @\w()]*\bimport\s+(?!(HeapModule|Logging|ServiceLifecycle|Synchronization)\b)\w"#,
       exceptions: [
-        // JSON is decoded when a user asks for it.
-        Exception(path: "Sources/Tidemark/Streams/Image.swift", line: "import FoundationEssentials"),
-        Exception(path: "Sources/Tidemark/Streams/Image.swift", line: "import Foundation"),
+        // For the types of users' fields: Date, Decimal and their like.
+        Exception(path: "Sources/Tidemark/JSON/FoundationValues.swift", line: "import FoundationEssentials"),
+        Exception(path: "Sources/Tidemark/JSON/FoundationValues.swift", line: "import Foundation"),
         // For gethostname and getpid: names for people.
         Exception(path: "Sources/Tidemark/Worker/WorkerIdentity.swift", line: "import Glibc"),
         Exception(path: "Sources/Tidemark/Worker/WorkerIdentity.swift", line: "import Musl"),

@@ -1,0 +1,67 @@
+enum JSONEscapes {
+  /// The text of a string whose escapes are known to be well-formed; `nil` if it is no Unicode, such as one half of a
+  /// surrogate pair, which PostgreSQL's `json` lets pass.
+  static func unescape(_ bytes: UnsafeRawBufferPointer) -> String? {
+    var text: [UInt8] = []
+    text.reserveCapacity(bytes.count)
+    var position = 0
+    while position < bytes.count {
+      if bytes[position] != UInt8(ascii: "\\") {
+        text.append(bytes[position])
+        position += 1
+      } else if bytes[position + 1] == UInt8(ascii: "u") {
+        guard let scalar = scalar(in: bytes, &position) else { return nil }
+        text.append(contentsOf: UTF8.encode(scalar) ?? UTF8.encodedReplacementCharacter)
+      } else {
+        text.append(character(bytes[position + 1]))
+        position += 2
+      }
+    }
+    return String(validating: text, as: UTF8.self)
+  }
+
+  private static func character(_ escape: UInt8) -> UInt8 {
+    switch escape {
+    case UInt8(ascii: "b"): 0x08
+    case UInt8(ascii: "f"): 0x0c
+    case UInt8(ascii: "n"): 0x0a
+    case UInt8(ascii: "r"): 0x0d
+    case UInt8(ascii: "t"): 0x09
+    default: escape
+    }
+  }
+
+  private static func scalar(in bytes: UnsafeRawBufferPointer, _ position: inout Int) -> Unicode.Scalar? {
+    let first = unit(in: bytes, &position)
+    guard UTF16.isLeadSurrogate(first) else { return Unicode.Scalar(first) }
+    guard position + 5 < bytes.count, bytes[position] == UInt8(ascii: "\\"),
+      bytes[position + 1] == UInt8(ascii: "u")
+    else { return nil }
+    let second = unit(in: bytes, &position)
+    guard UTF16.isTrailSurrogate(second) else { return nil }
+    return UTF16.decode(UTF16.EncodedScalar([first, second]))
+  }
+
+  /// The four digits of the escape at `position`, which moves behind them.
+  private static func unit(in bytes: UnsafeRawBufferPointer, _ position: inout Int) -> UInt16 {
+    let digits = bytes[position + 2..<position + 6]
+    position += 6
+    return digits.reduce(0) { $0 << 4 | UInt16(hexValue($1) ?? 0) }
+  }
+
+  /// Appends a string as JSON writes it, with its quotes.
+  static func write(_ text: String, to json: inout [UInt8]) {
+    json.append(UInt8(ascii: "\""))
+    for byte in text.utf8 {
+      switch byte {
+      case UInt8(ascii: "\""), UInt8(ascii: "\\"): json += [UInt8(ascii: "\\"), byte]
+      case 0x0a: json += Array("\\n".utf8)
+      case 0..<0x20:
+        let digits = String(byte, radix: 16)
+        json += Array("\\u00\(digits.count == 1 ? "0" : "")\(digits)".utf8)
+      default: json.append(byte)
+      }
+    }
+    json.append(UInt8(ascii: "\""))
+  }
+}
