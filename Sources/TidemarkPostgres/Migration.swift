@@ -52,5 +52,11 @@ public struct Migration: Sendable, Hashable {
       up: PackageResources._006_maintenance_up_sql,
       down: PackageResources._006_maintenance_down_sql
     ),
+    Migration(
+      7,
+      "logical_capture",
+      up: PackageResources._009_logical_capture_up_sql,
+      down: PackageResources._009_logical_capture_down_sql
+    ),
   ]
 }

@@ -11,6 +11,9 @@ extension PostgresStreamDescription {
       "table": JSON(table),
       "view_type": JSON(viewType?.rawValue),
       "key_columns": JSON(keyColumns),
+      "capture": JSON(capture?.rawValue),
+      "capture_failure": JSON(captureFailure),
+      "slot": slot?.json ?? .null,
       "retention_seconds": JSON(retention.inSeconds),
       "created_at": JSON(createdAt),
       "disabled_at": JSON(disabledAt),
@@ -23,11 +26,31 @@ extension PostgresStreamDescription {
     var facts = [("Stream", name), ("Full name", fullName), ("Status", status.rawValue)]
     if let table { facts.append(("Table", "\(table) (\(keyColumns.joined(separator: ", ")))")) }
     if let viewType { facts.append(("View type", viewType.rawValue)) }
+    if let capture { facts.append(("Capture", capture.rawValue)) }
+    if let slot { facts.append(("Slot", slot.report)) }
+    if let captureFailure { facts.append(("Ended because", captureFailure)) }
     facts += [("Retention", "\(DurationArgument(retention))"), ("Created", createdAt.iso8601)]
     if let disabledAt { facts.append(("Disabled", disabledAt.iso8601)) }
     let open = shards.count(where: \.isOpen)
     facts.append(("Shards", "\(open) open, \(shards.count - open) closed"))
     return Table.facts(facts) + "\n" + ShardTree(shards).table.text
+  }
+}
+
+extension ReplicationSlotDescription {
+  fileprivate var json: JSON {
+    .object([
+      "name": JSON(name),
+      "is_active": JSON(isActive),
+      "wal_status": JSON(walStatus),
+      "retained_bytes": JSON(retainedBytes),
+      "maximum_retained_bytes": JSON(maximumRetainedBytes),
+    ])
+  }
+
+  fileprivate var report: String {
+    "\(name), \(isActive ? "active" : "nobody captures"), \(walStatus), "
+      + "retains \(retainedBytes >> 20) of \(maximumRetainedBytes >> 20) MiB"
   }
 }
 

@@ -174,14 +174,30 @@ actor PostgresShardReader: ShardReader {
     if content.isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
     } else if endingSequence != nil {
-      page.end = ShardPage.End(children: try await children())
+      page.end = try await end(isNext: content.records.isEmpty)
     }
     if let last = content.lastPosition { position = last }
     return (page, content.isCutShort)
   }
 
-  private func children() async throws -> [Shard] {
-    try await mappingStreamErrors { try await Shard.children(of: shardID, in: identity.id, on: stream.pool) }
+  /// The closed shard's end. That of a stream whose capture was lost looks like the end of one that was disabled, but
+  /// must not pass for it: it is an error, once all records before it have been returned.
+  private func end(isNext: Bool) async throws -> ShardPage.End? {
+    try await mappingStreamErrors {
+      let children = try await Shard.children(of: shardID, in: identity.id, on: stream.pool)
+      if children.isEmpty, identity.capture == .logical, let failure = try await captureFailure() {
+        if isNext { throw TidemarkError.captureLost(failure) }
+        return nil
+      }
+      return ShardPage.End(children: children)
+    }
+  }
+
+  private func captureFailure() async throws -> String? {
+    let rows = try await stream.pool.query(
+      "SELECT c.failure FROM tidemark.logical_capture c WHERE c.stream_id = \(identity.id)"
+    )
+    return try rows.first?.decode(String?.self)
   }
 
   private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64)

@@ -16,6 +16,9 @@ extension PostgresStream {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await self.listenForever(stream, alarm: alarm) }
       group.addTask { try await self.advanceForever(stream, alarm: alarm) }
+      if stream.capture == .logical {
+        group.addTask { try await self.captureForever(stream, alarm: alarm) }
+      }
       group.addTask {
         await self.warmUp(stream)
         try await self.maintainForever()
@@ -117,7 +120,7 @@ extension PostgresStream {
   }
 
   private func maintainForever() async throws {
-    let admin = PostgresStreamAdmin(pool)
+    let admin = PostgresStreamAdmin(pool, logger: logger)
     while true {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))

@@ -6,12 +6,14 @@ import Tidemark
 /// A change stream, or a stream of records that were put, in PostgreSQL.
 ///
 /// A reader works without ``run()``: it then advances the stream itself whenever it finds nothing. With many
-/// shards ``run()`` is what makes one statement serve them all.
+/// shards ``run()`` is what makes one statement serve them all; and a stream that is captured by logical decoding
+/// moves only while somebody runs it.
 public final class PostgresStream: StreamSource {
   /// A stream that was found. Its id and full name never change.
   struct Identity: Sendable {
     var id: Int32
     var fullName: String
+    var capture: StreamCapture
   }
 
   let pool: PostgresPool
@@ -76,6 +78,7 @@ public final class PostgresStream: StreamSource {
   /// not wait for it. Readers see to that by themselves; this is for who wants to read what there is, and stop.
   public func sequenceCommitted() async throws {
     let stream = try await identified()
+    if stream.capture == .logical { try await captureCommitted(stream) }
     var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
     while true {
       let (answer, isComplete) = try await StreamAdvance.advanceFully(
@@ -94,12 +97,12 @@ public final class PostgresStream: StreamSource {
     let found = try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT s.stream_id, s.name || '/' || s.label
+        SELECT s.stream_id, s.name || '/' || s.label, s.capture
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
         """
       )
-      let (id, fullName) = try rows[0].decode((Int32, String).self)
-      return Identity(id: id, fullName: fullName)
+      let (id, fullName, capture) = try rows[0].decode((Int32, String, String).self)
+      return Identity(id: id, fullName: fullName, capture: StreamCapture(rawValue: capture) ?? .trigger)
     }
     return identity.withLock { known in
       if let known { return known }

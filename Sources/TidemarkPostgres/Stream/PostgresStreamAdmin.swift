@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -11,11 +12,15 @@ import Tidemark
 public struct PostgresStreamAdmin: Sendable {
   public static let defaultRetention = Duration.seconds(24 * 60 * 60)
   public static let defaultShardCount = 4
+  /// 16 GiB.
+  public static let defaultMaximumSlotLag = 16 << 30
 
   private let pool: PostgresPool
+  private let logger: Logger
 
-  public init(_ pool: PostgresPool) {
+  public init(_ pool: PostgresPool, logger: Logger = Logger(label: "tidemark.stream")) {
     self.pool = pool
+    self.logger = logger
   }
 
   /// Creates a stream without a table, which takes records by ``put(_:partitionKey:to:using:)``.
@@ -43,11 +48,17 @@ public struct PostgresStreamAdmin: Sendable {
   /// - Parameters:
   ///   - table: As in SQL: `orders`, `shop.orders`, `"Order"`.
   ///   - name: The stream's short name; otherwise the table's, with its schema unless that is `public`.
+  ///   - capture: By logical decoding the call also waits for all transactions that are under way, and sets the
+  ///     table's REPLICA IDENTITY to FULL until the stream is disabled.
+  ///   - maximumSlotLag: The most bytes of write-ahead log that the stream's replication slot may keep the server from
+  ///     removing; a stream that is behind by more is ended by maintenance. Only for capture by logical decoding.
   @discardableResult
   public func enable(
     table: String,
     name: String? = nil,
     viewType: StreamViewType = .newAndOldImages,
+    capture: StreamCapture = .trigger,
+    maximumSlotLag: Int = defaultMaximumSlotLag,
     retention: Duration = defaultRetention,
     shardCount: Int = defaultShardCount
   ) async throws -> PostgresStreamDescription {
@@ -60,6 +71,17 @@ public struct PostgresStreamAdmin: Sendable {
         "There is no table \(table).",
         advice: "Check the spelling, and name the schema if it is not in the search_path: schema.table."
       )
+    }
+    if capture == .logical {
+      let wish = LogicalCapture.Wish(
+        table: source,
+        name: name,
+        viewType: viewType,
+        retention: retention,
+        shardCount: shardCount,
+        maximumLag: Int64(maximumSlotLag)
+      )
+      return try await describe(try await LogicalCapture.enable(wish, on: pool))
     }
     return try await describe(
       identifiedBy: PostgresStatement(
@@ -79,6 +101,13 @@ public struct PostgresStreamAdmin: Sendable {
   @discardableResult
   public func disable(_ stream: String) async throws -> PostgresStreamDescription {
     let id = try await find(stream)
+    try await disable(id)
+    return try await describe(id)
+  }
+
+  private func disable(_ id: Int32) async throws {
+    let isDecoded = try await CaptureState.of(id, on: pool) != nil
+    if isDecoded { try await capture(of: id).finish() }
     try await mappingStreamErrors {
       // Most of the inbox, while the table is not locked yet.
       var isBehind = true
@@ -88,7 +117,7 @@ public struct PostgresStreamAdmin: Sendable {
       }
       try await pool.execute("SELECT tidemark.disable_stream(\(id))")
     }
-    return try await describe(id)
+    if isDecoded { try await LogicalCapture.remove(of: id, on: pool) }
   }
 
   public func describe(_ stream: String) async throws -> PostgresStreamDescription {
@@ -150,12 +179,33 @@ public struct PostgresStreamAdmin: Sendable {
   /// disabled streams that have nothing left. ``PostgresStream/run()`` does this now and then.
   public func maintain() async throws {
     try await mappingStreamErrors {
+      try await pool.execute("SELECT tidemark.drop_dead_captures()")
       // One statement each, so that none holds up another.
       for row in try await pool.query("SELECT s.stream_id FROM tidemark.stream s ORDER BY s.stream_id") {
         let id = try row.decode(Int32.self)
+        try await maintainCapture(of: id)
         try await pool.execute("SELECT tidemark.maintain_stream(\(id))")
       }
     }
+  }
+
+  /// What a dropped table's stream has not captured yet is still in the server's log.
+  private func maintainCapture(of id: Int32) async throws {
+    guard let state = try await CaptureState.of(id, on: pool) else { return }
+    if let reason = try await pool.query("SELECT tidemark.maintain_logical_capture(\(id))")[0].decode(
+      String?.self
+    ) {
+      logger.error("A stream has lost its capture", metadata: ["stream": "\(id)", "reason": "\(reason)"])
+      return
+    }
+    let isThere = try await pool.query(
+      "SELECT EXISTS (SELECT FROM pg_class c WHERE c.oid = \(Int64(state.source.table))::oid)"
+    )[0].decode(Bool.self)
+    if !isThere { try await disable(id) }
+  }
+
+  private func capture(of id: Int32) -> LogicalCapture {
+    LogicalCapture(stream: id, pool: pool, clock: ContinuousClock(), logger: logger)
   }
 
   private func find(_ stream: String) async throws -> Int32 {

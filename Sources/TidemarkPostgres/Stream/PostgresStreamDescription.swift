@@ -17,6 +17,12 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   /// The table whose changes these are, with its schema; `nil` for a stream that only takes records by put.
   public var table: String?
   public var viewType: StreamViewType?
+  /// How the table's changes are captured; `nil` without a table.
+  public var capture: StreamCapture?
+  /// That of a stream that is captured by decoding; `nil` for others, and once it is gone.
+  public var slot: ReplicationSlotDescription?
+  /// Why the stream ended before it was disabled: changes after that are missing.
+  public var captureFailure: String?
   /// The table's primary key, in order.
   public var keyColumns: [String]
   public var retention: Duration
@@ -48,20 +54,20 @@ extension PostgresStreamDescription {
       let (id, name, label, status, table, viewType, keys, retention, created, disabled) = try row.decode(
         (Int32, String, String, String, String?, String?, [String], Double, Int64, Int64?).self
       )
-      streams.append(
-        PostgresStreamDescription(
-          name: name,
-          label: label,
-          status: status == Status.enabled.rawValue ? .enabled : .disabled,
-          table: table,
-          viewType: viewType.flatMap { StreamViewType(rawValue: $0) },
-          keyColumns: keys,
-          retention: .seconds(retention),
-          createdAt: Timestamp(microsecondsSinceEpoch: created),
-          disabledAt: disabled.map { Timestamp(microsecondsSinceEpoch: $0) },
-          shards: try await Shard.list(of: id, on: pool)
-        )
+      var stream = PostgresStreamDescription(
+        name: name,
+        label: label,
+        status: status == Status.enabled.rawValue ? .enabled : .disabled,
+        table: table,
+        viewType: viewType.flatMap { StreamViewType(rawValue: $0) },
+        keyColumns: keys,
+        retention: .seconds(retention),
+        createdAt: Timestamp(microsecondsSinceEpoch: created),
+        disabledAt: disabled.map { Timestamp(microsecondsSinceEpoch: $0) },
+        shards: try await Shard.list(of: id, on: pool)
       )
+      try await stream.addCapture(of: id, on: pool)
+      streams.append(stream)
     }
     return streams
   }
