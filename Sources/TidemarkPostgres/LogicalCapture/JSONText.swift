@@ -116,6 +116,7 @@ enum JSONText {
       guard let equals = text.firstIndex(of: UInt8(ascii: "=")) else { throw malformed("array") }
       index = equals + 1
     }
+    guard index < text.count, text[index] == UInt8(ascii: "{") else { throw malformed("array") }
     var depth = 0
     repeat {
       guard index < text.count else { throw malformed("array") }
