@@ -7,7 +7,7 @@ struct StreamBenchmarks: AsyncParsableCommand {
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
     subcommands: [
       ReadBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self, LatencyBenchmark.self,
-      DayBenchmark.self,
+      DayBenchmark.self, LogicalBenchmark.self,
     ]
   )
 }
