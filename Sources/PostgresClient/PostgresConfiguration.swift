@@ -57,6 +57,21 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     return shown.compactMap { key in parameters[key].map { "\(key)=\($0)" } }.joined(separator: " ")
   }
 
+  var isReplicating: Bool { parameters["replication"] != nil }
+
+  /// For a session that replicates, which can be given settings only as it connects.
+  func replicating(with settings: [String: String]) -> PostgresConfiguration {
+    var configuration = self
+    configuration.parameters["replication"] = "database"
+    let options = self.settings.merging(settings) { $1 }.sorted { $0.key < $1.key }.map { name, value in
+      // The server splits the text at spaces.
+      "-c \(name)=\(value.replacing("\\", with: "\\\\").replacing(" ", with: "\\ "))"
+    }
+    configuration.parameters["options"] =
+      ([parameters["options"]].compactMap { $0 } + options).joined(separator: " ")
+    return configuration
+  }
+
   private static func parse(_ url: String) throws -> [String: String] {
     var message: UnsafeMutablePointer<CChar>?
     guard !url.contains("\0"), let options = PQconninfoParse(url, &message) else {

@@ -72,9 +72,15 @@ public struct Migration: Sendable, Hashable {
     ),
     Migration(
       10,
+      "logical_capture",
+      up: PackageResources._010_logical_capture_up_sql,
+      down: PackageResources._010_logical_capture_down_sql
+    ),
+    Migration(
+      11,
       "rights",
-      up: PackageResources._010_rights_up_sql,
-      down: PackageResources._010_rights_down_sql
+      up: PackageResources._011_rights_up_sql,
+      down: PackageResources._011_rights_down_sql
     ),
   ]
 }

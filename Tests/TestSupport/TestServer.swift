@@ -42,7 +42,11 @@ public struct TestServer: Sendable {
     var configuration = LocalPostgresConfiguration()
     configuration.maxConnections = 300
     // Nothing here outlives the process, so nothing needs to outlive a power cut.
-    configuration.settings = ["fsync": "off", "full_page_writes": "off"]
+    configuration.settings = [
+      "fsync": "off", "full_page_writes": "off",
+      // For streams that are captured by decoding: a slot and a sender each.
+      "wal_level": "logical", "max_replication_slots": "100", "max_wal_senders": "100",
+    ]
     let local = try await LocalPostgres.start(configuration)
     return TestServer(installation: local.installation, server: local.url(), local: local)
   }

@@ -62,7 +62,7 @@ extension PostgresConnection {
     await withCheckedContinuation { socket.waiter = $0 }
   }
 
-  private func flush() {
+  func flush() {
     guard let connection = try? handle.get() else { return }
     // A failed write is no end yet: the server's last message may be there to be read.
     socket.needsFlush = PQflush(connection) == 1
@@ -70,7 +70,8 @@ extension PostgresConnection {
   }
 
   func updateInterest() {
-    socket.watch?.events = socket.isPaused ? 0 : Int16(POLLIN) | (socket.needsFlush ? Int16(POLLOUT) : 0)
+    socket.watch?.events =
+      (socket.isPaused ? 0 : Int16(POLLIN)) | (socket.needsFlush ? Int16(POLLOUT) : 0)
   }
 
   /// Called by the event loop.

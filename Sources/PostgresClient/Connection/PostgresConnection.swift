@@ -21,6 +21,7 @@ public actor PostgresConnection: PostgresQueryable {
   let handle: ConnectionHandle
   var cache: StatementCache
   var socket = SocketState()
+  var replication = ReplicationStatus()
   var listeners: [String: [UInt64: AsyncStream<PostgresNotification>.Continuation]] = [:]
   var lastListenerID: UInt64 = 0
   /// Changes when an exchange with the server begins or ends, so that a late deadline finds another number.
@@ -81,7 +82,8 @@ public actor PostgresConnection: PostgresQueryable {
     socket.usesTLS = PQsslInUse(connection) == 1
     handle.startWatching(watch)
     do {
-      try await applySettings()
+      // A replicating session gets its settings as it connects, and takes no statement like this one.
+      if !configuration.isReplicating { try await applySettings() }
     } catch {
       await close()
       throw error
@@ -151,7 +153,9 @@ public actor PostgresConnection: PostgresQueryable {
     if failure != nil { return }
     failure = error
     hasEnded.store(true, ordering: .releasing)
-    if error.code != .closed { logger.warning("PostgreSQL connection lost", metadata: ["error": "\(error)"]) }
+    if error.code != .closed, error.code != .cancelled {
+      logger.warning("PostgreSQL connection lost", metadata: ["error": "\(error)"])
+    }
     handle.stopWatching()
     canceller.abandon()
     turns.close(error)

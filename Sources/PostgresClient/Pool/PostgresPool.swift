@@ -21,9 +21,9 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   /// After this a router may have forgotten an idle connection.
   private static let trustedIdleTime = Duration.seconds(30)
 
-  private let configuration: PostgresConfiguration
+  let configuration: PostgresConfiguration
   private let acquireTimeout: Duration
-  private let logger: Logger
+  let logger: Logger
   private let permits: FairQueue
   private let state = Mutex(State())
 

@@ -6,7 +6,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
   public struct Code: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String, Sendable {
       case leaseLost, checkpointOutOfRange, storeUnavailable, outcomeUnknown
-      case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, throttled, iteratorExpired
+      case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, captureLost, throttled,
+        iteratorExpired
       case sourceUnavailable, leaseNotFound, invalidConfiguration, unsupported
     }
     private var kind: Kind
@@ -28,6 +29,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let shardNotFound = Self(.shardNotFound)
     /// Records at the requested position are older than the stream's retention and gone.
     public static let recordsTrimmed = Self(.recordsTrimmed)
+    /// The stream has ended because changes of its table could not be captured any more: some are missing.
+    public static let captureLost = Self(.captureLost)
     /// The source asks for fewer calls.
     public static let throttled = Self(.throttled)
     /// The reader's cursor has expired; open a new reader at the last position.

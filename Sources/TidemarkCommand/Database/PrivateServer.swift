@@ -50,6 +50,8 @@ struct PrivateServer: Sendable {
     Terminal.note("using the private PostgreSQL in \(directory)")
     var configuration = LocalPostgresConfiguration()
     configuration.directory = directory
+    // So that streams can be captured by decoding.
+    configuration.settings["wal_level"] = "logical"
     return try await withLocalPostgres(configuration) { server in
       change.unlock()
       let result = await Self.result(of: { try await body(server.url()) })

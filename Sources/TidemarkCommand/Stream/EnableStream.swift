@@ -21,6 +21,22 @@ struct EnableStream: AsyncParsableCommand {
   @Option(help: ExpiryColumn.help)
   var expiryColumn: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "How changes are captured. Logical decoding needs wal_level = logical and a role with REPLICATION.",
+      valueName: "way"
+    )
+  )
+  var capture = CaptureArgument.trigger
+
+  @Option(
+    help: ArgumentHelp(
+      "For logical: the most write-ahead log that the replication slot may retain, in MiB.",
+      valueName: "mebibytes"
+    )
+  )
+  var maxSlotLag = PostgresStreamAdmin.defaultMaximumSlotLag >> 20
+
   @OptionGroup var settings: StreamSettings
   @OptionGroup var sharding: ShardingOptions
   @OptionGroup var database: DatabaseOptions
@@ -32,6 +48,8 @@ struct EnableStream: AsyncParsableCommand {
         table: table,
         name: name,
         viewType: viewType,
+        capture: capture.capture,
+        maximumSlotLag: maxSlotLag << 20,
         retention: settings.retention.duration,
         shardCount: settings.shards,
         expiryColumn: expiryColumn,
@@ -44,3 +62,11 @@ struct EnableStream: AsyncParsableCommand {
 }
 
 extension StreamViewType: ExpressibleByArgument {}
+
+/// How the command line names the ways to capture.
+enum CaptureArgument: String, ExpressibleByArgument, CaseIterable {
+  case trigger
+  case logical
+
+  var capture: StreamCapture { self == .trigger ? .trigger : .logical }
+}

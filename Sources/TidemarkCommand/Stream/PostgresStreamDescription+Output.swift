@@ -11,6 +11,9 @@ extension PostgresStreamDescription {
       "table": JSON(table),
       "view_type": JSON(viewType?.rawValue),
       "key_columns": JSON(keyColumns),
+      "capture": JSON(capture?.rawValue),
+      "capture_failure": JSON(captureFailure),
+      "slot": slot?.json ?? .null,
       "retention_seconds": JSON(retention.inSeconds),
       "expiry_column": JSON(settings.expiryColumn),
       "sharding": settings.sharding.json,
@@ -26,6 +29,9 @@ extension PostgresStreamDescription {
     var facts = [("Stream", name), ("Full name", fullName), ("Status", status.rawValue)]
     if let table { facts.append(("Table", "\(table) (\(keyColumns.joined(separator: ", ")))")) }
     if let viewType { facts.append(("View type", viewType.rawValue)) }
+    if let capture { facts.append(("Capture", capture.rawValue)) }
+    if let slot { facts.append(("Slot", slot.report)) }
+    if let captureFailure { facts.append(("Ended because", captureFailure)) }
     facts.append(("Retention", "\(DurationArgument(retention))"))
     if let column = settings.expiryColumn { facts.append(("Expiry column", column)) }
     facts += settings.sharding.facts
@@ -63,6 +69,23 @@ extension PostgresStreamSettings.Sharding {
       ),
       ("Shards to keep", "\(minimumShards ?? 1) to \(maximumShards ?? 1)"),
     ]
+  }
+}
+
+extension ReplicationSlotDescription {
+  fileprivate var json: JSON {
+    .object([
+      "name": JSON(name),
+      "is_active": JSON(isActive),
+      "wal_status": JSON(walStatus),
+      "retained_bytes": JSON(retainedBytes),
+      "maximum_retained_bytes": JSON(maximumRetainedBytes),
+    ])
+  }
+
+  fileprivate var report: String {
+    "\(name), \(isActive ? "active" : "nobody captures"), \(walStatus), "
+      + "retains \(retainedBytes >> 20) of \(maximumRetainedBytes >> 20) MiB"
   }
 }
 

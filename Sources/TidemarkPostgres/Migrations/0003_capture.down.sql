@@ -19,7 +19,7 @@ END $$;
 
 DROP FUNCTION tidemark.disable_stream(integer);
 DROP FUNCTION tidemark.refuse_record();
-DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer);
+DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer, text);
 DROP FUNCTION tidemark.create_capture_function(integer);
 DROP FUNCTION tidemark.pin_capture_settings(integer);
 DROP FUNCTION tidemark.capture_settings(oid);

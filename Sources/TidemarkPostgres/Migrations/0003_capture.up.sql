@@ -141,7 +141,7 @@ END $$;
 
 CREATE FUNCTION tidemark.enable_stream(
   source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
-  kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
+  kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4, capture text DEFAULT 'TRIGGER'
 ) RETURNS integer
 LANGUAGE plpgsql
 -- A writer that waits behind this transaction's lock waits no longer than this.
@@ -217,8 +217,10 @@ BEGIN
   PERFORM tidemark.create_capture_function(new_id);
   -- Triggers fire in the order of their names. "!" makes this one the first, so that a change is captured
   -- before what another trigger of the same row does because of it.
-  EXECUTE format('CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
-    'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
+  IF capture = 'TRIGGER' THEN
+    EXECUTE format('CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
+      'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
+  END IF;
   EXECUTE format('CREATE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
     'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   RETURN new_id;

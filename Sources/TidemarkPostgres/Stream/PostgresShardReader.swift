@@ -175,17 +175,37 @@ actor PostgresShardReader: ShardReader {
     if content.isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
     } else if endingSequence != nil {
-      page.end = ShardPage.End(children: try await children())
+      page.end = try await end(isNext: content.records.isEmpty)
     }
     if let last = content.lastPosition { position = last }
     likelyRecords = content.likelyRecords
     return (page, content.isCutShort)
   }
 
-  private func children() async throws -> [Shard] {
+  /// The closed shard's end. That of a stream whose capture was lost looks like the end of one that was disabled, but
+  /// must not pass for it: it is an error, once all records before it have been returned,
+  /// until somebody enables the stream again.
+  private func end(isNext: Bool) async throws -> ShardPage.End? {
     try await mappingStreamErrors {
-      try await Shard.list(of: stream.name, for: stream.application, childrenOf: shardID, on: stream.pool)
+      let children = try await Shard.list(
+        of: stream.name,
+        for: stream.application,
+        childrenOf: shardID,
+        on: stream.pool
+      )
+      if children.isEmpty, generation.capture == .logical, let failure = try await captureFailure() {
+        if isNext { throw TidemarkError.captureLost(failure) }
+        return nil
+      }
+      return ShardPage.End(children: children)
     }
+  }
+
+  private func captureFailure() async throws -> String? {
+    let rows = try await stream.pool.query(
+      "SELECT c.failure FROM tidemark.logical_capture c WHERE c.stream_id = \(generation.id)"
+    )
+    return try rows.first?.decode(String?.self)
   }
 
   private static func trimmed(_ shardID: String, after position: Int64, through trimmed: Int64)
@@ -212,7 +232,7 @@ private struct ShardBounds {
     let rows = try await mappingStreamErrors {
       try await stream.pool.query(
         """
-        SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+        SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, t.capture, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
           (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
         FROM tidemark.streams_named(\(stream.name)) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
         WHERE s.shard_id = \(shardID)
@@ -220,12 +240,12 @@ private struct ShardBounds {
       )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }
-    let (id, name, label, uid, viewType, ordinal, ending, trimmed, head) = try row.decode(
-      (Int32, String, String, Int64, String?, Int32, Int64?, Int64, Int64).self
+    let (id, name, label, uid, viewType, capture, ordinal, ending, trimmed, head) = try row.decode(
+      (Int32, String, String, Int64, String?, String, Int32, Int64?, Int64, Int64).self
     )
     return ShardBounds(
       generation: stream.known(
-        StreamGeneration(id: id, name: name, label: label, uid: uid, viewType: viewType)
+        StreamGeneration(id: id, name: name, label: label, uid: uid, viewType: viewType, capture: capture)
       ),
       ordinal: ordinal,
       endingSequence: ending,

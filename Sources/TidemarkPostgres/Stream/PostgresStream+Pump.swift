@@ -53,6 +53,9 @@ extension PostgresStream {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await self.listenForever(stream, alarm: alarm) }
       group.addTask { try await self.advanceUntilDisabled(stream, alarm: alarm) }
+      if stream.capture == .logical {
+        group.addTask { try await self.captureForever(stream, alarm: alarm) }
+      }
       defer { group.cancelAll() }
       try await group.next()
     }
@@ -147,7 +150,7 @@ extension PostgresStream {
   }
 
   private func maintainForever() async throws {
-    let admin = PostgresStreamAdmin(pool)
+    let admin = PostgresStreamAdmin(pool, logger: logger)
     while true {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))

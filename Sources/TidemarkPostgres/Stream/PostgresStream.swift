@@ -11,7 +11,8 @@ import Tidemark
 /// that one alone.
 ///
 /// A reader works without ``run()``: it then advances the stream itself whenever it finds nothing. With many
-/// shards ``run()`` is what makes one statement serve them all.
+/// shards ``run()`` is what makes one statement serve them all; and a stream that is captured by logical decoding
+/// moves only while somebody runs it.
 public final class PostgresStream: StreamSource {
   let pool: PostgresPool
   let name: String
@@ -111,6 +112,7 @@ public final class PostgresStream: StreamSource {
   /// not wait for it. Readers see to that by themselves; this is for who wants to read what there is, and stop.
   public func sequenceCommitted() async throws {
     let newest = try await identified()
+    if newest.capture == .logical { try await captureCommitted(newest) }
     var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
     while true {
       let (answer, isComplete) = try await StreamAdvance.advanceFully(
@@ -129,15 +131,17 @@ public final class PostgresStream: StreamSource {
     let rows = try await mappingStreamErrors {
       try await pool.query(
         """
-        SELECT s.stream_id, s.name, s.label, s.uid, s.view_type
+        SELECT s.stream_id, s.name, s.label, s.uid, s.view_type, s.capture
         FROM tidemark.stream s WHERE s.stream_id = tidemark.find_stream(\(name))
         """
       )
     }
-    let (id, shortName, label, uid, viewType) = try rows[0].decode(
-      (Int32, String, String, Int64, String?).self
+    let (id, shortName, label, uid, viewType, capture) = try rows[0].decode(
+      (Int32, String, String, Int64, String?, String).self
     )
-    return known(StreamGeneration(id: id, name: shortName, label: label, uid: uid, viewType: viewType))
+    return known(
+      StreamGeneration(id: id, name: shortName, label: label, uid: uid, viewType: viewType, capture: capture)
+    )
   }
 
   /// What is known here of a stream, the same object each time.

@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -17,8 +18,14 @@ extension PostgresStreamAdmin {
       }
     }
     var failure: TidemarkError?
+    do {
+      _ = try await mappingStreamErrors { try await pool.execute("SELECT tidemark.drop_dead_captures()") }
+    } catch let error as TidemarkError {
+      failure = error
+    }
     for stream in streams {
       do {
+        try await maintainCapture(of: stream)
         try await maintain(stream)
       } catch let error as TidemarkError {
         failure = failure ?? error
@@ -41,5 +48,23 @@ extension PostgresStreamAdmin {
         )[0].decode(Int32.self)
       } while deleted == Self.expiryBatch && ContinuousClock.now < deadline
     }
+  }
+
+  /// What a dropped table's stream has not captured yet is still in the server's log.
+  private func maintainCapture(of id: Int32) async throws {
+    guard let state = try await CaptureState.of(id, on: pool) else { return }
+    let (reason, isThere) = try await mappingStreamErrors {
+      try await pool.query(
+        """
+        SELECT tidemark.maintain_logical_capture(\(id)),
+          EXISTS (SELECT FROM pg_class c WHERE c.oid = \(Int64(state.source.table))::oid)
+        """
+      )[0].decode((String?, Bool).self)
+    }
+    if let reason {
+      logger.error("A stream has lost its capture", metadata: ["stream": "\(id)", "reason": "\(reason)"])
+      return
+    }
+    if !isThere { try await disable(id) }
   }
 }

@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -11,11 +12,15 @@ import Tidemark
 public struct PostgresStreamAdmin: Sendable {
   public static let defaultRetention = Duration.seconds(24 * 60 * 60)
   public static let defaultShardCount = 4
+  /// 16 GiB.
+  public static let defaultMaximumSlotLag = 16 << 30
 
   let pool: PostgresPool
+  let logger: Logger
 
-  public init(_ pool: PostgresPool) {
+  public init(_ pool: PostgresPool, logger: Logger = Logger(label: "tidemark.stream")) {
     self.pool = pool
+    self.logger = logger
   }
 
   /// Creates a stream without a table, which takes records by ``put(_:partitionKey:to:using:)``.
@@ -52,11 +57,17 @@ public struct PostgresStreamAdmin: Sendable {
   ///     counts seconds since 1970. Maintenance deletes the rows whose time has come, and the stream says so; never
   ///     those with `NULL`, an infinite time, or a number that is more than five years in the past. It should have an
   ///     index.
+  ///   - capture: By logical decoding the call also waits for all transactions that are under way, and sets the
+  ///     table's REPLICA IDENTITY to FULL until the stream is disabled.
+  ///   - maximumSlotLag: The most bytes of write-ahead log that the stream's replication slot may keep the server from
+  ///     removing; a stream that is behind by more is ended by maintenance. Only for capture by logical decoding.
   @discardableResult
   public func enable(
     table: String,
     name: String? = nil,
     viewType: StreamViewType = .newAndOldImages,
+    capture: StreamCapture = .trigger,
+    maximumSlotLag: Int = defaultMaximumSlotLag,
     retention: Duration = defaultRetention,
     shardCount: Int = defaultShardCount,
     expiryColumn: String? = nil,
@@ -75,6 +86,17 @@ public struct PostgresStreamAdmin: Sendable {
         "There is no table \(table).",
         advice: "Check the spelling, and name the schema if it is not in the search_path: schema.table."
       )
+    }
+    if capture == .logical {
+      let wish = LogicalCapture.Wish(
+        table: source,
+        name: name,
+        viewType: viewType,
+        retention: retention,
+        shardCount: shardCount,
+        maximumLag: Int64(maximumSlotLag)
+      )
+      return try await begin(try await LogicalCapture.enable(wish, on: pool), settings)
     }
     return try await begin(
       PostgresStatement(
@@ -112,6 +134,13 @@ public struct PostgresStreamAdmin: Sendable {
   @discardableResult
   public func disable(_ stream: String) async throws -> PostgresStreamDescription {
     let id = try await find(stream)
+    try await disable(id)
+    return try await describe(id)
+  }
+
+  func disable(_ id: Int32) async throws {
+    let isDecoded = try await CaptureState.of(id, on: pool) != nil
+    if isDecoded { try await capture(of: id).finish() }
     try await mappingStreamErrors {
       // Most of the inbox, while the table is not locked yet.
       var isBehind = true
@@ -121,7 +150,7 @@ public struct PostgresStreamAdmin: Sendable {
       }
       try await pool.execute("SELECT tidemark.disable_stream(\(id))")
     }
-    return try await describe(id)
+    if isDecoded { try await LogicalCapture.remove(of: id, on: pool) }
   }
 
   public func describe(_ stream: String) async throws -> PostgresStreamDescription {
@@ -189,6 +218,10 @@ public struct PostgresStreamAdmin: Sendable {
     }
   }
 
+  func capture(of id: Int32) -> LogicalCapture {
+    LogicalCapture(stream: id, pool: pool, clock: ContinuousClock(), logger: logger)
+  }
+
   private func find(_ stream: String) async throws -> Int32 {
     try await mappingStreamErrors {
       try await pool.query("SELECT tidemark.find_stream(\(stream))")[0].decode(Int32.self)
@@ -206,6 +239,21 @@ public struct PostgresStreamAdmin: Sendable {
         try await settings.apply(to: id, on: transaction)
         return id
       }
+    }
+    return try await describe(id)
+  }
+
+  /// Gives a stream that is captured by decoding its settings, or ends it if they are wrong.
+  private func begin(_ id: Int32, _ settings: PostgresStreamSettings) async throws
+    -> PostgresStreamDescription
+  {
+    do {
+      try await mappingStreamErrors {
+        try await pool.transaction { try await settings.apply(to: id, on: $0) }
+      }
+    } catch {
+      try? await disable(id)
+      throw error
     }
     return try await describe(id)
   }

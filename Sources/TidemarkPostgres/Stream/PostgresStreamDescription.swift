@@ -17,6 +17,12 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   /// The table whose changes these are, with its schema; `nil` for a stream that only takes records by put.
   public var table: String?
   public var viewType: StreamViewType?
+  /// How the table's changes are captured; `nil` without a table.
+  public var capture: StreamCapture?
+  /// That of a stream that is captured by decoding; `nil` for others, and once it is gone.
+  public var slot: ReplicationSlotDescription?
+  /// Why the stream ended before it was disabled: changes after that are missing.
+  public var captureFailure: String?
   /// The table's primary key, in order.
   public var keyColumns: [String]
   public var settings: PostgresStreamSettings
@@ -59,18 +65,18 @@ extension PostgresStreamDescription {
     var streams: [PostgresStreamDescription] = []
     for row in rows {
       let id = try row.decode("stream_id", as: Int32.self)
-      streams.append(
-        try PostgresStreamDescription(
-          row,
-          shards: try await Shard.list(
-            of: "\(row.decode("name", as: String.self))/\(row.decode("label", as: String.self))",
-            for: nil,
-            on: pool
-          ),
-          shardStatus: try await PostgresShardStatus.all(of: id, on: pool),
-          snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool)
-        )
+      var stream = try PostgresStreamDescription(
+        row,
+        shards: try await Shard.list(
+          of: "\(row.decode("name", as: String.self))/\(row.decode("label", as: String.self))",
+          for: nil,
+          on: pool
+        ),
+        shardStatus: try await PostgresShardStatus.all(of: id, on: pool),
+        snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool)
       )
+      try await stream.addCapture(of: id, on: pool)
+      streams.append(stream)
     }
     return streams
   }

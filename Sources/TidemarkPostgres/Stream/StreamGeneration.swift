@@ -9,6 +9,7 @@ final class StreamGeneration: Sendable {
   let uid: UInt64
   /// `nil` for a stream without a table.
   let viewType: StreamViewType?
+  let capture: StreamCapture
   let heads = StreamHeads()
 
   var fullName: String { "\(name)/\(label)" }
@@ -16,11 +17,13 @@ final class StreamGeneration: Sendable {
   /// - Parameters:
   ///   - uid: as the database has it, signed.
   ///   - viewType: as the database has it.
-  init(id: Int32, name: String, label: String, uid: Int64, viewType: String?) {
+  ///   - capture: as the database has it.
+  init(id: Int32, name: String, label: String, uid: Int64, viewType: String?, capture: String) {
     self.id = id
     self.name = name
     self.label = label
     self.uid = UInt64(bitPattern: uid)
     self.viewType = viewType.flatMap { StreamViewType(rawValue: $0) }
+    self.capture = StreamCapture(rawValue: capture) ?? .trigger
   }
 }

@@ -35,25 +35,31 @@ struct StreamCaptureTests {
           #"REMOVE {"id":1} old {"id":1,"name":"b"}"#,
         ]
       ),
-    ]
+    ],
+    StreamCapture.allCases
   )
-  func viewTypes(viewType: StreamViewType, expected: [String]) async throws {
+  func viewTypes(_ change: (viewType: StreamViewType, expected: [String]), capture: StreamCapture)
+    async throws
+  {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
-    try await database.admin.enable(table: "item", viewType: viewType)
+    try await database.admin.enable(table: "item", viewType: change.viewType, capture: capture)
     try await database.run("INSERT INTO item VALUES (1, 'a')")
     try await database.run("UPDATE item SET name = 'b'")
     try await database.run("DELETE FROM item")
-    #expect(try await database.stream("item").readAll().map(\.summary) == expected)
+    #expect(try await database.stream("item").readAll().map(\.summary) == change.expected)
   }
 
-  @Test("An update that changes nothing, a delete of nothing and a rolled-back transaction make no record")
-  func nothingChanged() async throws {
+  @Test(
+    "An update that changes nothing, a delete of nothing and a rolled-back transaction make no record",
+    arguments: StreamCapture.allCases
+  )
+  func nothingChanged(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
       "CREATE TABLE item (id int PRIMARY KEY, body json); INSERT INTO item VALUES (1, '{}')"
     )
-    try await database.admin.enable(table: "item")
+    try await database.admin.enable(table: "item", capture: capture)
     try await database.run("UPDATE item SET body = '{}'; DELETE FROM item WHERE id = 7")
     try await database.run("BEGIN; INSERT INTO item VALUES (2); UPDATE item SET body = '[]'; ROLLBACK")
     try await database.run("BEGIN; SAVEPOINT s; INSERT INTO item VALUES (3); ROLLBACK TO s; COMMIT")
@@ -65,8 +71,11 @@ struct StreamCaptureTests {
     )
   }
 
-  @Test("An item's keys and images read the same whatever the writing session's settings")
-  func sessionSettings() async throws {
+  @Test(
+    "An item's keys and images read the same whatever the writing session's settings",
+    arguments: StreamCapture.allCases
+  )
+  func sessionSettings(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
       """
@@ -74,7 +83,7 @@ struct StreamCaptureTests {
         PRIMARY KEY (at, bytes, length, size))
       """
     )
-    try await database.admin.enable(table: "item")
+    try await database.admin.enable(table: "item", capture: capture)
     try await database.run(
       #"INSERT INTO item VALUES ('2026-01-01 00:00Z', '\x6162', '1 day 2 hours', 1::float8 / 3)"#
     )
@@ -91,13 +100,13 @@ struct StreamCaptureTests {
     #expect(records[0].change?.newImage?.description == records[1].change?.oldImage?.description)
   }
 
-  @Test("A changed primary key is a removal and an insertion")
-  func changedKey() async throws {
+  @Test("A changed primary key is a removal and an insertion", arguments: StreamCapture.allCases)
+  func changedKey(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
       "CREATE TABLE item (id int PRIMARY KEY, name text); INSERT INTO item VALUES (1, 'a')"
     )
-    try await database.admin.enable(table: "item", shardCount: 1)
+    try await database.admin.enable(table: "item", capture: capture, shardCount: 1)
     try await database.run("UPDATE item SET id = 2, name = 'b'")
     #expect(
       try await database.stream("item").readAll().map(\.summary) == [
@@ -106,8 +115,8 @@ struct StreamCaptureTests {
     )
   }
 
-  @Test("TRUNCATE removes every row, with or without images")
-  func truncate() async throws {
+  @Test("TRUNCATE removes every row, with or without images", arguments: StreamCapture.allCases)
+  func truncate(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
       """
@@ -115,8 +124,8 @@ struct StreamCaptureTests {
       CREATE TABLE other (id int PRIMARY KEY); INSERT INTO other VALUES (3)
       """
     )
-    try await database.admin.enable(table: "one")
-    try await database.admin.enable(table: "other", viewType: .keysOnly)
+    try await database.admin.enable(table: "one", capture: capture)
+    try await database.admin.enable(table: "other", viewType: .keysOnly, capture: capture)
     try await database.run("BEGIN; TRUNCATE one; ROLLBACK; TRUNCATE one, other; TRUNCATE one")
     #expect(
       Set(try await database.stream("one").readAll().map(\.summary)) == [
@@ -126,11 +135,14 @@ struct StreamCaptureTests {
     #expect(try await database.stream("other").readAll().map(\.summary) == [#"REMOVE {"id":3}"#])
   }
 
-  @Test("A statement over many rows makes a record for each, and an upsert is what it did")
-  func manyRows() async throws {
+  @Test(
+    "A statement over many rows makes a record for each, and an upsert is what it did",
+    arguments: StreamCapture.allCases
+  )
+  func manyRows(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
-    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
     try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 5000) AS i")
     try await database.run("UPDATE item SET name = 'x' WHERE id <= 3000")
     try await database.run(
@@ -142,8 +154,11 @@ struct StreamCaptureTests {
     #expect(Set(records.map(\.partitionKey)).count == 5001)
   }
 
-  @Test("Composite keys with awkward names are spelled as in the image, in the order of the key")
-  func compositeKeys() async throws {
+  @Test(
+    "Composite keys with awkward names are spelled as in the image, in the order of the key",
+    arguments: StreamCapture.allCases
+  )
+  func compositeKeys(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
       #"""
@@ -152,7 +167,11 @@ struct StreamCaptureTests {
         "tidemark item" text, id int, "re%1$gi\on's ""x""" text, "NEW" int, PRIMARY KEY ("re%1$gi\on's ""x""", id))
       """#
     )
-    let description = try await database.admin.enable(table: #""my shop"."Order%s""#, shardCount: 1)
+    let description = try await database.admin.enable(
+      table: #""my shop"."Order%s""#,
+      capture: capture,
+      shardCount: 1
+    )
     #expect(description.name == "my shop.Order%s")
     #expect(description.keyColumns == [#"re%1$gi\on's "x""#, "id"])
     try await database.run(
@@ -167,11 +186,14 @@ struct StreamCaptureTests {
     )
   }
 
-  @Test("Columns that are added or dropped appear in the images and disappear from them")
-  func changedColumns() async throws {
+  @Test(
+    "Columns that are added or dropped appear in the images and disappear from them",
+    arguments: StreamCapture.allCases
+  )
+  func changedColumns(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, a text); INSERT INTO item VALUES (1, 'x')")
-    try await database.admin.enable(table: "item", shardCount: 1)
+    try await database.admin.enable(table: "item", capture: capture, shardCount: 1)
     let writer = try StreamDatabase.makePool(database.url, connections: 1)
     func write(_ sql: PostgresStatement) async throws { try await writer.execute(sql) }
     try await write("UPDATE item SET a = 'y'")
@@ -188,11 +210,14 @@ struct StreamCaptureTests {
     )
   }
 
-  @Test("A column of another type that is added later is spelled alike from every session after maintenance")
-  func laterColumn() async throws {
+  @Test(
+    "A column of another type that is added later is spelled alike from every session after maintenance",
+    arguments: StreamCapture.allCases
+  )
+  func laterColumn(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    try await database.admin.enable(table: "item", viewType: .newImage, shardCount: 1)
+    try await database.admin.enable(table: "item", viewType: .newImage, capture: capture, shardCount: 1)
     try await database.run("ALTER TABLE item ADD COLUMN at timestamptz[], ADD COLUMN took interval")
     try await database.admin.maintain()
     for (id, zone, style) in [(1, "Asia/Tokyo", "iso_8601"), (2, "UTC", "postgres_verbose")] {
@@ -235,15 +260,19 @@ struct StreamCaptureTests {
     )
   }
 
-  @Test("A record of 10 MB passes whole, and with another of that size in a page of its own")
-  func largeRecords() async throws {
+  @Test(
+    "A record of 10 MB passes whole, and with another of that size in a page of its own",
+    arguments: StreamCapture.allCases
+  )
+  func largeRecords(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, body text)")
-    try await database.admin.enable(table: "item", shardCount: 1)
+    try await database.admin.enable(table: "item", capture: capture, shardCount: 1)
     try await database.run(
       "INSERT INTO item SELECT i, repeat(md5(i::text), 327680) FROM generate_series(1, 2) AS i"
     )
     let stream = try database.stream("item")
+    try await stream.sequenceCommitted()
     let reader = try await stream.reader(of: try await stream.shards()[0].id, after: .trimHorizon)
     for id in 1...2 {
       let page = try await reader.nextPage(maximumRecords: 100)
@@ -255,14 +284,14 @@ struct StreamCaptureTests {
     }
   }
 
-  @Test("A writer without any right on the stream's schema is captured")
-  func unprivilegedWriter() async throws {
+  @Test("A writer without any right on the stream's schema is captured", arguments: StreamCapture.allCases)
+  func unprivilegedWriter(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     let role = "writer_\(UInt32.random(in: 0 ... .max))"
     try await database.run(
       "CREATE TABLE item (id int PRIMARY KEY); CREATE ROLE \(role); GRANT INSERT ON item TO \(role)"
     )
-    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
     try await database.run("SET ROLE \(role); INSERT INTO item VALUES (1); RESET ROLE")
     #expect(try await database.stream("item").readAll().map(\.summary) == [#"INSERT {"id":1}"#])
     try await database.run("DROP OWNED BY \(role); DROP ROLE \(role)")

@@ -58,11 +58,7 @@ extension PostgresStream {
   func readAll(untilEnd: Bool = false, maximumRecords: Int = 1000) async throws -> [Record] {
     if !untilEnd {
       // With all of it in the log, an empty page says that there is no more.
-      let id = try await identified().id
-      while true {
-        let answer = try await StreamAdvance.advance(id, from: nil, on: pool)
-        if answer.moved == 0 && !answer.isBusy { break }
-      }
+      try await sequenceCommitted()
     }
     let listed = try await shards()
     let known = Set(listed.map(\.id))

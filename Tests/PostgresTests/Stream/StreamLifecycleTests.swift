@@ -71,13 +71,14 @@ struct StreamLifecycleTests {
     }
   }
 
-  @Test("A stream is described by what it was enabled with")
-  func description() async throws {
+  @Test("A stream is described by what it was enabled with", arguments: StreamCapture.allCases)
+  func description(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int, region text, PRIMARY KEY (region, id))")
     let enabled = try await database.admin.enable(
       table: "item",
       viewType: .oldImage,
+      capture: capture,
       retention: .seconds(3600),
       shardCount: 3
     )
@@ -120,11 +121,14 @@ struct StreamLifecycleTests {
     #expect(error.advice?.contains("migrations") == true)
   }
 
-  @Test("A disabled stream is readable to its end; enabling again is another stream that starts empty")
-  func disableAndEnable() async throws {
+  @Test(
+    "A disabled stream is readable to its end; enabling again is another stream that starts empty",
+    arguments: StreamCapture.allCases
+  )
+  func disableAndEnable(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    let first = try await database.admin.enable(table: "item", viewType: .keysOnly)
+    let first = try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
     try await database.run("INSERT INTO item SELECT i FROM generate_series(1, 100) AS i")
     let disabled = try await database.admin.disable("item")
     #expect(disabled.fullName == first.fullName)
@@ -132,7 +136,7 @@ struct StreamLifecycleTests {
     #expect(disabled.shards.allSatisfy { !$0.isOpen && $0.closedAt != nil })
     try await database.run("INSERT INTO item VALUES (101)")
 
-    let second = try await database.admin.enable(table: "item", viewType: .newImage)
+    let second = try await database.admin.enable(table: "item", viewType: .newImage, capture: capture)
     try await database.run("INSERT INTO item VALUES (102)")
     #expect(second.fullName != first.fullName)
     let both = try database.stream("item")
@@ -148,11 +152,14 @@ struct StreamLifecycleTests {
     #expect(again.code == .streamDisabled)
   }
 
-  @Test("Disabling waits for an open transaction that has written and loses nothing of it")
-  func disableWaitsForWriters() async throws {
+  @Test(
+    "Disabling waits for an open transaction that has written and loses nothing of it",
+    arguments: StreamCapture.allCases
+  )
+  func disableWaitsForWriters(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
     try await withThrowingTaskGroup(of: Void.self) { group in
       try await database.pool.transaction { transaction in
         try await transaction.execute("INSERT INTO item VALUES (1)")
@@ -255,28 +262,28 @@ struct StreamLifecycleTests {
     #expect(try await database.admin.disable("item").status == .disabled)
   }
 
-  @Test("A stream whose table was dropped is disabled by maintenance")
-  func droppedTable() async throws {
+  @Test("A stream whose table was dropped is disabled by maintenance", arguments: StreamCapture.allCases)
+  func droppedTable(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    try await database.admin.enable(table: "item", viewType: .keysOnly)
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
     try await database.run("INSERT INTO item VALUES (1); DROP TABLE item")
     try await database.admin.maintain()
     #expect(try await database.admin.describe("item").status == .disabled)
     #expect(try await database.stream("item").readAll(untilEnd: true).count == 1)
   }
 
-  @Test("Taking the migration back leaves nothing on the tables")
-  func migratingDown() async throws {
+  @Test("Taking the migration back leaves nothing on the tables", arguments: StreamCapture.allCases)
+  func migratingDown(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    try await database.admin.enable(table: "item")
+    try await database.admin.enable(table: "item", capture: capture)
     let migrator = Migrator(database.pool, logger: StreamDatabase.logger)
     try await migrator.migrate(to: 1)
     try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
     #expect(try await database.number("SELECT count(*) FROM pg_trigger") == 0)
     try await migrator.migrate()
-    try await database.admin.enable(table: "item")
+    try await database.admin.enable(table: "item", capture: capture)
     #expect(try await database.admin.list().count == 1)
   }
 }

@@ -7,11 +7,14 @@ import Tidemark
 
 @Suite("A stream under load", .sharesMachine)
 struct StreamUnderLoadTests {
-  @Test("It equals the committed changes: each once, those of an item in order, while shards split and merge")
-  func everythingAtOnce() async throws {
+  @Test(
+    "It equals the committed changes: each once, those of an item in order, while shards split and merge",
+    arguments: StreamCapture.allCases
+  )
+  func everythingAtOnce(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, version bigint, nonce text)")
-    try await database.admin.enable(table: "item", shardCount: 2)
+    try await database.admin.enable(table: "item", capture: capture, shardCount: 2)
     let streams = [try database.stream("item", connections: 20), try database.stream("item", connections: 4)]
     // The writers' deadlocks are wanted; waiting a second for each to be found is not.
     let writers = try StreamDatabase.makePool(

@@ -52,10 +52,12 @@ DECLARE
   function_names text[] := CASE kind
 WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
       'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
-      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot']
+      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'slot_name', 'capture_state', 'mark_log',
+      'append_captured', 'maintain_logical_capture', 'drop_dead_captures']
     WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'advance', 'maintain_stream', 'manage_shards',
       'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
-      'drop_snapshot']
+      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'append_captured', 'maintain_logical_capture',
+      'drop_dead_captures']
     WHEN 'producer' THEN ARRAY['put'] END;
   name text;
 BEGIN
@@ -72,7 +74,8 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
   END LOOP;
   IF kind <> 'producer' THEN
-    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot TO %s', grantee);
+    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot, '
+      'tidemark.logical_capture TO %s', grantee);
   END IF;
   IF kind <> 'consumer' THEN
     RETURN;

@@ -1,0 +1,84 @@
+import Logging
+
+/// A session that streams the changes of a logical replication slot.
+///
+/// The server is told every ``Configuration/statusInterval`` that the client lives and how far it has got, also
+/// while nobody reads. While nobody reads, the server waits. The slot belongs to one session at a time.
+public struct PostgresReplication: Sendable {
+  public struct Configuration: Sendable {
+    public var slot: String
+    /// The output plugin's options, such as `proto_version`.
+    public var options: [String: String]
+    /// Where to begin; the slot's own place if that lies further on.
+    public var start: PostgresLSN
+    /// Settings of the server's session, which decide how values are written as text.
+    public var settings: [String: String] = [:]
+    /// Must be well below the server's `wal_sender_timeout`.
+    public var statusInterval = Duration.seconds(1)
+
+    public init(slot: String, options: [String: String], start: PostgresLSN = PostgresLSN(rawValue: 0)) {
+      self.slot = slot
+      self.options = options
+      self.start = start
+    }
+  }
+
+  private let connection: PostgresConnection
+
+  /// Connects and begins to stream.
+  ///
+  /// - Throws: ``PostgresError``: with SQLSTATE 55006 while another session has the slot, 42704 when there is no
+  ///   such slot, 55000 when it has lost its place.
+  public static func start(
+    _ replication: Configuration,
+    on configuration: PostgresConfiguration,
+    logger: Logger
+  ) async throws -> PostgresReplication {
+    let connection = try await PostgresConnection.connect(
+      configuration.replicating(with: replication.settings),
+      logger: logger
+    )
+    do {
+      try await connection.startReplication(replication.command, statusInterval: replication.statusInterval)
+    } catch {
+      await connection.close()
+      throw error
+    }
+    return PostgresReplication(connection: connection)
+  }
+
+  /// Waits for messages, and returns all that have come, at most about 1 MiB. For one task at a time. Cancelling it
+  /// ends the session.
+  public func receive() async throws -> PostgresReplicationChunk {
+    try await connection.receiveReplication()
+  }
+
+  /// Tells the server that everything before this place is done with for ever. It never goes back.
+  public func confirm(_ place: PostgresLSN) async throws {
+    try await connection.confirmReplication(place)
+  }
+
+  /// Ends the session; what was confirmed before reaches the server.
+  public func close() async {
+    await connection.close()
+  }
+}
+
+extension PostgresReplication.Configuration {
+  fileprivate var command: String {
+    let pairs = options.sorted { $0.key < $1.key }.map { option in
+      "\(quotedIdentifier(option.key)) '\(option.value.replacing("'", with: "''"))'"
+    }
+    return "START_REPLICATION SLOT \(quotedIdentifier(slot)) LOGICAL \(start)"
+      + (pairs.isEmpty ? "" : " (\(pairs.joined(separator: ", ")))")
+  }
+}
+
+extension PostgresPool {
+  /// See ``PostgresReplication``. The session is not one of the pool's, and does not count among them.
+  public func startReplication(_ replication: PostgresReplication.Configuration) async throws
+    -> PostgresReplication
+  {
+    try await PostgresReplication.start(replication, on: configuration, logger: logger)
+  }
+}

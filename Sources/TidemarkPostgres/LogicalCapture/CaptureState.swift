@@ -1,0 +1,57 @@
+import PostgresClient
+import Tidemark
+
+/// What the database says about the capture of an enabled stream, and about its slot.
+struct CaptureState: Sendable {
+  var captureID: Int32
+  var source: CaptureDecoder.Source
+  var position: CapturePosition
+  /// nil when the slot is gone.
+  var slot: Slot?
+
+  struct Slot: Sendable {
+    var name: String
+    /// Whether somebody has it.
+    var isActive: Bool
+    /// Everything before is in the log; nil before the slot's first place is found.
+    var confirmed: PostgresLSN?
+  }
+
+  /// - Returns: nil when the stream is not enabled, or not captured by decoding.
+  static func of(_ stream: Int32, on pool: PostgresPool) async throws -> CaptureState? {
+    try await mappingStreamErrors {
+      let rows = try await pool.query(
+        """
+        SELECT capture_id, slot, source_table, key_columns, view_type, ends_at, lsn, changes, is_active, confirmed
+        FROM tidemark.capture_state(\(stream))
+        """
+      )
+      guard let row = rows.first else { return nil }
+      let (capture, slot, table, keys, viewType, end, lsn, changes, isActive, confirmed) = try row.decode(
+        (Int32, String?, Int64, [String], String, String?, String, Int64, Bool?, String?).self
+      )
+      return CaptureState(
+        captureID: capture,
+        source: CaptureDecoder.Source(
+          stream: stream,
+          table: UInt32(truncatingIfNeeded: table),
+          keyColumns: keys,
+          viewType: StreamViewType(rawValue: viewType) ?? .newAndOldImages,
+          messagePrefix: "tidemark_\(capture)",
+          end: end.flatMap { PostgresLSN($0) }
+        ),
+        position: CapturePosition(lsn: try place(lsn), changes: changes),
+        slot: slot.map {
+          Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })
+        }
+      )
+    }
+  }
+
+  static func place(_ text: String) throws -> PostgresLSN {
+    guard let place = PostgresLSN(text) else {
+      throw TidemarkError.undecodable("\(text) is no place in the write-ahead log")
+    }
+    return place
+  }
+}

@@ -1,0 +1,86 @@
+import PostgresClient
+
+/// The elements of an array that is bound to a statement, written in the binary format as they come.
+struct CapturedColumn: Sendable {
+  let elementType: PostgresType
+  private(set) var bytes: [UInt8] = []
+  private(set) var count = 0
+
+  init(_ elementType: PostgresType) {
+    self.elementType = elementType
+  }
+
+  mutating func appendNull() {
+    append(Int32(-1))
+  }
+
+  mutating func append(integer: some FixedWidthInteger) {
+    append(Int32(integer.bitWidth / 8))
+    withUnsafeBytes(of: integer.bigEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  mutating func append(text: some Collection<UInt8>) {
+    append(Int32(text.count))
+    bytes.append(contentsOf: text)
+  }
+
+  /// Appends an element that `body` writes.
+  ///
+  /// - Returns: its length.
+  @discardableResult
+  mutating func append(_ body: (inout [UInt8]) throws -> Void) rethrows -> Int {
+    let start = bytes.count
+    append(Int32(0))
+    try body(&bytes)
+    let length = bytes.count - start - 4
+    withUnsafeBytes(of: Int32(length).bigEndian) { length in
+      for index in 0..<4 { bytes[start + index] = length[index] }
+    }
+    return length
+  }
+
+  mutating func removeAll() {
+    bytes.removeAll(keepingCapacity: true)
+    count = 0
+  }
+
+  private mutating func append(_ length: Int32) {
+    count += 1
+    withUnsafeBytes(of: length.bigEndian) { bytes.append(contentsOf: $0) }
+  }
+}
+
+/// Binds a column as an array. A type for each element type, because that is where a statement takes it from.
+protocol CapturedArray: PostgresEncodable {
+  var column: CapturedColumn { get }
+}
+
+extension CapturedArray {
+  /// Dimensions, whether there may be NULLs, element type, length, lower bound; then the elements.
+  func encode(into bytes: inout [UInt8]) {
+    let header = [Int32(1), 1, Int32(bitPattern: column.elementType.rawValue), Int32(column.count), 1]
+    bytes.reserveCapacity(bytes.count + column.bytes.count + 20)
+    for number in header { withUnsafeBytes(of: number.bigEndian) { bytes.append(contentsOf: $0) } }
+    bytes.append(contentsOf: column.bytes)
+  }
+}
+
+struct CapturedTexts: CapturedArray {
+  static let postgresType = PostgresType.textArray
+  var column: CapturedColumn
+}
+
+struct CapturedImages: CapturedArray {
+  static let postgresType = PostgresType(rawValue: 199)
+  var column: CapturedColumn
+}
+
+struct CapturedIntegers: CapturedArray {
+  static let postgresType = PostgresType.int4Array
+  var column: CapturedColumn
+}
+
+struct CapturedTimes: CapturedArray {
+  static let postgresType = PostgresType(rawValue: 1185)
+  var column: CapturedColumn
+}

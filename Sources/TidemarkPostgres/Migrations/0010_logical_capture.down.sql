@@ -1,0 +1,23 @@
+DO $$
+DECLARE
+  capture integer;
+BEGIN
+  FOR capture IN SELECT c.capture_id FROM tidemark.logical_capture c WHERE c.ended_at IS NULL LOOP
+    PERFORM tidemark.drop_logical_capture(capture);
+  END LOOP;
+END $$;
+
+DROP FUNCTION tidemark.maintain_logical_capture(integer);
+DROP FUNCTION tidemark.drop_dead_captures();
+DROP FUNCTION tidemark.drop_logical_capture(integer);
+DROP FUNCTION tidemark.end_logical_capture(integer);
+DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[], json[],
+  json[], text[], integer[], timestamptz[]);
+DROP FUNCTION tidemark.capture_state(integer);
+DROP FUNCTION tidemark.create_truncate_function(integer, integer);
+DROP FUNCTION tidemark.enable_logical_stream(integer, regclass, text, text, interval, integer);
+DROP FUNCTION tidemark.mark_log(integer);
+DROP FUNCTION tidemark.prepare_logical_capture(regclass, text, text, interval, integer, bigint);
+DROP FUNCTION tidemark.logical_capture_problem(regclass);
+DROP FUNCTION tidemark.slot_name(integer);
+DROP TABLE tidemark.capture_progress, tidemark.logical_capture;

@@ -1,0 +1,377 @@
+-- Capture by logical decoding: a replication slot keeps the write-ahead log of the table's changes until a capturer
+-- (any process that pumps the stream) has appended them to the stream's log. A slot cannot be made in a transaction
+-- that has written, so enabling is several steps, and a capture exists before its stream does.
+CREATE TABLE tidemark.logical_capture (
+  capture_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+  -- Null while the stream is being enabled, and once it is gone.
+  stream_id integer UNIQUE REFERENCES tidemark.stream ON DELETE SET NULL,
+  source_table oid NOT NULL,
+  -- What the table had before, to be restored.
+  replica_identity "char" NOT NULL,
+  replica_index text,
+  -- Transactions that commit behind this place are not the stream's any more; null until it is being disabled.
+  ends_at pg_lsn,
+  -- The most bytes of write-ahead log that the slot may keep the server from removing.
+  maximum_lag bigint NOT NULL CHECK (maximum_lag > 0),
+  -- Why the capture has ended before the stream was disabled: changes after that are missing.
+  failure text,
+  -- When slot and publication were removed, and the table's replica identity restored.
+  ended_at timestamptz
+);
+
+-- How far the table has been captured, a row for every append: rows are only added, as in tidemark.step.
+CREATE TABLE tidemark.capture_progress (
+  capture_id integer NOT NULL REFERENCES tidemark.logical_capture ON DELETE CASCADE,
+  head bigint NOT NULL,
+  -- Transactions whose commit stands before this place are in the log.
+  lsn pg_lsn NOT NULL,
+  -- So many changes of the next one are in there, too.
+  changes bigint NOT NULL,
+  PRIMARY KEY (capture_id, head)
+) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
+
+-- Slots are the server's and not a database's, so their names hold the database.
+CREATE FUNCTION tidemark.slot_name(of_capture integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('tidemark_%s_%s', d.oid, of_capture) FROM pg_database d WHERE d.datname = current_database()
+$$;
+
+-- What keeps a table from being captured by logical decoding, and what to do about it; nulls if nothing does.
+CREATE FUNCTION tidemark.logical_capture_problem(source regclass, OUT problem text, OUT remedy text)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  class pg_class;
+  culprit text;
+BEGIN
+  SELECT * INTO STRICT class FROM pg_class c WHERE c.oid = source;
+  IF current_setting('wal_level') <> 'logical' THEN
+    problem := format('the server''s wal_level is %s', current_setting('wal_level'));
+    remedy := 'ALTER SYSTEM SET wal_level = ''logical'' and restart the server, or capture by trigger.';
+  ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = current_user AND (r.rolreplication OR r.rolsuper)) THEN
+    problem := format('the role %I may not replicate', current_user);
+    remedy := format('ALTER ROLE %I REPLICATION, or capture by trigger.', current_user);
+  ELSIF NOT pg_has_role(class.relowner, 'USAGE') THEN
+    problem := format('the role %I does not own the table %s', current_user, source);
+    remedy := 'Enable the stream as the table''s owner: its REPLICA IDENTITY is to be changed.';
+  ELSIF NOT has_database_privilege(current_database(), 'CREATE') THEN
+    problem := format('the role %I may not create a publication', current_user);
+    remedy := format('GRANT CREATE ON DATABASE %I TO %I.', current_database(), current_user);
+  ELSIF class.relkind = 'p' THEN
+    problem := format('%s is partitioned', source);
+    remedy := 'A new partition would not have the REPLICA IDENTITY that is needed. Capture by trigger.';
+  ELSIF EXISTS (SELECT FROM pg_attribute a
+      WHERE a.attrelid = source AND a.attgenerated <> '' AND NOT a.attisdropped) THEN
+    problem := format('%s has generated columns', source);
+    remedy := 'Logical decoding leaves them out. Capture by trigger.';
+  ELSE
+    WITH RECURSIVE part (type) AS (
+      SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
+      UNION
+      SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
+        CROSS JOIN LATERAL (
+          SELECT t.typbasetype UNION ALL SELECT t.typelem
+          UNION ALL SELECT a.atttypid FROM pg_attribute a
+            WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        ) AS inner_type (oid)
+        WHERE inner_type.oid <> 0
+    )
+    SELECT format_type(p.type, NULL) INTO culprit FROM part AS p
+      JOIN pg_cast c ON c.castsource = p.type AND c.casttarget = 'json'::regtype AND c.castmethod = 'f' LIMIT 1;
+    IF culprit IS NOT NULL THEN
+      problem := format('%s has values of the type %s, which has a cast to json of its own', source, culprit);
+      remedy := 'Only the server can run that. Capture by trigger.';
+    END IF;
+  END IF;
+END $$;
+
+-- Enabling, first step: refuses a table that cannot be captured, and prepares one that can. The caller's session holds
+-- the capture's lock from here on, which says that this is not a remainder of somebody's death.
+CREATE FUNCTION tidemark.prepare_logical_capture(
+  source regclass, stream_name text, view text, kept_for interval, shard_count integer, most_lag bigint
+) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  class pg_class;
+  problem text;
+  remedy text;
+  new_id integer;
+BEGIN
+  -- All that may be wrong with the rest is found out by doing it and undoing it.
+  BEGIN
+    PERFORM tidemark.enable_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
+    RAISE EXCEPTION USING ERRCODE = 'TM000';
+  EXCEPTION WHEN SQLSTATE 'TM000' THEN
+    NULL;
+  END;
+  SELECT p.problem, p.remedy INTO problem, remedy FROM tidemark.logical_capture_problem(source) AS p;
+  IF problem IS NOT NULL THEN
+    RAISE EXCEPTION '%', problem USING ERRCODE = 'TM003', HINT = remedy;
+  END IF;
+  IF most_lag IS NULL OR most_lag < 1048576 THEN
+    RAISE EXCEPTION 'the slot may keep less than 1 MiB' USING ERRCODE = 'TM005',
+      HINT = 'Allow it more write-ahead log; the default is 16 GiB.';
+  END IF;
+  SELECT * INTO STRICT class FROM pg_class c WHERE c.oid = source;
+  INSERT INTO tidemark.logical_capture (source_table, replica_identity, replica_index, maximum_lag)
+  VALUES (source, class.relreplident,
+    (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = source AND i.indisreplident), most_lag)
+  RETURNING capture_id INTO new_id;
+  PERFORM pg_advisory_lock(hashtext('tidemark.enabling'), new_id);
+  -- For the old row of each change: the old image, and values that are too large to be in the log twice.
+  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', source);
+  EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s%s WITH (publish = ''insert, update, delete'')',
+    'tidemark_' || new_id, source,
+    CASE WHEN to_regclass('tidemark.expiry_run') IS NOT NULL THEN ', tidemark.expiry_run' ELSE '' END);
+  RETURN new_id;
+END $$;
+
+-- A mark in the log: what committed before the call stands before it, what commits after it behind it.
+CREATE FUNCTION tidemark.mark_log(of_capture integer) RETURNS pg_lsn
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_logical_emit_message(true, 'tidemark_' || of_capture, '')
+$$;
+
+-- Enabling, last step, once the slot is there: the stream begins with the changes that commit behind this transaction's
+-- lock on the table.
+CREATE FUNCTION tidemark.enable_logical_stream(
+  of_capture integer, source regclass, stream_name text, view text, kept_for interval, shard_count integer
+) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  new_id integer;
+BEGIN
+  new_id := tidemark.enable_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
+  UPDATE tidemark.stream s SET capture = 'LOGICAL' WHERE s.stream_id = new_id;
+  PERFORM tidemark.create_truncate_function(new_id, of_capture);
+  UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
+  INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
+    VALUES (of_capture, 0, tidemark.mark_log(of_capture), 0);
+  RETURN new_id;
+END $$;
+
+-- A decoded TRUNCATE has no rows. Its trigger puts the key and the image of each into the log, as messages of the
+-- transaction, parted by a byte that no JSON has.
+CREATE FUNCTION tidemark.create_truncate_function(of_stream integer, of_capture integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+    'capture_' || of_stream, format($body$
+BEGIN
+  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
+  RETURN NULL;
+END $body$,
+    format('SELECT count(pg_logical_emit_message(true, %L, %s%s)) FROM ONLY ', 'tidemark_' || of_capture,
+      tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+      CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
+        THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
+  PERFORM tidemark.pin_capture_settings(of_stream);
+END $$;
+
+-- How far a stream has been captured, for who wants to go on; no row when it is not captured by decoding (any more).
+CREATE FUNCTION tidemark.capture_state(
+  of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
+  OUT view_type text, OUT ends_at text, OUT lsn text, OUT changes bigint, OUT is_active boolean, OUT confirmed text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type, c.ends_at::text,
+      p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text
+    FROM tidemark.logical_capture c
+    JOIN tidemark.stream s USING (stream_id)
+    CROSS JOIN LATERAL (SELECT q.lsn, q.changes FROM tidemark.capture_progress q
+      WHERE q.capture_id = c.capture_id ORDER BY q.head DESC LIMIT 1) AS p
+    LEFT JOIN pg_replication_slots r ON r.slot_name = tidemark.slot_name(c.capture_id)
+    WHERE c.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL
+$$;
+
+-- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
+-- and from_changes up to to_lsn and to_changes. Returns false, and does nothing, if the log is not at that place any
+-- more, or the stream's end is another one than the caller knows: then somebody else captures, and the caller must
+-- begin anew. So each change is appended once, whoever was taken for dead.
+CREATE FUNCTION tidemark.append_captured(
+  of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
+  to_changes bigint, events text[], keys text[], new_images json[], old_images json[], causes text[],
+  sizes integer[], times timestamptz[]
+) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET jit = off SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  last tidemark.step;
+  is_current boolean;
+  partition_ordinal bigint;
+  next_head bigint;
+  starts bigint[];
+  ordinals integer[];
+BEGIN
+  PERFORM tidemark.check_isolation();
+  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  SELECT s.status = 'ENABLED' AND c.ends_at IS NOT DISTINCT FROM known_end
+      AND p.lsn = from_lsn AND p.changes = from_changes
+    INTO is_current
+    FROM tidemark.stream s
+    JOIN tidemark.logical_capture c USING (stream_id)
+    CROSS JOIN LATERAL (SELECT q.lsn, q.changes FROM tidemark.capture_progress q
+      WHERE q.capture_id = c.capture_id ORDER BY q.head DESC LIMIT 1) AS p
+    WHERE s.stream_id = of_stream AND c.capture_id = of_capture;
+  IF is_current IS NOT TRUE THEN
+    RETURN false;
+  END IF;
+  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  partition_ordinal := tidemark.current_log_partition(of_stream, last.head);
+  SELECT array_agg(s.hash_start ORDER BY s.hash_start), array_agg(s.shard_ordinal ORDER BY s.hash_start)
+    INTO starts, ordinals
+    FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL;
+  -- Into the partition itself: to find it anew for each row takes longer than its check.
+  EXECUTE format($sql$
+    WITH written AS (
+      INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
+        size_in_bytes, created_at)
+      SELECT ($2)[width_bucket(('x' || left(md5(r.key), 8))::bit(32)::bigint, $1)], $3 + r.number, r.event,
+        r.cause::"char", r.key, r.new_image, r.old_image, r.size, r.at
+      FROM unnest($4, $5, $6, $7, $8, $9, $10) WITH ORDINALITY
+        AS r (event, key, new_image, old_image, cause, size, at, number)
+      RETURNING shard_ordinal, sequence_number
+    ), heads AS (
+      SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS moved FROM written AS w GROUP BY 1
+    )
+    INSERT INTO tidemark.step
+      (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
+    SELECT $11, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.moved::integer), $12, $13, $14
+    FROM heads AS h HAVING count(*) > 0
+    RETURNING head$sql$, format('log_%s_%s', of_stream, partition_ordinal))
+    INTO next_head
+    USING starts, ordinals, greatest(last.head, partition_ordinal << 32), events, keys, new_images, old_images, causes,
+      sizes, times, of_stream, last.inbox_floor, last.candidate_id, last.candidate_xid;
+  INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
+    VALUES (of_capture, next_head, to_lsn, to_changes);
+  PERFORM pg_notify('tidemark_log_' || of_stream, next_head::text);
+  RETURN true;
+END $$;
+
+-- Disabling, first step: fixes the place behind which changes are not the stream's any more. The first call decides.
+CREATE FUNCTION tidemark.end_logical_capture(of_stream integer) RETURNS pg_lsn
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture tidemark.logical_capture;
+  source text;
+BEGIN
+  SELECT * INTO STRICT capture FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
+  IF capture.ends_at IS NOT NULL THEN
+    RETURN capture.ends_at;
+  END IF;
+  SELECT format('%I.%I', n.nspname, c.relname) INTO source
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = capture.source_table;
+  IF source IS NOT NULL THEN
+    -- Waits for the table's writers.
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+  END IF;
+  UPDATE tidemark.logical_capture c SET ends_at = coalesce(c.ends_at, tidemark.mark_log(c.capture_id))
+    WHERE c.stream_id = of_stream RETURNING * INTO capture;
+  RETURN capture.ends_at;
+END $$;
+
+-- Removes what a capture has of its own. May be called again after it has failed. The slot goes first, and whatever
+-- becomes of this transaction: it is what keeps the server's disk from being freed.
+CREATE FUNCTION tidemark.drop_logical_capture(of_capture integer) RETURNS void
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture tidemark.logical_capture;
+  source text;
+  slot pg_replication_slots;
+BEGIN
+  SELECT * INTO capture FROM tidemark.logical_capture c WHERE c.capture_id = of_capture FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  FOR i IN 1..200 LOOP
+    SELECT * INTO slot FROM pg_replication_slots r WHERE r.slot_name = tidemark.slot_name(of_capture);
+    EXIT WHEN slot.slot_name IS NULL;
+    IF slot.active THEN
+      PERFORM pg_terminate_backend(slot.active_pid);
+      PERFORM pg_sleep(0.01);
+    ELSE
+      BEGIN
+        PERFORM pg_drop_replication_slot(slot.slot_name);
+      EXCEPTION WHEN object_in_use OR undefined_object THEN
+        NULL;
+      END;
+    END IF;
+  END LOOP;
+  IF slot.slot_name IS NOT NULL THEN
+    RAISE EXCEPTION 'the replication slot % cannot be dropped while the process % uses it', slot.slot_name,
+      slot.active_pid USING ERRCODE = 'object_in_use', HINT = 'End that process: SELECT pg_terminate_backend(...).';
+  END IF;
+  EXECUTE format('DROP PUBLICATION IF EXISTS %I', 'tidemark_' || of_capture);
+  SELECT format('%I.%I', n.nspname, c.relname) INTO source
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.oid = capture.source_table AND c.relreplident = 'f';
+  -- Another one may have begun meanwhile, and has noted FULL as what was there before.
+  IF source IS NOT NULL AND capture.ended_at IS NULL AND NOT EXISTS (SELECT FROM tidemark.logical_capture o
+      WHERE o.source_table = capture.source_table AND o.capture_id <> of_capture AND o.ended_at IS NULL) THEN
+    EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', source, CASE capture.replica_identity
+      WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+      WHEN 'i' THEN coalesce('USING INDEX ' || (SELECT quote_ident(c.relname) FROM pg_class c
+        WHERE c.oid = to_regclass(capture.replica_index)), 'DEFAULT')
+      ELSE 'DEFAULT' END);
+  END IF;
+  IF capture.stream_id IS NULL THEN
+    DELETE FROM tidemark.logical_capture c WHERE c.capture_id = of_capture;
+  ELSE
+    UPDATE tidemark.logical_capture c SET ended_at = clock_timestamp() WHERE c.capture_id = of_capture;
+  END IF;
+END $$;
+
+-- Removes what is left of captures whose enabling or disabling somebody's death has cut short.
+CREATE FUNCTION tidemark.drop_dead_captures() RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  dead integer;
+BEGIN
+  FOR dead IN SELECT c.capture_id FROM tidemark.logical_capture c LEFT JOIN tidemark.stream s USING (stream_id)
+    WHERE c.ended_at IS NULL AND s.status IS DISTINCT FROM 'ENABLED' OR c.ended_at IS NOT NULL AND c.stream_id IS NULL
+  LOOP
+    -- Who enables has the lock until it has committed.
+    IF pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), dead) AND NOT EXISTS (
+        SELECT FROM tidemark.logical_capture c JOIN tidemark.stream s USING (stream_id)
+        WHERE c.capture_id = dead AND s.status = 'ENABLED') THEN
+      PERFORM tidemark.drop_logical_capture(dead);
+    END IF;
+  END LOOP;
+END $$;
+
+-- Ends a stream whose slot is lost, or keeps more of the write-ahead log than it may. Changes are missing then, which
+-- readers are told at its end. Returns the reason, or null if all is well.
+CREATE FUNCTION tidemark.maintain_logical_capture(of_stream integer) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture tidemark.logical_capture;
+  slot pg_replication_slots;
+  lag numeric;
+  reason text;
+BEGIN
+  SELECT c.* INTO capture FROM tidemark.logical_capture c JOIN tidemark.stream s USING (stream_id)
+    WHERE c.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL;
+  IF NOT FOUND THEN
+    RETURN NULL;
+  END IF;
+  DELETE FROM tidemark.capture_progress p WHERE p.capture_id = capture.capture_id AND p.head < (
+    SELECT max(q.head) FROM tidemark.capture_progress q WHERE q.capture_id = capture.capture_id);
+  SELECT * INTO slot FROM pg_replication_slots r WHERE r.slot_name = tidemark.slot_name(capture.capture_id);
+  lag := pg_wal_lsn_diff(pg_current_wal_lsn(), slot.restart_lsn);
+  IF slot.slot_name IS NULL THEN
+    reason := format('its replication slot %s was dropped', tidemark.slot_name(capture.capture_id));
+  ELSIF slot.wal_status = 'lost' THEN
+    reason := format('its replication slot %s has lost its place: the server has removed what it needed',
+      slot.slot_name);
+  ELSIF lag > capture.maximum_lag THEN
+    reason := format('its replication slot %s kept %s of write-ahead log, more than the %s that it may',
+      slot.slot_name, pg_size_pretty(lag), pg_size_pretty(capture.maximum_lag));
+  ELSE
+    RETURN NULL;
+  END IF;
+  UPDATE tidemark.logical_capture c SET failure = reason WHERE c.stream_id = of_stream;
+  PERFORM tidemark.disable_stream(of_stream);
+  PERFORM tidemark.drop_logical_capture(capture.capture_id);
+  RETURN reason;
+END $$;

@@ -1,0 +1,44 @@
+import PostgresClient
+
+/// The replication slot of a stream that is captured by logical decoding.
+public struct ReplicationSlotDescription: Sendable, Hashable {
+  public var name: String
+  /// Whether some process is capturing.
+  public var isActive: Bool
+  /// What the server says of the log that the slot needs: `reserved`, `extended`, `unreserved` or `lost`.
+  public var walStatus: String
+  /// How many bytes of write-ahead log the server keeps for the slot, and how many it may.
+  public var retainedBytes: Int64
+  public var maximumRetainedBytes: Int64
+}
+
+extension PostgresStreamDescription {
+  /// Adds what there is to say about the capture of the stream with this id.
+  mutating func addCapture(of id: Int32, on pool: PostgresPool) async throws {
+    let rows = try await pool.query(
+      """
+      SELECT s.capture, c.failure, r.slot_name::text, r.active, coalesce(r.wal_status, 'lost'),
+        coalesce(pg_wal_lsn_diff(CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() END,
+          r.restart_lsn)::bigint, 0), c.maximum_lag
+      FROM tidemark.stream s LEFT JOIN tidemark.logical_capture c USING (stream_id)
+      LEFT JOIN pg_replication_slots r ON r.slot_name = tidemark.slot_name(c.capture_id)
+      WHERE s.stream_id = \(id)
+      """
+    )
+    guard let row = rows.first else { return }
+    let (capture, failure, slot, isActive, status, retained, maximum) = try row.decode(
+      (String, String?, String?, Bool?, String, Int64, Int64?).self
+    )
+    if table != nil { self.capture = StreamCapture(rawValue: capture) }
+    captureFailure = failure
+    self.slot = slot.map {
+      ReplicationSlotDescription(
+        name: $0,
+        isActive: isActive ?? false,
+        walStatus: status,
+        retainedBytes: retained,
+        maximumRetainedBytes: maximum ?? 0
+      )
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import Foundation
+import Logging
+import PostgresClient
+import TestSupport
+import Testing
+
+@Suite("Streaming a replication slot", .sharesMachine)
+struct ReplicationTests {
+  /// A database with a published table and a slot.
+  private struct Source {
+    let configuration: PostgresConfiguration
+    let writer: PostgresConnection
+    let slot: String
+
+    static func make() async throws -> Source {
+      let configuration = try await newDatabase()
+      let writer = try await connect(configuration)
+      try await writer.executeScript(
+        "CREATE TABLE item (id int PRIMARY KEY); CREATE PUBLICATION p FOR TABLE item"
+      )
+      let slot = "slot_\(UInt64.random(in: 0 ... .max))"
+      _ = try await writer.query("SELECT pg_create_logical_replication_slot(\(slot), 'pgoutput')")
+      return Source(configuration: configuration, writer: writer, slot: slot)
+    }
+
+    func replicate(
+      settings: [String: String] = [:],
+      from start: PostgresLSN = PostgresLSN(rawValue: 0)
+    ) async throws -> PostgresReplication {
+      var replication = PostgresReplication.Configuration(
+        slot: slot,
+        options: ["proto_version": "1", "publication_names": "p"],
+        start: start
+      )
+      replication.settings = settings
+      replication.statusInterval = .milliseconds(500)
+      return try await PostgresReplication.start(replication, on: configuration, logger: quietLogger)
+    }
+
+    func confirmed() async throws -> PostgresLSN {
+      let text: String = try await writer.value(
+        "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = \(slot)"
+      )
+      return try #require(PostgresLSN(text))
+    }
+
+    /// A slot keeps the server's log, which other tests share.
+    func drop() async throws {
+      try await eventually("the slot is free") {
+        try await writer.value(
+          "SELECT NOT active FROM pg_replication_slots WHERE slot_name = \(slot)",
+          as: Bool.self
+        )
+      }
+      _ = try await writer.query("SELECT pg_drop_replication_slot(\(slot))")
+    }
+  }
+
+  /// The types of the messages up to the first commit, and the place behind it.
+  private func transaction(_ replication: PostgresReplication) async throws -> (
+    types: String, end: PostgresLSN
+  ) {
+    var types = ""
+    while true {
+      let chunk = try await replication.receive()
+      var offset = 0
+      var end: PostgresLSN?
+      try chunk.read(from: &offset) { message in
+        guard case .change(_, let bytes) = message else { return true }
+        types.append(Character(UnicodeScalar(bytes[0])))
+        if types.last == "C" {
+          end = PostgresLSN(
+            rawValue: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 10, as: UInt64.self))
+          )
+        }
+        return end == nil
+      }
+      if let end { return (types, end) }
+    }
+  }
+
+  @Test("A transaction comes whole, and what was confirmed does not come again")
+  func confirming() async throws {
+    let source = try await Source.make()
+    try await source.writer.execute("INSERT INTO item VALUES (1), (2)")
+    let first = try await source.replicate()
+    let (types, end) = try await transaction(first)
+    #expect(types == "BRIIC")
+    try await first.confirm(end)
+    try await eventually("the slot has moved") { try await source.confirmed() >= end }
+    await first.close()
+    try await source.writer.execute("DELETE FROM item WHERE id = 1")
+    var second: PostgresReplication?
+    try await eventually("the slot is free") {
+      second = try? await source.replicate()
+      return second != nil
+    }
+    #expect(try await transaction(try #require(second)).types == "BRDC")
+    await second?.close()
+    try await source.drop()
+  }
+
+  @Test("What was not confirmed comes again after the session was ended")
+  func terminated() async throws {
+    let source = try await Source.make()
+    let first = try await source.replicate()
+    try await source.writer.execute("INSERT INTO item VALUES (1)")
+    #expect(try await transaction(first).types == "BRIC")
+    _ = try await source.writer.query(
+      "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots WHERE slot_name = \(source.slot)"
+    )
+    let error = try await postgresError { while true { _ = try await first.receive() } }
+    #expect(error.code == .connectionLost)
+    #expect(error.isRetryable)
+    await first.close()
+    var second: PostgresReplication?
+    try await eventually("the slot is free") {
+      second = try? await source.replicate()
+      return second != nil
+    }
+    #expect(try await transaction(try #require(second)).types == "BRIC")
+    await second?.close()
+    try await source.drop()
+  }
+
+  @Test(
+    "A session lives on past the server's timeout, whether somebody reads or not",
+    arguments: [true, false]
+  )
+  func idle(isRead: Bool) async throws {
+    let source = try await Source.make()
+    let replication = try await source.replicate(settings: ["wal_sender_timeout": "2s"])
+    let clock = ContinuousClock()
+    let start = clock.now
+    if isRead {
+      while clock.now - start < .seconds(5) {
+        try await source.writer.execute("SELECT pg_logical_emit_message(false, 'nobody', '')")
+        _ = try await replication.receive()
+      }
+    } else {
+      try await eventually("more than twice the timeout has passed") { clock.now - start > .seconds(5) }
+    }
+    try await source.writer.execute("INSERT INTO item VALUES (1)")
+    #expect(try await transaction(replication).types == "BRIC")
+    await replication.close()
+    try await source.drop()
+  }
+
+  @Test("The server's place moves while other tables are written, so that their log is not kept")
+  func otherTables() async throws {
+    let source = try await Source.make()
+    let replication = try await source.replicate()
+    try await source.writer.executeScript("CREATE TABLE other (id int); INSERT INTO other VALUES (1)")
+    let end = try #require(
+      PostgresLSN(try await source.writer.value("SELECT pg_current_wal_flush_lsn()::text"))
+    )
+    var place = PostgresLSN(rawValue: 0)
+    while place < end {
+      var offset = 0
+      try await replication.receive().read(from: &offset) { message in
+        if case .keepalive(let told) = message { place = told }
+        return true
+      }
+    }
+    await replication.close()
+    try await source.drop()
+  }
+
+  @Test("A large transaction comes while the reader pauses, and nothing of it is lost")
+  func slowReader() async throws {
+    let source = try await Source.make()
+    let replication = try await source.replicate(settings: ["wal_sender_timeout": "1s"])
+    try await source.writer.execute("INSERT INTO item SELECT i FROM generate_series(1, 200000) AS i")
+    let start = ContinuousClock.now
+    try await eventually("the sender has waited for longer than its timeout") {
+      ContinuousClock.now - start > .seconds(2)
+    }
+    #expect(try await transaction(replication).types.count == 200_003)
+    await replication.close()
+    try await source.drop()
+  }
+
+  @Test("A second session is refused while the first has the slot, and a slot that is not there by name")
+  func refused() async throws {
+    let source = try await Source.make()
+    let replication = try await source.replicate()
+    let taken = try await postgresError { _ = try await source.replicate() }
+    #expect(taken.sqlState == "55006")
+    await replication.close()
+    try await source.drop()
+    let missing = try await postgresError { _ = try await source.replicate() }
+    #expect(missing.sqlState == "42704")
+  }
+
+  @Test("Cancelling who waits ends the session at once")
+  func cancelled() async throws {
+    let source = try await Source.make()
+    let replication = try await source.replicate()
+    let waiting = Task { while true { _ = try await replication.receive() } }
+    waiting.cancel()
+    await #expect(throws: PostgresError.self) { try await waiting.value }
+    await replication.close()
+    try await source.drop()
+  }
+
+  @Test(
+    "Places in the log are spelled as the server spells them",
+    arguments: ["0/0", "16/B374D848", "FFFFFFFF/1"]
+  )
+  func places(text: String) throws {
+    #expect(PostgresLSN(text)?.description == text)
+    #expect(PostgresLSN("0/FFFFFFFF")! < PostgresLSN("1/0")!)
+    for wrong in ["", "1", "1/2/3", "x/1", "1/100000000"] { #expect(PostgresLSN(wrong) == nil) }
+  }
+}
