@@ -55,7 +55,7 @@ struct CaptureSession: Sendable {
     var configuration = PostgresReplication.Configuration(
       slot: slot,
       options: [
-        "proto_version": "1", "publication_names": "\"\(state.source.messagePrefix)\"", "messages": "true",
+        "proto_version": "1", "publication_names": "\"tidemark_\(state.captureID)\"", "messages": "true",
       ],
       start: state.position.lsn
     )

@@ -22,13 +22,14 @@ struct CaptureState: Sendable {
     try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT capture_id, slot, source_table, key_columns, view_type, ends_at, lsn, changes, is_active, confirmed
+        SELECT capture_id, slot, source_table, key_columns, view_type, message_prefix, ends_at, lsn, changes,
+          is_active, confirmed
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
-      let (capture, slot, table, keys, viewType, end, lsn, changes, isActive, confirmed) = try row.decode(
-        (Int32, String?, Int64, [String], String, String?, String, Int64, Bool?, String?).self
+      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed) = try row.decode(
+        (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?).self
       )
       return CaptureState(
         captureID: capture,
@@ -37,7 +38,7 @@ struct CaptureState: Sendable {
           table: UInt32(truncatingIfNeeded: table),
           keyColumns: keys,
           viewType: StreamViewType(rawValue: viewType) ?? .newAndOldImages,
-          messagePrefix: "tidemark_\(capture)",
+          messagePrefix: prefix,
           end: end.flatMap { PostgresLSN($0) }
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),

@@ -13,6 +13,9 @@ CREATE TABLE tidemark.logical_capture (
   ends_at pg_lsn,
   -- The most bytes of write-ahead log that the slot may keep the server from removing.
   maximum_lag bigint NOT NULL CHECK (maximum_lag > 0),
+  -- What the messages begin with that its own functions put into the write-ahead log. Any role may put messages
+  -- there, so it is a secret.
+  message_prefix text NOT NULL DEFAULT 'tidemark_' || gen_random_uuid(),
   -- Why the capture has ended before the stream was disabled: changes after that are missing.
   failure text,
   -- When slot and publication were removed, and the table's replica identity restored.
@@ -163,7 +166,8 @@ BEGIN
   EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
   RETURN NULL;
 END $body$,
-    format('SELECT count(pg_logical_emit_message(true, %L, %s%s)) FROM ONLY ', 'tidemark_' || of_capture,
+    format('SELECT count(pg_logical_emit_message(true, (SELECT c.message_prefix FROM tidemark.logical_capture AS c '
+        'WHERE c.capture_id = %s), %s%s)) FROM ONLY ', of_capture,
       tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
@@ -173,10 +177,11 @@ END $$;
 -- How far a stream has been captured, for who wants to go on; no row when it is not captured by decoding (any more).
 CREATE FUNCTION tidemark.capture_state(
   of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
-  OUT view_type text, OUT ends_at text, OUT lsn text, OUT changes bigint, OUT is_active boolean, OUT confirmed text)
+  OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint, OUT is_active boolean, OUT confirmed text)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type, c.ends_at::text,
+  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type, c.message_prefix,
+      c.ends_at::text,
       p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text
     FROM tidemark.logical_capture c
     JOIN tidemark.stream s USING (stream_id)

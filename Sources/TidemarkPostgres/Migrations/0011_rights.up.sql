@@ -44,26 +44,28 @@ BEGIN
 END $$;
 
 -- Gives a role the rights of a consumer (reads streams, keeps leases), an administrator (creates, enables, alters,
--- splits, disables streams) or a producer (puts records). For the owner of the schema only.
+-- splits, disables streams), a capturer (reads replication slots, for which the role needs REPLICATION, and appends what
+-- it decodes) or a producer (puts records). For the owner of the schema only.
 CREATE FUNCTION tidemark.grant_role(kind text, role_name text, only_stream text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee CONSTANT regrole := tidemark.find_role(role_name);
   function_names text[] := CASE kind
-WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
+    WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
       'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'slot_name', 'capture_state', 'mark_log',
-      'append_captured', 'maintain_logical_capture', 'drop_dead_captures']
+      'maintain_logical_capture', 'drop_dead_captures']
     WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'advance', 'maintain_stream', 'manage_shards',
       'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
-      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'append_captured', 'maintain_logical_capture',
-      'drop_dead_captures']
+      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'drop_dead_captures']
+    WHEN 'capturer' THEN ARRAY['slot_name', 'capture_state', 'mark_log', 'append_captured',
+      'maintain_logical_capture', 'advance']
     WHEN 'producer' THEN ARRAY['put'] END;
   name text;
 BEGIN
   IF function_names IS NULL THEN
     RAISE EXCEPTION 'there are no rights of "%"', kind USING ERRCODE = 'TM005',
-      HINT = 'Choose consumer, administrator or producer.';
+      HINT = 'Choose consumer, administrator, capturer or producer.';
   ELSIF only_stream IS NOT NULL AND kind <> 'consumer' THEN
     RAISE EXCEPTION 'the rights of "%" cannot be given for one stream', kind USING ERRCODE = 'TM005',
       HINT = 'Only a consumer''s can.';
@@ -74,8 +76,10 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
   END LOOP;
   IF kind <> 'producer' THEN
-    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot, '
-      'tidemark.logical_capture TO %s', grantee);
+    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot TO %s', grantee);
+    -- Not its secret.
+    EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, failure, ended_at) ON tidemark.logical_capture '
+      'TO %s', grantee);
   END IF;
   IF kind <> 'consumer' THEN
     RETURN;

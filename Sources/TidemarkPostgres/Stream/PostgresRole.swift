@@ -7,6 +7,9 @@ public enum PostgresRole: String, Sendable, Hashable, CaseIterable {
   /// Creates, enables, alters, splits, merges and disables streams. To enable one on a table it needs `TRIGGER` on
   /// the table, and for an expiry column `DELETE`. It cannot read records.
   case administrator
+  /// Captures tables by logical decoding, for which the role needs `REPLICATION`. Workers of a role that is a consumer
+  /// and a capturer do it by themselves.
+  case capturer
   /// Puts records.
   case producer
 }

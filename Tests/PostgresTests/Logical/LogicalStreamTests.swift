@@ -57,7 +57,8 @@ struct LogicalStreamTests {
     try await database.run(
       """
       CREATE TABLE item (id int PRIMARY KEY); CREATE ROLE \(role) LOGIN; ALTER TABLE item OWNER TO \(role);
-      GRANT USAGE ON SCHEMA tidemark TO \(role)
+      GRANT USAGE ON SCHEMA tidemark TO \(role);
+      GRANT EXECUTE ON FUNCTION tidemark.logical_capture_problem TO \(role)
       """
     )
     let problem = try await database.pool.transaction { transaction in

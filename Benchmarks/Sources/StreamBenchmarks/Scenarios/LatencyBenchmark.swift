@@ -14,6 +14,9 @@ struct LatencyBenchmark: AsyncParsableCommand {
   @Option(help: "How many shards the stream has.")
   var shards = 4
 
+  @Flag(help: "Capture by logical decoding instead of by trigger.")
+  var logical = false
+
   @Option(help: "How many changes are made one by one, with pauses between.")
   var probes = 500
 
@@ -41,6 +44,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
       try await PostgresStreamAdmin(database.pool).enable(
         table: "item",
         viewType: .newImage,
+        capture: logical ? .logical : .trigger,
         shardCount: shards
       )
       let probe = LatencyProbe()
@@ -137,7 +141,8 @@ struct LatencyBenchmark: AsyncParsableCommand {
     _ busy: (summary: (Double, Double, Double), rate: Double)?
   ) {
     var report = Report(
-      "From a change's statement to process, one worker, \(shards.grouped) shards",
+      "From a change's statement to process, one worker, \(shards.grouped) shards, captured by "
+        + (logical ? "logical decoding" : "trigger"),
       "",
       "median ms",
       "99 % ms",
