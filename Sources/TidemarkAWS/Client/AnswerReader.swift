@@ -58,8 +58,8 @@ struct AnswerReader: Sendable {
 
   /// `com.amazonaws.dynamodb.v20120810#ResourceNotFoundException:http://…` → `ResourceNotFoundException`
   static func code(in type: String) -> String {
-    let name = type.split(separator: "#").last ?? ""
-    return String(name.prefix { $0 != ":" })
+    let name = type.prefix { $0 != ":" }
+    return name.split(separator: "#").last.map(String.init) ?? ""
   }
 }
 
