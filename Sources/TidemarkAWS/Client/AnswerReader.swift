@@ -29,7 +29,7 @@ struct AnswerReader: Sendable {
   private static func problem(of answer: HTTPAnswer) -> String? {
     let bytes = answer.body.readableBytesView
     if let header = answer.headers.first(name: "x-amz-crc32"), let expected = UInt32(header) {
-      let actual = CRC32.checksum(bytes)
+      let actual = answer.body.withUnsafeReadableBytes { CRC32.checksum($0) }
       if actual != expected { return "its checksum is \(actual), not \(expected) as x-amz-crc32 says." }
     }
     let blanks = Set(" \t\r\n".utf8)

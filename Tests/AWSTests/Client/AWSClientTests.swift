@@ -132,9 +132,13 @@ struct AWSClientTests {
     #expect(server.requests.count == 1)
   }
 
-  @Test("waits no longer than the timeout, for the head and for the body", .timeLimit(.minutes(1)))
-  func slow() async throws {
-    let server = try await LoopbackServer.replying(Reply(delivery: .silence))
+  @Test(
+    "waits no longer than the timeout, for the head and for the body",
+    .timeLimit(.minutes(1)),
+    arguments: [Reply.Delivery.silence, .stall]
+  )
+  func slow(delivery: Reply.Delivery) async throws {
+    let server = try await LoopbackServer.replying(Reply(body: #"{"a": "b"}"#, delivery: delivery))
     let client = try machine.client(of: server) {
       $0.timeout = .milliseconds(200)
       $0.retry.maximumAttempts = 2
@@ -145,13 +149,11 @@ struct AWSClientTests {
 
   @Test("nobody listening is a source that is not available")
   func nobody() async throws {
-    var server: LoopbackServer? = try await .replying(.json("{}"))
-    let client = try machine.client(of: #require(server)) { $0.retry.maximumAttempts = 2 }
-    server = nil
-    try await eventually("the server is gone") {
-      let error = try? await failure(client)
-      return error?.code == .sourceUnavailable
-    }
+    let server = try await LoopbackServer.replying(.json("{}"))
+    try await server.stop()
+    let error = try await failure(machine.client(of: server) { $0.retry.maximumAttempts = 2 })
+    #expect(error.code == .sourceUnavailable && error.advice?.contains("reach") == true)
+    #expect(machine.clock.pauses.count == 1)
   }
 
   @Test("corrects a clock that is ten minutes off once, and keeps the correction")

@@ -13,7 +13,9 @@ private final class Moto: Sendable {
 
   init() async throws {
     // Somebody who listened there a moment ago is the one who knows a port that is free.
-    let port = try await LoopbackServer.replying(.json("{}")).port
+    let placeholder = try await LoopbackServer.replying(.json("{}"))
+    let port = placeholder.port
+    try await placeholder.stop()
     let process = Process()
     let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
       .appending(path: "moto.sh")

@@ -1,3 +1,4 @@
+import NIOHTTP1
 import Synchronization
 import TestSupport
 import Testing
@@ -50,7 +51,8 @@ struct CredentialsChainTests {
     let error = try await #require(throws: TidemarkError.self) {
       try await credentials(machine, variables, command: command, profile: profile)
     }
-    #expect(!"\(error)".contains("SECRET") && !"\(error)".contains("TOKEN"), "\(error)")
+    let text = "\(error)".replacing("AWS_SECRET_ACCESS_KEY", with: "")
+    #expect(!text.contains("SECRET") && !text.contains("TOKEN"), "\(error)")
     return error
   }
 

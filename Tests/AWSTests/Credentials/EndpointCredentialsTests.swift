@@ -175,7 +175,7 @@ struct EndpointCredentialsTests {
     """
 
   private func login(_ config: String, token: String?, _ reply: Reply) async throws
-    -> (server: LoopbackServer, provider: SSOProvider, machine: TestMachine)
+    -> (server: LoopbackServer, provider: SSOProvider)
   {
     let server = try await LoopbackServer.replying(reply)
     let machine = TestMachine(files: ["/home/me/.aws/config": config])
@@ -185,7 +185,7 @@ struct EndpointCredentialsTests {
     sources.environment.readFile = { path in
       path.contains("/sso/cache/") ? token : machine.files.withLock { $0[path] }
     }
-    return (server, SSOProvider(sources: sources, profile: nil), machine)
+    return (server, SSOProvider(sources: sources, profile: nil))
   }
 
   private static let ssoAnswer = Reply.json(
@@ -196,7 +196,7 @@ struct EndpointCredentialsTests {
 
   @Test("SSO exchanges the cached token, in the old form and with a session", arguments: [legacy, session])
   func sso(config: String) async throws {
-    let (server, provider, _) = try await login(config, token: Self.token, Self.ssoAnswer)
+    let (server, provider) = try await login(config, token: Self.token, Self.ssoAnswer)
     let credentials = try #require(try await provider.credentials())
     #expect(credentials.accessKeyID == "SSO" && credentials.sessionToken == "TOKEN")
     #expect(credentials.expiration == Timestamp(millisecondsSinceEpoch: 1_780_333_200_000))
@@ -236,7 +236,7 @@ struct EndpointCredentialsTests {
   )
   func ssoLoggedOut(token: String?, status: Int) async throws {
     let reply = status == 200 ? Self.ssoAnswer : .error(status, "CACHED")
-    let (_, provider, _) = try await login(Self.session, token: token, reply)
+    let provider = try await login(Self.session, token: token, reply).provider
     let error = try await #require(throws: TidemarkError.self) { try await provider.credentials() }
     #expect(error.code == .accessDenied && error.advice == "Run: aws sso login --profile default")
     #expect(!"\(error)".contains("CACHED"))
@@ -249,7 +249,7 @@ struct EndpointCredentialsTests {
       ("[default]\nsso_session = none\nsso_account_id = 1", "none, which does not exist"),
       (Self.session.replacing("[sso-session", with: "sso_region = x\n[sso-session"), "differ in sso_region"),
     ] {
-      let (_, provider, _) = try await login(config, token: Self.token, Self.ssoAnswer)
+      let provider = try await login(config, token: Self.token, Self.ssoAnswer).provider
       let error = try await #require(throws: TidemarkError.self) { try await provider.credentials() }
       #expect(error.code == .invalidConfiguration && error.message.contains(message), "\(error)")
     }

@@ -29,6 +29,8 @@ struct Reply: Sendable {
     case cut
     /// Nothing ever comes.
     case silence
+    /// A part of the body comes, and nothing after it.
+    case stall
   }
 
   var status = HTTPResponseStatus.ok
@@ -49,7 +51,7 @@ struct Reply: Sendable {
   }
 }
 
-/// A real HTTP server on 127.0.0.1 that answers as told. It ends with this reference.
+/// A real HTTP server on 127.0.0.1 that answers as told, until this process ends or it is stopped.
 final class LoopbackServer: Sendable {
   private let channel: any Channel
   private let log: RequestLog
@@ -82,7 +84,8 @@ final class LoopbackServer: Sendable {
     }
   }
 
-  deinit { channel.close(promise: nil) }
+  /// Nobody listens any more.
+  func stop() async throws { try await channel.close() }
 }
 
 private final class RequestLog: Sendable {
@@ -141,6 +144,7 @@ private final class ReplyHandler: ChannelInboundHandler {
       context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
       return
     }
+    if reply.delivery == .stall { return }
     if reply.delivery == .reset {
       // No lingering makes of a close a reset.
       let options = context.channel as? any SocketOptionProvider
