@@ -178,6 +178,7 @@ let package = Package(
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
       ],
+      exclude: ["moto.sh"],
       swiftSettings: swiftSettings
     ),
     .testTarget(
