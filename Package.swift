@@ -34,6 +34,7 @@ let package = Package(
   products: [
     .library(name: "Tidemark", targets: ["Tidemark"]),
     .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
+    .library(name: "TidemarkAWS", targets: ["TidemarkAWS"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
     .library(name: "PostgresClient", targets: ["PostgresClient"]),
     .library(name: "LocalPostgres", targets: ["LocalPostgres"]),
@@ -42,7 +43,10 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-collections", from: "1.1.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.0.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.86.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.8.0"),
   ],
   targets: [
@@ -69,6 +73,18 @@ let package = Package(
       name: "TidemarkPostgres",
       dependencies: ["Tidemark", "PostgresClient", .product(name: "Logging", package: "swift-log")],
       resources: [.embedInCode("Migrations")],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "TidemarkAWS",
+      dependencies: [
+        "Tidemark",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ],
       swiftSettings: swiftSettings
     ),
     .target(
@@ -150,6 +166,19 @@ let package = Package(
       dependencies: [
         "PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres", "TestSupport",
       ],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
+      name: "AWSTests",
+      dependencies: [
+        "Tidemark", "TidemarkAWS", "TestSupport",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ],
+      exclude: ["moto.sh"],
       swiftSettings: swiftSettings
     ),
     .testTarget(

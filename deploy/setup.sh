@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
 # its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
-# With --tests also what only tests need: PgBouncer, and for root, who alone can cut a network, iproute2.
+# With --tests also what only tests need: PgBouncer, Python with venv for moto (the tests install it from PyPI), and
+# for root, who alone can cut a network, iproute2.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 
@@ -73,6 +74,7 @@ pkg-config --exists libpq 2>/dev/null || missing+=(libpq-dev)
 has_server || missing+=(postgresql)
 if [ "${1:-}" = --tests ]; then
   PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
+  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
   if [ "$(id -u)" -eq 0 ] && ! command -v ip >/dev/null; then missing+=(iproute2); fi
 fi
 if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
@@ -80,7 +82,7 @@ if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 if ! command -v apt-get >/dev/null; then
   fail "Missing: ${missing[*]} (Debian's names)." \
     "Install libpq with its headers, a PostgreSQL server 14 or newer, and pkg-config" \
-    "(macOS: brew install libpq postgresql pkgconf), for tests PgBouncer too, then run this again."
+    "(macOS: brew install libpq postgresql pkgconf), for tests PgBouncer and Python 3 too, then run this again."
 fi
 
 echo "setup: installing ${missing[*]}"

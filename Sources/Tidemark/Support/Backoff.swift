@@ -23,7 +23,7 @@ public struct Backoff: Sendable, Hashable {
   }
 
   /// The pause after the `attempt`th failure in a row, counted from 1.
-  func pause(afterAttempt attempt: Int, using random: inout some RandomNumberGenerator) -> Duration {
+  package func pause(afterAttempt attempt: Int, using random: inout some RandomNumberGenerator) -> Duration {
     var pause = initial
     for _ in 1..<max(attempt, 1) where pause < maximum {
       pause = min(pause * multiplier, maximum)
@@ -31,7 +31,7 @@ public struct Backoff: Sendable, Hashable {
     return pause * (1 - Double.random(in: 0...jitter, using: &random))
   }
 
-  func violations(of name: String) -> [String] {
+  package func violations(of name: String) -> [String] {
     var found: [String] = []
     if initial <= .zero { found.append("\(name).initial is \(initial), must be more than 0") }
     if maximum < initial {

@@ -8,7 +8,7 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
       case leaseLost, checkpointOutOfRange, storeUnavailable, outcomeUnknown
       case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, captureLost, throttled,
         iteratorExpired
-      case sourceUnavailable, leaseNotFound, invalidConfiguration, unsupported
+      case sourceUnavailable, accessDenied, leaseNotFound, invalidConfiguration, unsupported
     }
     private var kind: Kind
     private init(_ kind: Kind) { self.kind = kind }
@@ -37,6 +37,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let iteratorExpired = Self(.iteratorExpired)
     /// The source did not answer.
     public static let sourceUnavailable = Self(.sourceUnavailable)
+    /// The source knows no such credentials, or does not allow them this call.
+    public static let accessDenied = Self(.accessDenied)
     /// The lease table has no such lease.
     public static let leaseNotFound = Self(.leaseNotFound)
     /// The configuration breaks at least one rule; the message names all of them.

@@ -1,0 +1,31 @@
+import Foundation
+import NIOCore
+import Tidemark
+
+/// What a service answered to a request that succeeded: a JSON object.
+struct AWSResponse: Sendable {
+  var body: ByteBuffer
+  var requestID: String?
+  /// The operation that was asked for, for errors.
+  var operation: String
+
+  /// Decodes the answer with Foundation, which is for the answers that come now and then, not for records.
+  ///
+  /// - Throws: `TidemarkError` (`sourceUnavailable`).
+  func decoded<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
+    do {
+      return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
+    } catch {
+      throw malformed("\(error)")
+    }
+  }
+
+  /// The error of an answer that is not what the operation is defined to answer.
+  func malformed(_ what: String) -> TidemarkError {
+    TidemarkError(
+      .sourceUnavailable,
+      "The answer to \(operation) cannot be read: \(what)",
+      underlying: AWSError(code: "", message: what, status: 200, requestID: requestID)
+    )
+  }
+}
