@@ -28,9 +28,10 @@ struct CaptureState: Sendable {
         """
       )
       guard let row = rows.first else { return nil }
-      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed) = try row.decode(
-        (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?).self
-      )
+      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed) =
+        try row.decode(
+          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?).self
+        )
       return CaptureState(
         captureID: capture,
         source: CaptureDecoder.Source(

@@ -13,8 +13,7 @@ struct TupleFields {
       switch (left, right) {
       case (.null, .null), (.unchanged, .unchanged): true
       case (.text(let left), .text(let right)):
-        left.count == right.count
-          && (left.count == 0 || memcmp(left.baseAddress!, right.baseAddress!, left.count) == 0)
+        left.count == right.count && left.isSame(as: right)
       default: false
       }
     }
@@ -42,5 +41,14 @@ struct TupleFields {
       }
       fields[index] = old.fields[index]
     }
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// - Parameter other: a buffer of the same length.
+  fileprivate func isSame(as other: UnsafeRawBufferPointer) -> Bool {
+    // An empty buffer may have no address, and memcmp takes none.
+    guard let left = baseAddress, let right = other.baseAddress else { return true }
+    return memcmp(left, right, count) == 0
   }
 }
