@@ -41,7 +41,8 @@ struct LogicalSnapshotTests {
   }
 
   private func captured(_ database: StreamDatabase) async throws -> Int64 {
-    try await database.number("SELECT count(*) FROM tidemark.log_1 WHERE cause IS NULL")
+    let id = try await database.stream("item").identified().id
+    return try await database.number("SELECT count(*) FROM tidemark.log_\(id) WHERE cause IS NULL")
   }
 
   @Test("A table that nobody writes to is copied while another process captures it")

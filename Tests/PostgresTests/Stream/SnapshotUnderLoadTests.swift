@@ -132,7 +132,8 @@ struct SnapshotUnderLoadTests {
     expectOrder(log, exactlyOnce: true)
     let snapshots = try await database.admin.describe("item").snapshots
     #expect(snapshots.count == 1)
-    let copied = try await database.number("SELECT count(*) FROM tidemark.log_1 WHERE cause = 'S'")
+    let id = try await database.stream("item").identified().id
+    let copied = try await database.number("SELECT count(*) FROM tidemark.log_\(id) WHERE cause = 'S'")
     #expect(snapshots.first?.recordCount == copied)
   }
 
