@@ -88,10 +88,8 @@ extension SnapshotMaker {
       "SELECT tidemark.place_cut(\(cut)::text::uuid, \(moment.place.description)::text::pg_lsn)"
     )
     return try await withThrowingTaskGroup(of: Target?.self) { group in
-      // Whoever captures goes on as far as the cut; if nobody does, this is who.
       group.addTask {
-        try await LogicalCapture(stream: stream.id, pool: pool, clock: clock, logger: logger)
-          .run(until: moment.place)
+        try await capture(until: moment.place)
         return nil
       }
       group.addTask { try await begin(at: cut, seen: seen) }
@@ -100,6 +98,18 @@ extension SnapshotMaker {
         if let target { return target }
       }
       throw CancellationError()
+    }
+  }
+
+  /// Whoever captures goes on as far as the cut; if nobody does, this is who.
+  private func capture(until place: PostgresLSN) async throws {
+    do {
+      try await LogicalCapture(stream: stream.id, pool: pool, clock: clock, logger: logger).run(until: place)
+    } catch let error as TidemarkError where !error.isRetryable {
+      logger.warning(
+        "The snapshot waits for who captures, because this process cannot",
+        metadata: metadata(copied: 0).merging(["error": "\(error)"]) { $1 }
+      )
     }
   }
 
