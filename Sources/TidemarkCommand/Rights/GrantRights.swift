@@ -4,8 +4,7 @@ import TidemarkPostgres
 struct GrantRights: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "grant",
-    abstract:
-      "Give a role of the database what a consumer, an administrator, a capturer or a producer needs.",
+    abstract: "Give a role of the database what a consumer, an administrator, a capturer or a producer needs.",
     discussion: """
       A consumer reads streams and keeps leases: what a worker is. An administrator creates, enables, alters, \
       splits and disables streams, and reads none; on a table it needs TRIGGER besides, and DELETE for an \

@@ -214,6 +214,33 @@ struct SnapshotUnderLoadTests {
   }
 
   @Test(
+    "Each of many snapshots that are taken under load makes up the table, with the changes since",
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
+  )
+  func many(capture: StreamCapture) async throws {
+    let database = try await items(1000, capture)
+    let stream = try database.stream("item", connections: 10)
+    let views = try await pumping(stream) {
+      var views: [PostgresStream] = []
+      try await writing(to: database) {
+        for number in 1...15 {
+          let view = try await stream.startingWithSnapshot(for: "a\(number)", isNew: true)
+          views.append(try #require(view as? PostgresStream))
+        }
+      }
+      try await stream.sequenceCommitted()
+      return views
+    }
+    for view in views {
+      let log = DeliveryLog()
+      for record in try await view.readAll() { if let change = record.change { log.add(change) } }
+      try await expectTable(database, in: log)
+      expectOrder(log, exactlyOnce: true)
+    }
+  }
+
+  @Test(
     "A worker that dies in the middle of a snapshot's records is followed by one that skips none",
     .timeLimit(.minutes(5)),
     arguments: StreamCapture.allCases
