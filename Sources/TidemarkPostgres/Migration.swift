@@ -82,5 +82,11 @@ public struct Migration: Sendable, Hashable {
       up: PackageResources._011_rights_up_sql,
       down: PackageResources._011_rights_down_sql
     ),
+    Migration(
+      12,
+      "logical_snapshots",
+      up: PackageResources._012_logical_snapshots_up_sql,
+      down: PackageResources._012_logical_snapshots_down_sql
+    ),
   ]
 }

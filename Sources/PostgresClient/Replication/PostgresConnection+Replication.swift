@@ -1,5 +1,13 @@
 import CLibPQ
 
+extension QueryResult {
+  /// A value of the first row, where all values are text; empty where there is none.
+  fileprivate func text(in column: String) -> String {
+    guard let number = columnNumber(of: column), let bytes = value(row: 0, column: number) else { return "" }
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}
+
 /// What a replicating connection tells the server.
 struct ReplicationStatus {
   /// Up to where messages were received.
@@ -30,6 +38,26 @@ extension PostgresConnection {
     replication.interval = statusInterval
     pauseReading()
     sendStatusRepeatedly()
+  }
+
+  /// Makes a slot whose command exports what is seen at its place, and returns both.
+  func makeSlot(_ command: String) async throws -> (place: PostgresLSN, snapshot: String) {
+    try await takeTurn()
+    defer { turns.release() }
+    return try await perform(isInTransaction: true) { connection in
+      try connection.send { PQsendQuery($0, command) }
+      let first = try await connection.nextResult()
+      if let first, first.status == PGRES_FATAL_ERROR {
+        let error = connection.checkSeverity(first)
+        _ = try? await connection.finishResults()
+        throw error
+      }
+      _ = try await connection.finishResults()
+      guard let first, first.rowCount == 1, let place = PostgresLSN(first.text(in: "consistent_point")) else {
+        throw PostgresError(.decoding, "The server did not say where the slot begins.")
+      }
+      return (place, first.text(in: "snapshot_name"))
+    }.0
   }
 
   func receiveReplication() async throws -> PostgresReplicationChunk {

@@ -10,7 +10,8 @@ struct CaptureDecoder {
     var viewType: StreamViewType
     /// The prefix of this capture's own messages: see `tidemark.capture_truncate`.
     var messagePrefix: String
-    /// Transactions that commit behind this place are no longer the stream's; nil while it is enabled.
+    /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
+    /// the cut of a snapshot.
     var end: PostgresLSN?
   }
 
@@ -66,7 +67,11 @@ struct CaptureDecoder {
 
   /// Between transactions the server's place is this one's, too: so other tables' changes are not kept for it.
   private mutating func noteKeepalive(_ place: PostgresLSN) {
-    if transaction == nil { position.lsn = max(position.lsn, place) }
+    if transaction == nil { advance(to: place) }
+  }
+
+  private mutating func advance(to place: PostgresLSN) {
+    position.lsn = max(position.lsn, min(place, source.end ?? place))
   }
 
   private mutating func take(_ message: OutputMessage, into batch: inout CapturedBatch) throws
@@ -75,10 +80,12 @@ struct CaptureDecoder {
     switch message {
     case .begin(let final, let time):
       let isOver = source.end.map { final >= $0 } ?? false
+      // Commits come in order.
+      if isOver { advance(to: final) }
       transaction = Transaction(time: time, isSkipped: final < position.lsn || isOver)
     case .commit(let end):
       if transaction?.isSkipped == false { position.changes = 0 }
-      position.lsn = max(position.lsn, end)
+      advance(to: end)
       transaction = nil
     case .relation(let relation):
       if relation.id == source.table { return relation }

@@ -26,7 +26,7 @@ struct CaptureSession: Sendable {
     self.target = target
   }
 
-  /// Captures until it reaches the target or is cut short.
+  /// Captures until it reaches the target or how far it may go, or is cut short.
   func run(onProgress: () -> Void) async throws {
     let replication = try await capture.pool.startReplication(configuration)
     onProgress()
@@ -88,6 +88,7 @@ struct CaptureSession: Sendable {
 
   private func append(_ replication: PostgresReplication, _ state: CaptureState) async throws {
     var stored = state.position
+    let last = [target, state.source.end].compactMap { $0 }.min()
     while true {
       let batch = try await buffer.take()
       guard let position = batch.position else { continue }
@@ -98,7 +99,7 @@ struct CaptureSession: Sendable {
       }
       buffer.recycle(batch)
       try await replication.confirm(position.lsn)
-      if let target, position.lsn >= target { throw ReachedTarget() }
+      if let last, position.lsn >= last { throw ReachedTarget() }
     }
   }
 

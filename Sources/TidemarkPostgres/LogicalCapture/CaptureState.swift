@@ -6,6 +6,8 @@ struct CaptureState: Sendable {
   var captureID: Int32
   var source: CaptureDecoder.Source
   var position: CapturePosition
+  /// Whether there is nothing to capture until something else has happened: see `tidemark.capture_state`.
+  var isHeld: Bool
   /// nil when the slot is gone.
   var slot: Slot?
 
@@ -23,14 +25,14 @@ struct CaptureState: Sendable {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table, key_columns, view_type, message_prefix, ends_at, lsn, changes,
-          is_active, confirmed
+          is_active, confirmed, is_held
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
-      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed) =
+      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld) =
         try row.decode(
-          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?).self
+          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool).self
         )
       return CaptureState(
         captureID: capture,
@@ -43,6 +45,7 @@ struct CaptureState: Sendable {
           end: end.flatMap { PostgresLSN($0) }
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),
+        isHeld: isHeld,
         slot: slot.map {
           Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })
         }

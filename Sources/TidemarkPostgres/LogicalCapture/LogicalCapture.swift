@@ -24,18 +24,28 @@ struct LogicalCapture: Sendable {
   func run(until target: PostgresLSN? = nil) async throws {
     var backoff = DoublingDelay(from: .milliseconds(50), to: .seconds(2))
     var turn = DoublingDelay(from: .milliseconds(2), to: Self.standby)
+    var hold = DoublingDelay(from: .milliseconds(2), to: .milliseconds(50))
     while let state = try await CaptureState.of(stream, on: pool) {
       try Task.checkCancellation()
       guard let slot = state.slot else { throw try await lost() }
       if let target, let confirmed = slot.confirmed, confirmed >= target { return }
-      if slot.isActive {
-        try await clock.sleep(for: target == nil ? Self.standby : turn.next())
+      if state.isHeld {
+        try await clock.sleep(for: hold.next())
         continue
       }
+      hold.reset()
+      if slot.isActive {
+        try await clock.sleep(for: turn.next())
+        continue
+      }
+      // A session of one's own that has just ended has the slot for a moment yet.
+      turn.reset()
       do {
         try await CaptureSession(self, state, slot: slot.name, target: target).run { backoff.reset() }
       } catch let error as PostgresError where error.sqlState == "55006" {
         // Somebody else was faster.
+      } catch is StaleCapture {
+        logger.debug("The capture begins anew", metadata: ["stream": "\(stream)"])
       } catch let error as PostgresError where error.sqlState == "55000" || error.sqlState == "42704" {
         throw try await lost(error)
       } catch let error as PostgresError where error.code == .cancelled {
@@ -66,13 +76,12 @@ extension Error {
     switch self {
     case let error as PostgresError: error.isRetryable && error.code != .cancelled
     case let error as TidemarkError: error.isRetryable
-    case is StaleCapture: true
     default: false
     }
   }
 }
 
-/// Another process has appended meanwhile, or the stream's end was decided.
+/// Another process has appended meanwhile, or how far it may go was decided.
 struct StaleCapture: Error {}
 
 extension TidemarkError {

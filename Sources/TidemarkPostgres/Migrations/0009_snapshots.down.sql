@@ -11,6 +11,7 @@ DROP FUNCTION tidemark.drop_snapshot(integer, text);
 DROP FUNCTION tidemark.complete_snapshot(integer, text, bigint);
 DROP FUNCTION tidemark.copy_rows(integer, bigint, bigint[], integer[], bigint, regclass, bigint, bigint);
 DROP FUNCTION tidemark.begin_snapshot(integer, text);
+DROP FUNCTION tidemark.reserve_snapshot(integer, text);
 DROP FUNCTION tidemark.snapshot_source(integer);
 DROP FUNCTION tidemark.discard_abandoned_snapshots(integer);
 DROP FUNCTION tidemark.discard_snapshot(integer, text);

@@ -1,7 +1,8 @@
 -- A snapshot: the rows that a table had at some moment, as records for one application that come before all changes
 -- after that moment.
 --
--- It is made in transactions that see the same. The first closes all open shards at that moment, as a rotation does,
+-- It is made in transactions that see the same (what differs where a table is captured by decoding, logical_snapshots
+-- says). The first closes all open shards at that moment, as a rotation does,
 -- and is over in milliseconds. Others copy the table's rows piece by piece, as long as that takes, into a log partition
 -- that was reserved for them between the closed shards' numbers and their children's. The partition becomes a part of
 -- the log only once it is full, so what a copier that died leaves behind is never read, and is dropped for nobody's
@@ -75,21 +76,16 @@ BEGIN
   ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
     RAISE EXCEPTION 'the stream "%" has no table to take a snapshot of', stream.name USING ERRCODE = 'TM003',
       HINT = 'Start at TRIM_HORIZON instead.';
-  ELSIF stream.capture <> 'TRIGGER' THEN
-    RAISE EXCEPTION 'the stream "%" is captured by logical decoding, for which there are no snapshots yet', stream.name
-      USING ERRCODE = 'TM003', HINT = 'Start at TRIM_HORIZON, or capture the table by trigger.';
   END IF;
   RETURN stream.source_table;
 END $$;
 
--- The first transaction of a snapshot. The session has held the step's lock since before this transaction's snapshot
--- was taken, so that this sees all that was sequenced: every row that it sees in the inbox goes to the shards that
--- are closed here, every other one to their children. starts and ordinals are the hash ranges and shards of the copy.
-CREATE FUNCTION tidemark.begin_snapshot(
+-- Ends the open shards behind all that is sequenced and what is visible in the inbox, and begins their children behind
+-- a log partition that it reserves. starts and ordinals are the hash ranges and shards of the copy. The caller holds the
+-- step's lock.
+CREATE FUNCTION tidemark.reserve_snapshot(
   of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
-LANGUAGE plpgsql SECURITY DEFINER
--- Sequencing stands still meanwhile; who makes the snapshot tries again.
-SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   closing tidemark.shard[];
   closed tidemark.shard;
@@ -97,9 +93,6 @@ DECLARE
   new_ordinal integer;
   last_number bigint;
 BEGIN
-  IF current_setting('transaction_isolation') <> 'repeatable read' THEN
-    RAISE EXCEPTION 'a snapshot is begun in a REPEATABLE READ transaction' USING ERRCODE = 'TM003';
-  END IF;
   PERFORM tidemark.snapshot_source(of_stream);
   PERFORM tidemark.discard_snapshot(of_stream, of_application);
   WHILE tidemark.sequence_inbox(of_stream, 100000, 1 << 30) > 0 LOOP
@@ -133,6 +126,23 @@ BEGIN
   END LOOP;
   INSERT INTO tidemark.snapshot (stream_id, application, partition_ordinal)
     VALUES (of_stream, of_application, partition_ordinal);
+END $$;
+
+-- The first transaction of a snapshot. The session has held the step's lock since before this transaction's snapshot
+-- was taken, so that this sees all that was sequenced: every row that it sees in the inbox goes to the shards that
+-- are closed here, every other one to their children.
+CREATE FUNCTION tidemark.begin_snapshot(
+  of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
+LANGUAGE plpgsql SECURITY DEFINER
+-- Sequencing stands still meanwhile; who makes the snapshot tries again.
+SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'repeatable read' THEN
+    RAISE EXCEPTION 'a snapshot is begun in a REPEATABLE READ transaction' USING ERRCODE = 'TM003';
+  ELSIF NOT EXISTS (SELECT FROM tidemark.stream s WHERE s.stream_id = of_stream AND s.capture = 'TRIGGER') THEN
+    RAISE EXCEPTION 'a snapshot of this stream is begun by begin_logical_snapshot' USING ERRCODE = 'TM003';
+  END IF;
+  SELECT * INTO partition_ordinal, starts, ordinals FROM tidemark.reserve_snapshot(of_stream, of_application);
 END $$;
 
 -- Copies the rows in a part of a table (or of a partition of one) as the records that the stream's capture would have

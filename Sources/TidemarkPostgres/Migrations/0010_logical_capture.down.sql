@@ -14,6 +14,7 @@ DROP FUNCTION tidemark.end_logical_capture(integer);
 DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[], json[],
   json[], text[], integer[], timestamptz[]);
 DROP FUNCTION tidemark.capture_state(integer);
+DROP FUNCTION tidemark.drop_void_cut(integer);
 DROP FUNCTION tidemark.create_truncate_function(integer, integer);
 DROP FUNCTION tidemark.enable_logical_stream(integer, regclass, text, text, interval, integer);
 DROP FUNCTION tidemark.mark_log(integer);

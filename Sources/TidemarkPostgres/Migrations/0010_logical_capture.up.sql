@@ -11,6 +11,12 @@ CREATE TABLE tidemark.logical_capture (
   replica_index text,
   -- Transactions that commit behind this place are not the stream's any more; null until it is being disabled.
   ends_at pg_lsn,
+  -- A cut, for a snapshot that is made for an application: until its place is known nothing is appended, and nothing
+  -- from behind it until the snapshot has begun. It is void when its time is up or its maker's lock is free.
+  cut_id uuid,
+  cut_for text,
+  cut_at pg_lsn,
+  cut_until timestamptz,
   -- The most bytes of write-ahead log that the slot may keep the server from removing.
   maximum_lag bigint NOT NULL CHECK (maximum_lag > 0),
   -- What the messages begin with that its own functions put into the write-ahead log. Any role may put messages
@@ -174,15 +180,28 @@ END $body$,
   PERFORM tidemark.pin_capture_settings(of_stream);
 END $$;
 
+-- Gives up the cut of a snapshot that nobody makes any more, or whose maker takes too long.
+CREATE FUNCTION tidemark.drop_void_cut(of_stream integer) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE tidemark.logical_capture c SET cut_id = NULL, cut_for = NULL, cut_at = NULL, cut_until = NULL
+    WHERE c.stream_id = of_stream AND c.cut_id IS NOT NULL AND (c.cut_until < clock_timestamp()
+      OR pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, c.cut_for)))
+$$;
+
 -- How far a stream has been captured, for who wants to go on; no row when it is not captured by decoding (any more).
+-- ends_at is how far that may go. is_held says that there is nothing to capture until something else has happened: a
+-- cut's place is not known yet, or all before ends_at is captured.
 CREATE FUNCTION tidemark.capture_state(
   of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
-  OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint, OUT is_active boolean, OUT confirmed text)
+  OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint,
+  OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT tidemark.drop_void_cut(of_stream);
   SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type, c.message_prefix,
-      c.ends_at::text,
-      p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text
+      least(c.ends_at, c.cut_at)::text, p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text,
+      c.cut_id IS NOT NULL AND c.cut_at IS NULL
+        OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false)
     FROM tidemark.logical_capture c
     JOIN tidemark.stream s USING (stream_id)
     CROSS JOIN LATERAL (SELECT q.lsn, q.changes FROM tidemark.capture_progress q
@@ -193,8 +212,7 @@ $$;
 
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
 -- and from_changes up to to_lsn and to_changes. Returns false, and does nothing, if the log is not at that place any
--- more, or the stream's end is another one than the caller knows: then somebody else captures, and the caller must
--- begin anew. So each change is appended once, whoever was taken for dead.
+-- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
   of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
   to_changes bigint, events text[], keys text[], new_images json[], old_images json[], causes text[],
@@ -211,8 +229,8 @@ DECLARE
 BEGIN
   PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
-  SELECT s.status = 'ENABLED' AND c.ends_at IS NOT DISTINCT FROM known_end
-      AND p.lsn = from_lsn AND p.changes = from_changes
+  SELECT s.status = 'ENABLED' AND least(c.ends_at, c.cut_at) IS NOT DISTINCT FROM known_end
+      AND (c.cut_id IS NULL OR c.cut_at IS NOT NULL) AND p.lsn = from_lsn AND p.changes = from_changes
     INTO is_current
     FROM tidemark.stream s
     JOIN tidemark.logical_capture c USING (stream_id)

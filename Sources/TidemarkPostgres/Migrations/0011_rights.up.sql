@@ -53,8 +53,9 @@ DECLARE
   function_names text[] := CASE kind
     WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
       'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
-      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'slot_name', 'capture_state', 'mark_log',
-      'maintain_logical_capture', 'drop_dead_captures']
+      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
+      'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
+      'drop_dead_captures']
     WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'advance', 'maintain_stream', 'manage_shards',
       'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
       'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'drop_dead_captures']

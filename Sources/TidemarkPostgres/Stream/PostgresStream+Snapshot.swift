@@ -6,10 +6,12 @@ extension PostgresStream {
   /// else does. Changes, sequencing and other applications go on meanwhile; `TRUNCATE` and changes of the table's schema
   /// wait until the rows are copied.
   ///
-  /// The role needs the right to `SELECT` from the table, and two connections for as long as it takes.
+  /// The role needs the right to `SELECT` from the table, and two connections for as long as it takes. If the table is
+  /// captured by logical decoding, it needs `REPLICATION`, too, and it is waited for the end of all transactions that have
+  /// written.
   ///
-  /// - Throws: ``TidemarkError``: `unsupported` for a stream without a table or captured by logical decoding, and
-  ///   behind a pooler, `streamDisabled`, `sourceUnavailable`.
+  /// - Throws: ``TidemarkError``: `unsupported` for a stream without a table, behind a pooler, and for a role that lacks
+  ///   `REPLICATION`; `streamDisabled`, `sourceUnavailable`.
   public func startingWithSnapshot(for application: String, isNew: Bool) async throws -> any StreamSource {
     let newest = try await identified()
     let existing = try await mappingStreamErrors {

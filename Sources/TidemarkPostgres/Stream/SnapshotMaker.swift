@@ -2,10 +2,11 @@ import Logging
 import PostgresClient
 import Tidemark
 
-/// Makes the snapshot of a stream's table for one application; the migration `snapshots` says how it works.
+/// Makes the snapshot of a stream's table for one application; the migrations `snapshots` and `logical_snapshots` say
+/// how it works.
 struct SnapshotMaker: Sendable {
   /// Where the copied rows go.
-  private struct Target {
+  struct Target: Sendable {
     var partition: Int64
     var hashStarts: [Int64]
     var shardOrdinals: [Int32]
@@ -61,15 +62,22 @@ struct SnapshotMaker: Sendable {
       WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
       """
     )
-    // It never writes: an open transaction that does keeps the inbox's floor where it is.
-    let count = try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
-      // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
-      try await holder.execute(
-        "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
-      )
-      let target = try await begin(seenBy: holder)
-      return try await copy(source, to: target, seenBy: holder)
+    let copyAll = { @Sendable in
+      // It never writes: an open transaction that does keeps the inbox's floor where it is.
+      try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
+        // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
+        try await holder.execute(
+          "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
+        )
+        let target = try await begin(seenBy: holder)
+        return try await copy(source, to: target, seenBy: holder)
+      }
     }
+    let count =
+      switch stream.capture {
+      case .trigger: try await copyAll()
+      case .logical: try await untilCut(on: connection, copyAll)
+      }
     while try await !complete(count, on: connection) { try await clock.sleep(for: .milliseconds(100)) }
     logger.info("The snapshot is complete", metadata: metadata(copied: count))
   }
@@ -106,11 +114,22 @@ struct SnapshotMaker: Sendable {
 
   /// Cuts the stream at one moment, which is also what `holder` then sees of the table.
   private func begin(seenBy holder: PostgresTransaction) async throws -> Target {
+    let began = clock.now
+    let target =
+      switch stream.capture {
+      case .trigger: try await cut(seenBy: holder)
+      case .logical: try await cutLog(seenBy: holder)
+      }
+    let pause: Logger.Metadata = ["pause": "\(began.duration(to: clock.now))"]
+    logger.info("A snapshot is taken", metadata: metadata(copied: 0).merging(pause) { first, _ in first })
+    return target
+  }
+
+  private func cut(seenBy holder: PostgresTransaction) async throws -> Target {
     try await pool.withConnection { connection in
       do {
         // The session's, because in the transaction it would come after what that sees was fixed.
         try await connection.execute("SELECT pg_advisory_lock(hashtext('tidemark.step'), \(stream.id))")
-        let began = clock.now
         let target = try await connection.transaction(isolation: .repeatableRead) { transaction in
           let (partition, starts, ordinals) = try await transaction.query(
             """
@@ -121,12 +140,6 @@ struct SnapshotMaker: Sendable {
           return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
         }
         try await connection.execute("SELECT pg_advisory_unlock(hashtext('tidemark.step'), \(stream.id))")
-        logger.info(
-          "A snapshot is taken",
-          metadata: metadata(copied: 0).merging(["pause": "\(began.duration(to: clock.now))"]) { first, _ in
-            first
-          }
-        )
         return target
       } catch {
         // Whatever became of the transaction, its end is the end of the lock.
@@ -175,7 +188,7 @@ struct SnapshotMaker: Sendable {
     )[0].decode(Bool.self)
   }
 
-  private func metadata(copied: Int64) -> Logger.Metadata {
+  func metadata(copied: Int64) -> Logger.Metadata {
     ["stream": "\(stream.fullName)", "application": "\(application)", "rows": "\(copied)"]
   }
 }
@@ -183,7 +196,11 @@ struct SnapshotMaker: Sendable {
 extension PostgresTransaction {
   /// Sees from now on what `other` sees, without what that has written itself. Nothing must have been read here before.
   fileprivate func seeing(what other: PostgresTransaction) async throws {
-    let moment = try await other.query("SELECT pg_export_snapshot()")[0].decode(String.self)
+    try await see(try await other.query("SELECT pg_export_snapshot()")[0].decode(String.self))
+  }
+
+  /// Sees from now on what was exported under the name. Nothing must have been read here before.
+  func see(_ moment: String) async throws {
     // The statement takes no parameter; the name is the server's own, of digits and dashes.
     try await executeScript("SET TRANSACTION SNAPSHOT '\(moment)'")
   }

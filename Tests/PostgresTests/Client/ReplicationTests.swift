@@ -192,6 +192,58 @@ struct ReplicationTests {
     #expect(missing.sqlState == "42704")
   }
 
+  @Test("A snapshot sees exactly what stands before its place, and its slot is gone when it is closed")
+  func snapshot() async throws {
+    let source = try await Source.make()
+    try await source.writer.execute("INSERT INTO item VALUES (1)")
+    let snapshot = try await PostgresReplicationSnapshot.take(
+      slot: "\(source.slot)_snapshot",
+      on: source.configuration,
+      logger: quietLogger
+    )
+    try await source.writer.execute("INSERT INTO item VALUES (2)")
+    let seen = try await source.writer.transaction(isolation: .repeatableRead) { reader in
+      try await reader.executeScript("SET TRANSACTION SNAPSHOT '\(snapshot.name)'")
+      return try await reader.query("SELECT id FROM item").map { try $0.decode(Int32.self) }
+    }
+    #expect(seen == [1])
+    await snapshot.close()
+    // Moved to the place, the other slot begins with what the snapshot does not see.
+    _ = try await source.writer.query(
+      "SELECT pg_replication_slot_advance(\(source.slot), \(snapshot.place.description)::text::pg_lsn)"
+    )
+    let replication = try await source.replicate()
+    #expect(try await transaction(replication).types == "BRIC")
+    await replication.close()
+    try await eventually("the snapshot's slot is gone") {
+      try await source.writer.value(
+        "SELECT count(*) = 0 FROM pg_replication_slots WHERE slot_name = \("\(source.slot)_snapshot")",
+        as: Bool.self
+      )
+    }
+    try await source.drop()
+  }
+
+  @Test("A snapshot waits for a transaction that has written no longer than it may")
+  func snapshotWaits() async throws {
+    let source = try await Source.make()
+    let writer = try await connect(source.configuration)
+    let error = try await writer.transaction { open in
+      try await open.execute("INSERT INTO item VALUES (1)")
+      return try await postgresError {
+        _ = try await PostgresReplicationSnapshot.take(
+          slot: "\(source.slot)_snapshot",
+          settings: ["lock_timeout": "100ms"],
+          on: source.configuration,
+          logger: quietLogger
+        )
+      }
+    }
+    #expect(error.sqlState == "55P03")
+    await writer.close()
+    try await source.drop()
+  }
+
   @Test("Cancelling who waits ends the session at once")
   func cancelled() async throws {
     let source = try await Source.make()

@@ -104,6 +104,13 @@ struct OutputMessageTests {
     #expect(try decode(Self.all, end: PostgresLSN(rawValue: 101)).0.count == 4)
   }
 
+  @Test("The place never passes how far the capture may go", arguments: [90, 100])
+  func bounded(end: UInt64) throws {
+    let place = CapturePosition(lsn: PostgresLSN(rawValue: end), changes: 0)
+    #expect(try decode([Self.begin], end: place.lsn).1 == place)
+    #expect(try decode(Self.all + ["k{8:130}{8:0}{1:0}"], end: place.lsn).1 == place)
+  }
+
   @Test("A keepalive moves the place between transactions and not within one")
   func keepalives() throws {
     let keepalive = "k{8:110}{8:0}{1:0}"

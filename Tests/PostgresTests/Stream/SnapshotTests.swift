@@ -7,8 +7,11 @@ import Tidemark
 
 @Suite("Starting with a snapshot", .sharesMachine)
 struct SnapshotTests {
-  private func items(_ count: Int, viewType: StreamViewType = .newAndOldImages) async throws -> StreamDatabase
-  {
+  private func items(
+    _ count: Int,
+    viewType: StreamViewType = .newAndOldImages,
+    capture: StreamCapture = .trigger
+  ) async throws -> StreamDatabase {
     let database = try await StreamDatabase.make()
     try await database.run(
       """
@@ -16,7 +19,7 @@ struct SnapshotTests {
       INSERT INTO item SELECT i FROM generate_series(1, \(count)) AS i
       """
     )
-    try await database.admin.enable(table: "item", viewType: viewType, shardCount: 2)
+    try await database.admin.enable(table: "item", viewType: viewType, capture: capture, shardCount: 2)
     return database
   }
 
@@ -29,9 +32,10 @@ struct SnapshotTests {
   @Test(
     "An existing row is the record that its insertion was, whatever the view type, the columns and the partitions",
     arguments: StreamViewType.allCases,
-    ["", "PARTITION BY HASH (id)"]
+    [(StreamCapture.trigger, ""), (.trigger, "PARTITION BY HASH (id)"), (.logical, "")]
   )
-  func records(viewType: StreamViewType, partitioning: String) async throws {
+  func records(viewType: StreamViewType, table: (capture: StreamCapture, partitioning: String)) async throws {
+    let partitioning = table.partitioning
     let database = try await StreamDatabase.make()
     try await database.run(
       """
@@ -48,7 +52,12 @@ struct SnapshotTests {
         """
       )
     }
-    try await database.admin.enable(table: #""odd ""item"" s""#, name: "item", viewType: viewType)
+    try await database.admin.enable(
+      table: #""odd ""item"" s""#,
+      name: "item",
+      viewType: viewType,
+      capture: table.capture
+    )
     try await database.run(
       """
       SET timezone = 'Asia/Tokyo';
@@ -76,9 +85,12 @@ struct SnapshotTests {
     }
   }
 
-  @Test("An application without a snapshot sees another's as an ordinary rotation")
-  func others() async throws {
-    let database = try await items(10)
+  @Test(
+    "An application without a snapshot sees another's as an ordinary rotation",
+    arguments: StreamCapture.allCases
+  )
+  func others(capture: StreamCapture) async throws {
+    let database = try await items(10, capture: capture)
     try await database.run("UPDATE item SET n = 1")
     let stream = try database.stream("item")
     let view = try await snapshot(stream)
@@ -95,9 +107,12 @@ struct SnapshotTests {
     #expect(try await database.admin.describe("item").snapshots.map(\.recordCount) == [10, 10])
   }
 
-  @Test("A table without rows gives a snapshot without records, and then its changes")
-  func empty() async throws {
-    let database = try await items(0, viewType: .keysOnly)
+  @Test(
+    "A table without rows gives a snapshot without records, and then its changes",
+    arguments: StreamCapture.allCases
+  )
+  func empty(capture: StreamCapture) async throws {
+    let database = try await items(0, viewType: .keysOnly, capture: capture)
     let view = try await snapshot(try database.stream("item"))
     #expect(try await view.readAll().isEmpty)
     try await database.run("INSERT INTO item VALUES (1)")
@@ -122,9 +137,12 @@ struct SnapshotTests {
     #expect(records.count { $0.change?.eventName == .remove } == 3)
   }
 
-  @Test("An application that has leases but no snapshot goes on without one, and one that has keeps it")
-  func existing() async throws {
-    let database = try await items(5)
+  @Test(
+    "An application that has leases but no snapshot goes on without one, and one that has keeps it",
+    arguments: StreamCapture.allCases
+  )
+  func existing(capture: StreamCapture) async throws {
+    let database = try await items(5, capture: capture)
     let stream = try database.stream("item")
     let plain = try await stream.startingWithSnapshot(for: "a", isNew: false)
     #expect(try await plain.shards().count == 2)
@@ -169,12 +187,6 @@ struct SnapshotTests {
     }
     #expect(events.code == .unsupported)
     #expect(events.advice?.contains("TRIM_HORIZON") == true)
-    try await database.run("UPDATE tidemark.stream SET capture = 'LOGICAL' WHERE name = 'item'")
-    let logical = try await #require(throws: TidemarkError.self) {
-      try await snapshot(database.stream("item"))
-    }
-    #expect(logical.code == .unsupported)
-    #expect(logical.message.contains("logical decoding"))
     try await database.admin.disable("item")
     let disabled = try await #require(throws: TidemarkError.self) {
       try await snapshot(database.stream("item"))
@@ -183,9 +195,12 @@ struct SnapshotTests {
     #expect(disabled.advice?.contains("stream enable") == true)
   }
 
-  @Test("Retention takes a snapshot like any records, and nobody sees what was there before")
-  func retention() async throws {
-    let database = try await items(5)
+  @Test(
+    "Retention takes a snapshot like any records, and nobody sees what was there before",
+    arguments: StreamCapture.allCases
+  )
+  func retention(capture: StreamCapture) async throws {
+    let database = try await items(5, capture: capture)
     try await database.run("UPDATE item SET n = 1")
     let stream = try database.stream("item")
     let view = try await snapshot(stream)
@@ -206,9 +221,12 @@ struct SnapshotTests {
     #expect(try await view.readAll().count == 5)
   }
 
-  @Test("A dropped snapshot goes with the application's leases, but not under living workers")
-  func drop() async throws {
-    let database = try await items(5)
+  @Test(
+    "A dropped snapshot goes with the application's leases, but not under living workers",
+    arguments: StreamCapture.allCases
+  )
+  func drop(capture: StreamCapture) async throws {
+    let database = try await items(5, capture: capture)
     let log = DeliveryLog()
     try await running(try log.worker(of: database, from: .snapshot)) {
       try await eventually("the rows are delivered") { log.count == 5 }

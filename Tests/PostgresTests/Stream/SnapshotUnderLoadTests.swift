@@ -26,7 +26,7 @@ func running(_ workers: Worker..., body: () async throws -> Void) async throws {
 @Suite("Snapshots under load", .needsMachineAlone)
 struct SnapshotUnderLoadTests {
   /// A table whose every write takes a higher `n`.
-  private func items(_ count: Int) async throws -> StreamDatabase {
+  private func items(_ count: Int, _ capture: StreamCapture) async throws -> StreamDatabase {
     let database = try await StreamDatabase.make(connections: 10)
     try await database.run(
       """
@@ -35,7 +35,7 @@ struct SnapshotUnderLoadTests {
       INSERT INTO item (id, filling) SELECT i, repeat('x', 100) FROM generate_series(1, \(count)) AS i
       """
     )
-    try await database.admin.enable(table: "item")
+    try await database.admin.enable(table: "item", capture: capture)
     return database
   }
 
@@ -110,10 +110,11 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "Two workers that start at once under load make one snapshot, and their records make up the table, in order",
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
   )
-  func consistency() async throws {
-    let database = try await items(4000)
+  func consistency(capture: StreamCapture) async throws {
+    let database = try await items(4000, capture)
     let log = DeliveryLog()
     let workers = try (0..<2).map { _ in try log.worker(of: database, from: .snapshot) }
     try await writing(to: database) {
@@ -131,17 +132,19 @@ struct SnapshotUnderLoadTests {
     expectOrder(log, exactlyOnce: true)
     let snapshots = try await database.admin.describe("item").snapshots
     #expect(snapshots.count == 1)
-    let copied = try await database.number("SELECT count(*) FROM tidemark.log_1 WHERE cause = 'S'")
+    let id = try await database.stream("item").identified().id
+    let copied = try await database.number("SELECT count(*) FROM tidemark.log_\(id) WHERE cause = 'S'")
     #expect(snapshots.first?.recordCount == copied)
   }
 
   @Test(
     "A snapshot is made anew if a session of its maker is killed, and nothing is left of the first",
     .timeLimit(.minutes(5)),
-    arguments: ["active", "idle in transaction"]
+    arguments: ["active", "idle in transaction"],
+    StreamCapture.allCases
   )
-  func killedMaker(state: String) async throws {
-    let database = try await items(100_000)
+  func killedMaker(state: String, capture: StreamCapture) async throws {
+    let database = try await items(100_000, capture)
     let log = DeliveryLog()
     try await writing(to: database) {
       try await running(try log.worker(of: database, from: .snapshot)) {
@@ -156,9 +159,13 @@ struct SnapshotUnderLoadTests {
     #expect(try await tablesBesideLog(database) == 0)
   }
 
-  @Test("What a copier that died has left is dropped by maintenance if nobody comes", .timeLimit(.minutes(5)))
-  func abandoned() async throws {
-    let database = try await items(100_000)
+  @Test(
+    "What a copier that died has left is dropped by maintenance if nobody comes",
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
+  )
+  func abandoned(capture: StreamCapture) async throws {
+    let database = try await items(100_000, capture)
     let stream = try database.stream("item")
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { _ = try await stream.startingWithSnapshot(for: "a", isNew: true) }
@@ -207,11 +214,39 @@ struct SnapshotUnderLoadTests {
   }
 
   @Test(
-    "A worker that dies in the middle of a snapshot's records is followed by one that skips none",
-    .timeLimit(.minutes(5))
+    "Each of many snapshots that are taken under load makes up the table, with the changes since",
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
   )
-  func killedWorker() async throws {
-    let database = try await items(20_000)
+  func many(capture: StreamCapture) async throws {
+    let database = try await items(1000, capture)
+    let stream = try database.stream("item", connections: 10)
+    let views = try await pumping(stream) {
+      var views: [PostgresStream] = []
+      try await writing(to: database) {
+        for number in 1...15 {
+          let view = try await stream.startingWithSnapshot(for: "a\(number)", isNew: true)
+          views.append(try #require(view as? PostgresStream))
+        }
+      }
+      try await stream.sequenceCommitted()
+      return views
+    }
+    for view in views {
+      let log = DeliveryLog()
+      for record in try await view.readAll() { if let change = record.change { log.add(change) } }
+      try await expectTable(database, in: log)
+      expectOrder(log, exactlyOnce: true)
+    }
+  }
+
+  @Test(
+    "A worker that dies in the middle of a snapshot's records is followed by one that skips none",
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
+  )
+  func killedWorker(capture: StreamCapture) async throws {
+    let database = try await items(20_000, capture)
     let log = DeliveryLog()
     try await writing(to: database, writers: 2) {
       for minimum in [3000, 9000] {
@@ -232,9 +267,13 @@ struct SnapshotUnderLoadTests {
     #expect(try await database.admin.describe("item").snapshots.count == 1)
   }
 
-  @Test("A snapshot of a big table holds up neither writers nor sequencing", .timeLimit(.minutes(5)))
-  func bigTable() async throws {
-    let database = try await items(200_000)
+  @Test(
+    "A snapshot of a big table holds up neither writers nor sequencing",
+    .timeLimit(.minutes(5)),
+    arguments: StreamCapture.allCases
+  )
+  func bigTable(capture: StreamCapture) async throws {
+    let database = try await items(200_000, capture)
     let stream = try database.stream("item")
     let writes = SlowestWrite()
     let (began, slowestStep, duration) = (ContinuousClock.now, SlowestWrite(), SlowestWrite())
@@ -256,7 +295,7 @@ struct SnapshotUnderLoadTests {
       }
     }
     print(
-      "Snapshot of 200,000 rows: \(duration.slowest); meanwhile \(writes.count) writes, the slowest \(writes.slowest);",
+      "Snapshot of 200,000 rows by \(capture): \(duration.slowest); meanwhile \(writes.count) writes, the slowest \(writes.slowest);",
       "\(slowestStep.count) waits for sequencing, the longest \(slowestStep.slowest)"
     )
     #expect(writes.slowest < .seconds(5))

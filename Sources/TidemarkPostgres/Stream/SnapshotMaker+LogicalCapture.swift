@@ -1,0 +1,137 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+/// How a snapshot begins where the table is captured by decoding; the migration `logical_snapshots` says why.
+extension SnapshotMaker {
+  /// How long a slot in the making waits for a transaction. The stream goes on after as long.
+  private static let slotPatience = "5s"
+
+  /// Runs `body`, which calls ``cutLog(seenBy:)``, until that has succeeded.
+  ///
+  /// `body` holds a lock on the table, and a transaction that the slot waits for may wait for that. So it is let go
+  /// between two attempts.
+  func untilCut<Result: Sendable>(
+    on connection: PostgresConnection,
+    _ body: @Sendable () async throws -> Result
+  ) async throws -> Result {
+    var pause = DoublingDelay(from: .seconds(1), to: .seconds(60))
+    while true {
+      try await waitForWriters(on: connection)
+      do {
+        return try await body()
+      } catch let missed as MissedCut {
+        let delay = pause.next()
+        logger.warning(
+          "The snapshot could not begin, and is tried again",
+          metadata: metadata(copied: 0).merging(["error": "\(missed.reason)", "retry": "\(delay)"]) { $1 }
+        )
+        try await clock.sleep(for: delay)
+      }
+    }
+  }
+
+  /// Waits for the transactions that are under way now, in all databases. A slot has to wait for them, too, but the
+  /// stream stands still as long as that takes, and goes on as long as this does.
+  private func waitForWriters(on connection: PostgresConnection) async throws {
+    let next = try await connection.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
+      .decode(String.self)
+    var delay = DoublingDelay(from: .milliseconds(5), to: .milliseconds(250))
+    let began = clock.now
+    var isTold = false
+    while try await !connection.query(
+      "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= \(next)::text::xid8"
+    )[0].decode(Bool.self) {
+      if !isTold, began.duration(to: clock.now) > .seconds(5) {
+        isTold = true
+        logger.warning(
+          "The snapshot waits for the end of a transaction that was begun before",
+          metadata: metadata(copied: 0)
+        )
+      }
+      try await clock.sleep(for: delay.next())
+    }
+  }
+
+  /// Cuts the stream at a place in the write-ahead log, where `holder` then sees the table.
+  func cutLog(seenBy holder: PostgresTransaction) async throws -> Target {
+    let requested = try await pool.query("SELECT tidemark.request_cut(\(stream.id), \(application))::text")[0]
+    guard let cut = try requested.decode(String?.self) else {
+      throw MissedCut(reason: "another snapshot of the stream begins")
+    }
+    do {
+      return try await place(cut, seenBy: holder)
+    } catch {
+      // So that the stream goes on at once. If this fails, it does when the maker's lock is free or the time is up.
+      _ = try? await pool.execute("SELECT tidemark.end_cut(\(cut)::text::uuid)")
+      if let error = error as? PostgresError, ["40001", "55P03"].contains(error.sqlState) {
+        throw MissedCut(reason: error.message)
+      }
+      throw error
+    }
+  }
+
+  private func place(_ cut: String, seenBy holder: PostgresTransaction) async throws -> Target {
+    let moment = try await pool.takeReplicationSnapshot(
+      slot: "tidemark_cut_" + cut.replacing("-", with: "_"),
+      settings: ["lock_timeout": Self.slotPatience]
+    )
+    do {
+      try await holder.see(moment.name)
+    } catch {
+      await moment.close()
+      throw error
+    }
+    await moment.close()
+    let seen = try await holder.query("SELECT pg_current_snapshot()::text")[0].decode(String.self)
+    try await pool.execute(
+      "SELECT tidemark.place_cut(\(cut)::text::uuid, \(moment.place.description)::text::pg_lsn)"
+    )
+    return try await withThrowingTaskGroup(of: Target?.self) { group in
+      group.addTask {
+        try await capture(until: moment.place)
+        return nil
+      }
+      group.addTask { try await begin(at: cut, seen: seen) }
+      defer { group.cancelAll() }
+      while let target = try await group.next() {
+        if let target { return target }
+      }
+      throw CancellationError()
+    }
+  }
+
+  /// Whoever captures goes on as far as the cut; if nobody does, this is who.
+  private func capture(until place: PostgresLSN) async throws {
+    do {
+      try await LogicalCapture(stream: stream.id, pool: pool, clock: clock, logger: logger).run(until: place)
+    } catch let error as TidemarkError where !error.isRetryable {
+      logger.warning(
+        "The snapshot waits for who captures, because this process cannot",
+        metadata: metadata(copied: 0).merging(["error": "\(error)"]) { $1 }
+      )
+    }
+  }
+
+  /// Waits until all that stands before the cut is in the log.
+  private func begin(at cut: String, seen: String) async throws -> Target {
+    var delay = DoublingDelay(from: .milliseconds(2), to: .milliseconds(50))
+    while true {
+      let (partition, starts, ordinals) = try await pool.query(
+        """
+        SELECT partition_ordinal, starts, ordinals FROM tidemark.begin_logical_snapshot(\(stream.id), \(application),
+          \(cut)::text::uuid, \(seen)::text::pg_snapshot)
+        """
+      )[0].decode((Int64?, [Int64]?, [Int32]?).self)
+      if let partition, let starts, let ordinals {
+        return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
+      }
+      try await clock.sleep(for: delay.next())
+    }
+  }
+}
+
+/// A slot was not there in time. Another attempt may be luckier.
+private struct MissedCut: Error {
+  var reason: String
+}
