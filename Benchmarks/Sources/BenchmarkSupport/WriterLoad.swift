@@ -24,7 +24,7 @@ package struct WriterLoad {
     ]
     process.standardOutput = output
     process.standardError = output
-    try process.run()
+    try withAlarms { try process.run() }
     let text = await withCheckedContinuation { continuation in
       Thread.detachNewThread {
         continuation.resume(
@@ -37,5 +37,16 @@ package struct WriterLoad {
       let rate = text.firstMatch(of: /tps = ([0-9.]+)/).flatMap({ Double($0.1) })
     else { throw BenchmarkFailure("pgbench failed: \(text)") }
     return rate
+  }
+
+  /// A thread of the concurrency runtime blocks signals, and the process that it starts would, too: pgbench would never
+  /// hear that its time is up.
+  private func withAlarms(_ body: () throws -> Void) rethrows {
+    var (alarm, before) = (sigset_t(), sigset_t())
+    sigemptyset(&alarm)
+    sigaddset(&alarm, SIGALRM)
+    pthread_sigmask(SIG_UNBLOCK, &alarm, &before)
+    defer { pthread_sigmask(SIG_SETMASK, &before, nil) }
+    try body()
   }
 }

@@ -114,7 +114,7 @@ struct CaptureSession: Sendable {
         PostgresStatement(
           """
           SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
-            $13, $14)
+            $13, $14, $15)
           """,
           state.source.stream,
           state.captureID,
@@ -125,6 +125,7 @@ struct CaptureSession: Sendable {
           end.changes,
           CapturedTexts(column: batch.events),
           CapturedTexts(column: batch.keys),
+          CapturedHashes(column: batch.hashes),
           CapturedImages(column: batch.newImages),
           CapturedImages(column: batch.oldImages),
           CapturedTexts(column: batch.causes),

@@ -39,6 +39,11 @@ struct CapturedColumn: Sendable {
     return length
   }
 
+  /// Lends the last so many bytes.
+  func withLast<R>(_ length: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
+    bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0.suffix(length))) }
+  }
+
   mutating func removeAll() {
     bytes.removeAll(keepingCapacity: true)
     count = 0
@@ -77,6 +82,11 @@ struct CapturedImages: CapturedArray {
 
 struct CapturedIntegers: CapturedArray {
   static let postgresType = PostgresType.int4Array
+  var column: CapturedColumn
+}
+
+struct CapturedHashes: CapturedArray {
+  static let postgresType = PostgresType.int8Array
   var column: CapturedColumn
 }
 

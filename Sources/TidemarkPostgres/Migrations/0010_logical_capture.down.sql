@@ -1,9 +1,13 @@
 DO $$
 DECLARE
   capture integer;
+  stream integer;
 BEGIN
   FOR capture IN SELECT c.capture_id FROM tidemark.logical_capture c WHERE c.ended_at IS NULL LOOP
     PERFORM tidemark.drop_logical_capture(capture);
+  END LOOP;
+  FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
+    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'append_' || stream);
   END LOOP;
 END $$;
 
@@ -11,8 +15,9 @@ DROP FUNCTION tidemark.maintain_logical_capture(integer);
 DROP FUNCTION tidemark.drop_dead_captures();
 DROP FUNCTION tidemark.drop_logical_capture(integer);
 DROP FUNCTION tidemark.end_logical_capture(integer);
-DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[], json[],
-  json[], text[], integer[], timestamptz[]);
+DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[],
+  bigint[], json[], json[], text[], integer[], timestamptz[]);
+DROP FUNCTION tidemark.create_append_function(integer);
 DROP FUNCTION tidemark.capture_state(integer);
 DROP FUNCTION tidemark.drop_void_cut(integer);
 DROP FUNCTION tidemark.create_truncate_function(integer, integer);

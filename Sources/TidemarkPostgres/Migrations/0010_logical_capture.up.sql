@@ -152,6 +152,7 @@ BEGIN
   new_id := tidemark.enable_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   UPDATE tidemark.stream s SET capture = 'LOGICAL' WHERE s.stream_id = new_id;
   PERFORM tidemark.create_truncate_function(new_id, of_capture);
+  PERFORM tidemark.create_append_function(new_id);
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, 0, tidemark.mark_log(of_capture), 0);
@@ -210,22 +211,67 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL
 $$;
 
+-- Writes the function that appends to one stream's log, so that its statement is planned once a session.
+CREATE FUNCTION tidemark.create_append_function(of_stream integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format($create$
+CREATE FUNCTION tidemark.%1$I(
+  last tidemark.step, base bigint, events text[], keys text[], hashes bigint[], new_images json[], old_images json[],
+  causes text[], sizes integer[], times timestamptz[]
+) RETURNS bigint
+LANGUAGE plpgsql
+-- A plan for this call's arrays would be no better than one for any, and is made anew each time.
+SET plan_cache_mode = force_generic_plan SET jit = off SET search_path = pg_catalog, pg_temp AS $body$
+DECLARE
+  routing record := tidemark.route_records(%2$s);
+  next_head bigint;
+BEGIN
+  WITH written AS (
+    INSERT INTO tidemark.%3$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
+      size_in_bytes, created_at)
+    SELECT routing.ordinals[width_bucket(%4$s, routing.starts)], r.number, r.event, r.cause::"char", r.key,
+      r.new_image, r.old_image, r.size, r.at
+    -- Not FROM unnest: that stores each array's elements before the first is used.
+    FROM (
+      SELECT generate_series(base + 1, base + cardinality(events)) AS number, unnest(events) AS event,
+        unnest(keys) AS key, unnest(hashes) AS hash, unnest(new_images) AS new_image,
+        unnest(old_images) AS old_image, unnest(causes) AS cause, unnest(sizes) AS size, unnest(times) AS at
+    ) AS r
+    RETURNING shard_ordinal, sequence_number
+  ), heads AS (
+    SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS moved FROM written AS w GROUP BY 1
+  )
+  INSERT INTO tidemark.step
+    (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
+  SELECT %2$s, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.moved::integer),
+    last.inbox_floor, last.candidate_id, last.candidate_xid
+  FROM heads AS h HAVING count(*) > 0
+  RETURNING head INTO next_head;
+  RETURN next_head;
+END $body$
+$create$,
+    'append_' || of_stream, of_stream, 'log_' || of_stream,
+    -- The capturer knows the key in UTF-8 only.
+    CASE WHEN getdatabaseencoding() = 'UTF8' THEN 'r.hash'
+      ELSE '(''x'' || left(md5(r.key), 8))::bit(32)::bigint' END);
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I FROM PUBLIC', 'append_' || of_stream);
+END $$;
+
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
 -- and from_changes up to to_lsn and to_changes. Returns false, and does nothing, if the log is not at that place any
 -- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
   of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
-  to_changes bigint, events text[], keys text[], new_images json[], old_images json[], causes text[],
+  to_changes bigint, events text[], keys text[], hashes bigint[], new_images json[], old_images json[], causes text[],
   sizes integer[], times timestamptz[]
 ) RETURNS boolean
-LANGUAGE plpgsql SECURITY DEFINER SET jit = off SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   last tidemark.step;
   is_current boolean;
-  partition_ordinal bigint;
+  base bigint;
   next_head bigint;
-  starts bigint[];
-  ordinals integer[];
 BEGIN
   PERFORM tidemark.check_isolation();
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
@@ -241,31 +287,9 @@ BEGIN
     RETURN false;
   END IF;
   SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
-  partition_ordinal := tidemark.current_log_partition(of_stream, last.head);
-  SELECT array_agg(s.hash_start ORDER BY s.hash_start), array_agg(s.shard_ordinal ORDER BY s.hash_start)
-    INTO starts, ordinals
-    FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL;
-  -- Into the partition itself: to find it anew for each row takes longer than its check.
-  EXECUTE format($sql$
-    WITH written AS (
-      INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
-        size_in_bytes, created_at)
-      SELECT ($2)[width_bucket(('x' || left(md5(r.key), 8))::bit(32)::bigint, $1)], $3 + r.number, r.event,
-        r.cause::"char", r.key, r.new_image, r.old_image, r.size, r.at
-      FROM unnest($4, $5, $6, $7, $8, $9, $10) WITH ORDINALITY
-        AS r (event, key, new_image, old_image, cause, size, at, number)
-      RETURNING shard_ordinal, sequence_number
-    ), heads AS (
-      SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS moved FROM written AS w GROUP BY 1
-    )
-    INSERT INTO tidemark.step
-      (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
-    SELECT $11, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.moved::integer), $12, $13, $14
-    FROM heads AS h HAVING count(*) > 0
-    RETURNING head$sql$, format('log_%s_%s', of_stream, partition_ordinal))
-    INTO next_head
-    USING starts, ordinals, greatest(last.head, partition_ordinal << 32), events, keys, new_images, old_images, causes,
-      sizes, times, of_stream, last.inbox_floor, last.candidate_id, last.candidate_xid;
+  base := greatest(last.head, tidemark.current_log_partition(of_stream, last.head) << 32);
+  EXECUTE format('SELECT tidemark.%I($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', 'append_' || of_stream) INTO next_head
+    USING last, base, events, keys, hashes, new_images, old_images, causes, sizes, times;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, next_head, to_lsn, to_changes);
   PERFORM pg_notify('tidemark_log_' || of_stream, next_head::text);

@@ -17,7 +17,7 @@ struct CaptureDeathTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, version int)")
     try await database.admin.enable(table: "item", viewType: .newImage, capture: .logical, shardCount: 2)
     let boundaries = try await plantBoundaries(in: database)
-    #expect(boundaries > 8)
+    #expect(boundaries > 7)
     let streams = [try database.stream("item"), try database.stream("item")]
     let versions = SharedCounter()
     try await pumping(streams[0], streams[1]) {
