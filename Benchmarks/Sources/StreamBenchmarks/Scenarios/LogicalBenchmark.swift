@@ -68,15 +68,19 @@ struct LogicalBenchmark: AsyncParsableCommand {
     }
   }
 
+  /// New rows, and nothing else: emptying the table would make as many records again.
   private func write(transactionsOf size: Int, _ database: BenchmarkDatabase) async throws {
     try await database.pool.withConnection { connection in
-      try await connection.executeScript("TRUNCATE item; SET synchronous_commit = off")
+      try await connection.executeScript("SET synchronous_commit = off")
       try await connection.executeScript(
         """
-        DO $$ BEGIN
+        DO $$
+        DECLARE
+          last bigint := coalesce((SELECT max(id) FROM item), 0);
+        BEGIN
           FOR i IN 0..\(records / size - 1) LOOP
             INSERT INTO item SELECT n, rpad(n::text, 170, 'abcdefghij ')
-              FROM generate_series(i * \(size) + 1, (i + 1) * \(size)) AS n;
+              FROM generate_series(last + i * \(size) + 1, last + (i + 1) * \(size)) AS n;
             COMMIT;
           END LOOP;
         END $$
