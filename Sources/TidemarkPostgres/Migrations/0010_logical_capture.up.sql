@@ -260,7 +260,8 @@ END $$;
 
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
 -- and from_changes up to to_lsn and to_changes. Returns false, and does nothing, if the log is not at that place any
--- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each change is appended once, whoever was taken for dead.
+-- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each
+-- change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
   of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
   to_changes bigint, events text[], keys text[], hashes bigint[], new_images json[], old_images json[], causes text[],

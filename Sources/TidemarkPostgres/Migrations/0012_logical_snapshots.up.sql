@@ -1,5 +1,5 @@
--- Snapshots of tables that are captured by decoding. Which transactions a snapshot sees and where their commits stand in
--- the write-ahead log are two things, and only a replication slot brings them together: a new one has a place, and
+-- Snapshots of tables that are captured by decoding. Which transactions a snapshot sees and where their commits stand
+-- in the write-ahead log are two things, and only a replication slot brings them together: a new one has a place, and
 -- exports what is seen there, which is exactly what committed before it. So who makes a snapshot
 --
 -- 1. asks for a cut: from then on nothing is appended, for the place may be any that comes,
@@ -60,8 +60,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.cut_id = cut
 $$;
 
--- Begins a snapshot at its cut. Returns nulls as long as something that stands before the cut is not in the log yet, and
--- while others hold a lock; the call is also the sign of life. seen is what the snapshot sees.
+-- Begins a snapshot at its cut. Returns nulls as long as something that stands before the cut is not in the log yet,
+-- and while others hold a lock; the call is also the sign of life. seen is what the snapshot sees.
 CREATE FUNCTION tidemark.begin_logical_snapshot(
   of_stream integer, of_application text, cut uuid, seen pg_snapshot,
   OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
@@ -75,7 +75,8 @@ BEGIN
   IF NOT EXISTS (SELECT FROM pg_replication_slots r
       WHERE r.slot_name = tidemark.slot_name(capture.capture_id) AND r.confirmed_flush_lsn >= capture.cut_at)
     -- A commit stands in the write-ahead log a moment before others see it. To them its rows are an aborted one's.
-    OR EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS x (id) WHERE pg_visible_in_snapshot(x.id, seen)) THEN
+    OR EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS x (id)
+      WHERE pg_visible_in_snapshot(x.id, seen)) THEN
     RETURN;
   END IF;
   BEGIN
