@@ -10,7 +10,7 @@ import Tidemark
 struct CaptureDeathTests {
   @Test(
     "It loses nothing and doubles nothing, and keeps every item's changes in order",
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
   )
   func everyBoundary() async throws {
     let database = try await StreamDatabase.make()

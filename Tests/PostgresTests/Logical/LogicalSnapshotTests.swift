@@ -157,7 +157,7 @@ struct LogicalSnapshotTests {
 
   @Test(
     "A long transaction that begins in the wrong moment holds the stream up for seconds, and TRUNCATE not for ever",
-    .timeLimit(.minutes(2)),
+    .timeLimit(.minutes(15)),
     arguments: [false, true]
   )
   func wrongMoment(truncates: Bool) async throws {

@@ -12,7 +12,7 @@ struct ShardManagementUnderLoadTests {
 
   @Test(
     "While shards rotate, split and merge, no writer waits, nothing is lost, and items stay in order",
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
   )
   func everything() async throws {
     let database = try await makeDatabase()

@@ -110,7 +110,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "Two workers that start at once under load make one snapshot, and their records make up the table, in order",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: StreamCapture.allCases
   )
   func consistency(capture: StreamCapture) async throws {
@@ -139,7 +139,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "A snapshot is made anew if a session of its maker is killed, and nothing is left of the first",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: ["active", "idle in transaction"],
     StreamCapture.allCases
   )
@@ -161,7 +161,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "What a copier that died has left is dropped by maintenance if nobody comes",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: StreamCapture.allCases
   )
   func abandoned(capture: StreamCapture) async throws {
@@ -215,7 +215,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "Each of many snapshots that are taken under load makes up the table, with the changes since",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: StreamCapture.allCases
   )
   func many(capture: StreamCapture) async throws {
@@ -242,7 +242,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "A worker that dies in the middle of a snapshot's records is followed by one that skips none",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: StreamCapture.allCases
   )
   func killedWorker(capture: StreamCapture) async throws {
@@ -269,7 +269,7 @@ struct SnapshotUnderLoadTests {
 
   @Test(
     "A snapshot of a big table holds up neither writers nor sequencing",
-    .timeLimit(.minutes(5)),
+    .timeLimit(.minutes(15)),
     arguments: StreamCapture.allCases
   )
   func bigTable(capture: StreamCapture) async throws {

@@ -220,7 +220,7 @@ struct StreamShardManagementTests {
 
   @Test(
     "Six generations of a thousand shards are listed and described within a second",
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
   )
   func manyGenerations() async throws {
     let database = try await makeStream(shardCount: 1000) { $0.maximumShards = 1000 }

@@ -94,7 +94,7 @@ struct StreamSuccessionTests {
 
   @Test(
     "Workers drain a stream that was disabled under load, and go on with those that follow it",
-    .timeLimit(.minutes(5))
+    .timeLimit(.minutes(15))
   )
   func workers() async throws {
     let database = try await StreamDatabase.make()
