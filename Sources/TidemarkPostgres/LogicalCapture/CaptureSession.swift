@@ -11,6 +11,11 @@ struct CaptureSession: Sendable {
     "wal_sender_timeout": "5s",
   ]
 
+  /// An append costs the server as much as a hundred records do, however few it has. So after one with fewer than
+  /// `smallAppend` records, which did not come because of a backlog, the next begins no sooner than this.
+  private static let pace = Duration.milliseconds(3)
+  private static let smallAppend = 500
+
   private struct ReachedTarget: Error {}
 
   private let capture: LogicalCapture
@@ -92,7 +97,8 @@ struct CaptureSession: Sendable {
     while true {
       let batch = try await buffer.take()
       guard let position = batch.position else { continue }
-      if batch.count > 0 {
+      let (began, count) = (capture.clock.now, batch.count)
+      if count > 0 {
         if try await !append(batch, from: stored, to: position, state) { throw StaleCapture() }
         stored = position
         capture.onAppend()
@@ -100,6 +106,9 @@ struct CaptureSession: Sendable {
       buffer.recycle(batch)
       try await replication.confirm(position.lsn)
       if let last, position.lsn >= last { throw ReachedTarget() }
+      if count > 0, count < Self.smallAppend {
+        try await capture.clock.sleep(for: max(.zero, Self.pace - began.duration(to: capture.clock.now)))
+      }
     }
   }
 

@@ -199,7 +199,11 @@ CREATE FUNCTION tidemark.capture_state(
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.drop_void_cut(of_stream);
-  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type, c.message_prefix,
+  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type,
+      -- No secret of those who may append.
+      CASE WHEN has_function_privilege(session_user, (SELECT p.oid FROM pg_proc p
+          WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_captured'), 'EXECUTE')
+        THEN c.message_prefix ELSE '' END,
       least(c.ends_at, c.cut_at)::text, p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text,
       c.cut_id IS NOT NULL AND c.cut_at IS NULL
         OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false)
