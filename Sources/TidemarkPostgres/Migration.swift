@@ -78,15 +78,15 @@ public struct Migration: Sendable, Hashable {
     ),
     Migration(
       11,
-      "rights",
-      up: PackageResources._011_rights_up_sql,
-      down: PackageResources._011_rights_down_sql
+      "logical_snapshots",
+      up: PackageResources._011_logical_snapshots_up_sql,
+      down: PackageResources._011_logical_snapshots_down_sql
     ),
     Migration(
       12,
-      "logical_snapshots",
-      up: PackageResources._012_logical_snapshots_up_sql,
-      down: PackageResources._012_logical_snapshots_down_sql
+      "rights",
+      up: PackageResources._012_rights_up_sql,
+      down: PackageResources._012_rights_down_sql
     ),
   ]
 }

@@ -28,6 +28,7 @@ public struct RecordBytes: @unchecked Sendable {
   }
 }
 
+/// `@unchecked Sendable`: nobody writes to the buffer once it is filled, and it is freed with the last view.
 private final class CopiedBytes: @unchecked Sendable {
   let buffer: UnsafeMutableRawBufferPointer
 

@@ -8,7 +8,7 @@ struct CaptureDecoder {
     var table: UInt32
     var keyColumns: [String]
     var viewType: StreamViewType
-    /// The prefix of this capture's own messages: see `tidemark.capture_truncate`.
+    /// The prefix of this capture's own messages: see `tidemark.create_truncate_function`.
     var messagePrefix: String
     /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
     /// the cut of a snapshot.

@@ -23,21 +23,10 @@ struct FormatCatalog {
       try await pool.query(
         PostgresStatement(
           """
-          WITH RECURSIVE part (type) AS (
-            SELECT u.type::oid FROM unnest($1) AS u (type)
-            UNION
-            SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
-              CROSS JOIN LATERAL (
-                SELECT t.typbasetype UNION ALL SELECT t.typelem
-                UNION ALL SELECT a.atttypid FROM pg_attribute a
-                  WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-              ) AS inner_type (oid)
-              WHERE inner_type.oid <> 0
-          )
           SELECT t.oid::bigint, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE 0 END::bigint,
             CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END::bigint,
             coalesce(ascii(e.typdelim::text), 0), coalesce(c.names, '{}'), coalesce(c.types, '{}')
-          FROM part JOIN pg_type t ON t.oid = part.type LEFT JOIN pg_type e ON e.oid = t.typelem
+          FROM tidemark.type_parts($1::oid[]) AS p (type) JOIN pg_type t ON t.oid = p.type LEFT JOIN pg_type e ON e.oid = t.typelem
           LEFT JOIN LATERAL (
             SELECT array_agg(a.attname::text ORDER BY a.attnum) AS names,
               array_agg(a.atttypid::bigint ORDER BY a.attnum) AS types

@@ -147,11 +147,7 @@ enum JSONText {
     _ scratch: inout [UInt8],
     to json: inout [UInt8]
   ) throws {
-    if text[index] == UInt8(ascii: "\"") {
-      try unquote(text, &index, into: &scratch)
-      try scratch.withUnsafeBytes { try append($0, as: format, to: &json) }
-      return
-    }
+    if try appendUnquoted(text, &index, of: format, &scratch, to: &json) { return }
     let start = index
     while index < text.count, text[index] != delimiter, text[index] != UInt8(ascii: "}") { index += 1 }
     let element = UnsafeRawBufferPointer(rebasing: text[start..<index])
@@ -194,11 +190,7 @@ enum JSONText {
     _ scratch: inout [UInt8],
     to json: inout [UInt8]
   ) throws {
-    if text[index] == UInt8(ascii: "\"") {
-      try unquote(text, &index, into: &scratch)
-      try scratch.withUnsafeBytes { try append($0, as: format, to: &json) }
-      return
-    }
+    if try appendUnquoted(text, &index, of: format, &scratch, to: &json) { return }
     let start = index
     while index < text.count - 1, text[index] != UInt8(ascii: ",") { index += 1 }
     if start == index {
@@ -206,6 +198,20 @@ enum JSONText {
     } else {
       try append(UnsafeRawBufferPointer(rebasing: text[start..<index]), as: format, to: &json)
     }
+  }
+
+  /// Appends the value that stands in quotes here, if one does.
+  private static func appendUnquoted(
+    _ text: UnsafeRawBufferPointer,
+    _ index: inout Int,
+    of format: JSONFormat,
+    _ scratch: inout [UInt8],
+    to json: inout [UInt8]
+  ) throws -> Bool {
+    guard text[index] == UInt8(ascii: "\"") else { return false }
+    try unquote(text, &index, into: &scratch)
+    try scratch.withUnsafeBytes { try append($0, as: format, to: &json) }
+    return true
   }
 
   /// Reads what stands in quotes. Within, a backslash makes the next byte itself, and so does a quote before a quote.

@@ -1,7 +1,9 @@
 /// Where a partition key belongs among a stream's shards: the first 32 bits of its MD5.
 ///
-/// The server's `md5()` takes a fifth of the time of an append, most of it for what surrounds the sum itself. No
-/// secret depends on it.
+/// The server can do that, too, and where captures by trigger are sequenced it does. Here it is a quarter of the rate:
+/// 122,000 records/s of transactions of a hundred with this, 93,000 without (`StreamBenchmarks logical`). It is written
+/// out because a library of cryptography is more than a product that only talks to PostgreSQL should bring along. No
+/// secret depends on it, and a test compares it with the server's.
 enum PartitionHash {
   static func of(_ key: UnsafeRawBufferPointer) -> UInt32 {
     var sum = Sum()

@@ -17,7 +17,8 @@ extension PostgresStream {
       // Readers are told when they get to its end. What was captured before is still theirs to read.
       logger.error("The stream is not captured any more", metadata: ["error": "\(error)"])
     }
-    for await _ in AsyncStream<Never>.makeStream().stream {}
+    // Nobody rings it: the task stays until it is cancelled, because its end would be the pump's.
+    await Alarm().wait()
     try Task.checkCancellation()
   }
 

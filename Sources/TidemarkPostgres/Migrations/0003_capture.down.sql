@@ -19,8 +19,11 @@ END $$;
 
 DROP FUNCTION tidemark.disable_stream(integer);
 DROP FUNCTION tidemark.refuse_record();
-DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer, text);
+DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer);
+DROP FUNCTION tidemark.begin_stream(regclass, text, text, interval, integer, text);
 DROP FUNCTION tidemark.create_capture_function(integer);
 DROP FUNCTION tidemark.pin_capture_settings(integer);
 DROP FUNCTION tidemark.capture_settings(oid);
+DROP FUNCTION tidemark.type_parts(oid[]);
+DROP FUNCTION tidemark.column_types(oid);
 DROP FUNCTION tidemark.key_expression(text[], text);

@@ -8,22 +8,33 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   FROM unnest(keys) WITH ORDINALITY AS k (name, position)
 $$;
 
--- The settings that decide how values of these types are written as text, and so the settings that a table's
--- capture function must pin: each costs every write something, and most tables need one or none.
-CREATE FUNCTION tidemark.capture_settings(source oid) RETURNS text[]
+CREATE FUNCTION tidemark.column_types(source oid) RETURNS oid[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(a.atttypid) FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
+$$;
+
+-- Types and all that they are made of: elements, attributes, the types under domains and ranges.
+CREATE FUNCTION tidemark.type_parts(types oid[]) RETURNS SETOF oid
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH RECURSIVE part (type) AS (
-    SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
+    SELECT unnest(types)
     UNION
     SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
       CROSS JOIN LATERAL (
         SELECT t.typbasetype UNION ALL SELECT t.typelem
         UNION ALL SELECT r.rngsubtype FROM pg_range r WHERE t.oid IN (r.rngtypid, r.rngmultitypid)
-        UNION ALL SELECT a.atttypid FROM pg_attribute a
-          WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+        UNION ALL SELECT unnest(tidemark.column_types(t.typrelid)) WHERE t.typrelid <> 0
       ) AS inner_type (oid)
       WHERE inner_type.oid <> 0
-  ), needs AS (
+  )
+  SELECT p.type FROM part AS p
+$$;
+
+-- The settings that decide how values of these types are written as text, and so the settings that a table's
+-- capture function must pin: each costs every write something, and most tables need one or none.
+CREATE FUNCTION tidemark.capture_settings(source oid) RETURNS text[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  WITH needs AS (
     SELECT bool_or(t.oid = 'timestamptz'::regtype) AS zone,
       -- JSON has dates in ISO form by itself; ranges of them are text.
       bool_or(t.typtype IN ('r', 'm')) AS dates,
@@ -32,7 +43,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       bool_or(t.oid IN ('float4'::regtype, 'float8'::regtype)) AS floats,
       -- An extension's type may depend on any of them.
       bool_or(t.typtype = 'b' AND t.typelem = 0 AND t.typnamespace <> 'pg_catalog'::regnamespace) AS everything
-    FROM part JOIN pg_type t ON t.oid = part.type
+    FROM tidemark.type_parts(tidemark.column_types(source)) AS p (type) JOIN pg_type t ON t.oid = p.type
   )
   SELECT array_remove(ARRAY[
       'search_path=pg_catalog, pg_temp',
@@ -139,9 +150,10 @@ END $body$,
   PERFORM tidemark.pin_capture_settings(of_stream);
 END $$;
 
-CREATE FUNCTION tidemark.enable_stream(
-  source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
-  kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4, capture text DEFAULT 'TRIGGER'
+-- A stream for a table whose changes nothing captures yet. The table stays locked against writers until the end of the
+-- transaction.
+CREATE FUNCTION tidemark.begin_stream(
+  source regclass, stream_name text, view text, kept_for interval, shard_count integer, captured_by text
 ) RETURNS integer
 LANGUAGE plpgsql
 -- A writer that waits behind this transaction's lock waits no longer than this.
@@ -214,13 +226,23 @@ BEGIN
   stream_name := coalesce(stream_name,
     CASE namespace WHEN 'public' THEN class.relname::text ELSE namespace || '.' || class.relname END);
   new_id := tidemark.add_stream(stream_name, kept_for, shard_count, source, source::text, view, keys);
+  UPDATE tidemark.stream s SET capture = captured_by WHERE s.stream_id = new_id;
+  RETURN new_id;
+END $$;
+
+CREATE FUNCTION tidemark.enable_stream(
+  source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
+  kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
+) RETURNS integer
+LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  new_id integer := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'TRIGGER');
+BEGIN
   PERFORM tidemark.create_capture_function(new_id);
   -- Triggers fire in the order of their names. "!" makes this one the first, so that a change is captured
   -- before what another trigger of the same row does because of it.
-  IF capture = 'TRIGGER' THEN
-    EXECUTE format('CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
-      'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
-  END IF;
+  EXECUTE format('CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
+    'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   EXECUTE format('CREATE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
     'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   RETURN new_id;

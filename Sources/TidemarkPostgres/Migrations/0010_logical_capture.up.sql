@@ -73,18 +73,7 @@ BEGIN
     problem := format('%s has generated columns', source);
     remedy := 'Logical decoding leaves them out. Capture by trigger.';
   ELSE
-    WITH RECURSIVE part (type) AS (
-      SELECT a.atttypid FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
-      UNION
-      SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
-        CROSS JOIN LATERAL (
-          SELECT t.typbasetype UNION ALL SELECT t.typelem
-          UNION ALL SELECT a.atttypid FROM pg_attribute a
-            WHERE t.typrelid <> 0 AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-        ) AS inner_type (oid)
-        WHERE inner_type.oid <> 0
-    )
-    SELECT format_type(p.type, NULL) INTO culprit FROM part AS p
+    SELECT format_type(p.type, NULL) INTO culprit FROM tidemark.type_parts(tidemark.column_types(source)) AS p (type)
       JOIN pg_cast c ON c.castsource = p.type AND c.casttarget = 'json'::regtype AND c.castmethod = 'f' LIMIT 1;
     IF culprit IS NOT NULL THEN
       problem := format('%s has values of the type %s, which has a cast to json of its own', source, culprit);
@@ -107,7 +96,7 @@ DECLARE
 BEGIN
   -- All that may be wrong with the rest is found out by doing it and undoing it.
   BEGIN
-    PERFORM tidemark.enable_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
+    PERFORM tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
     RAISE EXCEPTION USING ERRCODE = 'TM000';
   EXCEPTION WHEN SQLSTATE 'TM000' THEN
     NULL;
@@ -128,9 +117,8 @@ BEGIN
   PERFORM pg_advisory_lock(hashtext('tidemark.enabling'), new_id);
   -- For the old row of each change: the old image, and values that are too large to be in the log twice.
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', source);
-  EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s%s WITH (publish = ''insert, update, delete'')',
-    'tidemark_' || new_id, source,
-    CASE WHEN to_regclass('tidemark.expiry_run') IS NOT NULL THEN ', tidemark.expiry_run' ELSE '' END);
+  EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s, tidemark.expiry_run WITH (publish = ''insert, update, delete'')',
+    'tidemark_' || new_id, source);
   RETURN new_id;
 END $$;
 
@@ -149,9 +137,10 @@ LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp A
 DECLARE
   new_id integer;
 BEGIN
-  new_id := tidemark.enable_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
-  UPDATE tidemark.stream s SET capture = 'LOGICAL' WHERE s.stream_id = new_id;
+  new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   PERFORM tidemark.create_truncate_function(new_id, of_capture);
+  EXECUTE format('CREATE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
+    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   PERFORM tidemark.create_append_function(new_id);
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
@@ -167,7 +156,7 @@ DECLARE
   stream tidemark.stream;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'capture_' || of_stream, format($body$
 BEGIN
   EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
@@ -178,6 +167,7 @@ END $body$,
       tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
   PERFORM tidemark.pin_capture_settings(of_stream);
 END $$;
 

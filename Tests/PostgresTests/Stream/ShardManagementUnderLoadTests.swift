@@ -65,6 +65,7 @@ struct ShardManagementUnderLoadTests {
       // A wait for a lock of more than 50 ms throws.
       try await pool.execute("UPDATE item SET version = version + 1 WHERE id = \(id)")
       let isFast = (ContinuousClock.now - start).components.seconds / 2 % 2 == 0
+      // The load itself: it makes shards hot, and then cold.
       try await Task.sleep(for: isFast ? .milliseconds(5) : .milliseconds(400))
     }
     await pool.close()
@@ -81,6 +82,7 @@ struct ShardManagementUnderLoadTests {
       )
       #expect(waiting == 0)
       try await database.run("UPDATE tidemark.shard SET cold_since = cold_since - interval '5 s'")
+      // Between two looks; the test waits for what they see.
       try await Task.sleep(for: .milliseconds(20))
     }
   }

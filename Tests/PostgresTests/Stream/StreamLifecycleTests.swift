@@ -164,10 +164,12 @@ struct StreamLifecycleTests {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture)
+    // A pool of its own: a task that began in a transaction's body is refused that transaction's connection.
+    let admin = PostgresStreamAdmin(try StreamDatabase.makePool(database.url, connections: 4))
     try await withThrowingTaskGroup(of: Void.self) { group in
       try await database.pool.transaction { transaction in
         try await transaction.execute("INSERT INTO item VALUES (1)")
-        group.addTask { _ = try await database.admin.disable("item") }
+        group.addTask { _ = try await admin.disable("item") }
         try await eventually(within: .seconds(5), "disabling waits for the table's lock") {
           try await database.number(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"

@@ -35,15 +35,15 @@ struct CaptureBenchmark: AsyncParsableCommand {
       let stream = try await PostgresStreamAdmin(database.pool).enable(table: "item")
       var load = WriterLoad(url: database.url)
       (load.connections, load.duration) = (writers, .seconds(seconds))
-      var rates: [Way: [Double]] = [:]
+      var turns = WriterTurns<Way>()
       // The first round fills caches.
       for round in 0...rounds {
         for way in Way.allCases {
           let rate = try await measure(way, round, load, stream.name, database)
-          if round > 0 { rates[way, default: []].append(rate) }
+          if round > 0 { turns.add(rate, for: way) }
         }
       }
-      report(rates)
+      turns.report(load, required: [.trigger: "0.70"])
     }
   }
 
@@ -72,27 +72,6 @@ struct CaptureBenchmark: AsyncParsableCommand {
       group.cancelAll()
       return rate
     }
-  }
-
-  private func report(_ rates: [Way: [Double]]) {
-    var report = Report(
-      "Single-row updates by \(writers) connections, \(seconds) s each; medians of \(rounds), in turns",
-      "",
-      "transactions/s",
-      "of without",
-      "required"
-    )
-    let without = rates[.none] ?? []
-    for way in Way.allCases {
-      let ratios = zip(rates[way] ?? [], without).map { $0 / $1 }
-      report.add(
-        way.rawValue,
-        Int(median(rates[way] ?? []) ?? 0).grouped,
-        (median(ratios) ?? 0).formatted(2),
-        way == .trigger ? "0.70" : ""
-      )
-    }
-    report.print()
   }
 }
 

@@ -172,31 +172,15 @@ struct LogicalBenchmark: AsyncParsableCommand {
       .enable(table: "item", capture: .logical)
     var load = WriterLoad(url: database.url)
     (load.connections, load.duration) = (writers, .seconds(seconds))
-    var rates: [Way: [Double]] = [:]
+    var turns = WriterTurns<Way>()
     // The first round fills caches.
     for round in 0...rounds {
       for way in Way.allCases {
         let rate = try await measure(way, load, database)
-        if round > 0 { rates[way, default: []].append(rate) }
+        if round > 0 { turns.add(rate, for: way) }
       }
     }
-    var report = Report(
-      "Single-row updates by \(writers) connections, \(seconds) s each; medians of \(rounds), in turns",
-      "",
-      "transactions/s",
-      "of without",
-      "required"
-    )
-    for way in Way.allCases {
-      let ratios = zip(rates[way] ?? [], rates[.none] ?? []).map { $0 / $1 }
-      report.add(
-        way.rawValue,
-        Int(median(rates[way] ?? []) ?? 0).grouped,
-        (median(ratios) ?? 0).formatted(2),
-        way == .identity ? "0.90" : ""
-      )
-    }
-    report.print()
+    turns.report(load, required: [.identity: "0.90"])
   }
 
   private func measure(_ way: Way, _ load: WriterLoad, _ database: BenchmarkDatabase) async throws -> Double {

@@ -87,6 +87,3 @@ BEGIN
     partition_ordinal := NULL;
   END;
 END $$;
-
-REVOKE ALL ON FUNCTION tidemark.request_cut, tidemark.keep_cut, tidemark.place_cut, tidemark.end_cut,
-  tidemark.begin_logical_snapshot FROM PUBLIC;
