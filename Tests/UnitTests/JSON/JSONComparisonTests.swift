@@ -109,9 +109,9 @@ struct JSONComparisonTests {
       var bytes = seed
       for _ in 0..<Int.random(in: 1...4) { bytes[Int.random(in: bytes.indices)] = .random(in: 0...255) }
       let ours = (try? Image(bytes: RecordBytes(bytes)).attributeValues()) != nil
-      let theirs = (try? JSONDecoder().decode([String: Value].self, from: Data(bytes))) != nil
-      // Foundation is stricter only about what it does with the values.
-      if theirs { #expect(ours, "\(String(decoding: bytes, as: UTF8.self))") }
+      let theirs = try? JSONDecoder().decode([String: Value].self, from: Data(bytes))
+      // Foundation is stricter only about what it does with the values. Those of a repeated key it does not look at.
+      if theirs?.count == 2 { #expect(ours, "\(String(decoding: bytes, as: UTF8.self))") }
     }
   }
 }
