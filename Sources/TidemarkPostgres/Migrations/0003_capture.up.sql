@@ -106,36 +106,35 @@ BEGIN
     'capture_' || of_stream, format($body$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
-    IF OLD *= NEW THEN
-      RETURN NULL;
-    ELSIF record_image_eq(ROW(%1$s), ROW(%2$s)) OR %3$s = %4$s THEN
-      %7$s
-      VALUES ('MODIFY', %4$s, %6$s, %5$s);
-    ELSE
+    -- One statement for what nearly all updates are: every further expression is set up anew in every transaction.
+    %5$s
+    SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s;
+    IF NOT FOUND THEN
+      IF OLD *= NEW THEN
+        RETURN NULL;
+      END IF;
       -- Another key is another item.
-      %7$s
-      VALUES ('REMOVE', %3$s, NULL, %5$s);
-      %7$s
-      VALUES ('INSERT', %4$s, %6$s, NULL);
+      %5$s
+      VALUES ('REMOVE', %1$s, NULL, %3$s);
+      %5$s
+      VALUES ('INSERT', %2$s, %4$s, NULL);
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
-    %7$s
-    VALUES ('INSERT', %4$s, %6$s, NULL);
+    %5$s
+    VALUES ('INSERT', %2$s, %4$s, NULL);
   ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO tidemark.%12$I (event_name, cause, partition_key, old_image)
-    VALUES ('REMOVE', %11$s, %3$s, %5$s);
+    INSERT INTO tidemark.%10$I (event_name, cause, partition_key, old_image)
+    VALUES ('REMOVE', %9$s, %1$s, %3$s);
   ELSE
     -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
     PERFORM pg_current_xact_id();
-    EXECUTE %8$L || TG_RELID::regclass || ' AS "tidemark item"';
+    EXECUTE %6$L || TG_RELID::regclass || ' AS "tidemark item"';
   END IF;
-  IF pg_try_advisory_xact_lock(%9$s, %10$s) THEN
-    PERFORM pg_notify('tidemark_inbox_%10$s', '');
+  IF pg_try_advisory_xact_lock(%7$s, %8$s) THEN
+    PERFORM pg_notify('tidemark_inbox_%8$s', '');
   END IF;
   RETURN NULL;
 END $body$,
-    (SELECT string_agg(format('OLD.%I', k.name), ', ') FROM unnest(stream.key_columns) AS k (name)),
-    (SELECT string_agg(format('NEW.%I', k.name), ', ') FROM unnest(stream.key_columns) AS k (name)),
     old_key, new_key, old_image, new_image, insert_into,
     format('%s SELECT ''REMOVE'', %s, NULL, %s FROM ', insert_into,
       tidemark.key_expression(stream.key_columns, '"tidemark item"'),

@@ -15,7 +15,7 @@ struct WriterTurns<Way: CaseIterable & Hashable & RawRepresentable> where Way.Ra
       "required"
     )
     let without = Way.allCases.first.flatMap { rates[$0] } ?? []
-    for way in Way.allCases {
+    for way in Way.allCases where rates[way] != nil {
       let ratios = zip(rates[way] ?? [], without).map { $0 / $1 }
       report.add(
         way.rawValue,
