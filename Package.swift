@@ -120,7 +120,7 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
+        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
