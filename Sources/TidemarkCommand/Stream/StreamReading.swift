@@ -36,7 +36,9 @@ struct StreamReading: Sendable {
         return nil
       }
       open(lineage.start(), of: lineage, in: &group)
-      while !lineage.isOver, let (cursor, page) = try await group.next() ?? nil {
+      while !lineage.isOver, let result = try await group.next() {
+        // Most sources have nothing to do beside their readers.
+        guard let (cursor, page) = result else { continue }
         if !page.records.isEmpty, try !body(cursor.shardID, page.records) { return }
         if page.end != nil {
           lineage.end(cursor.shardID, listed: try await stream.shards())
