@@ -44,4 +44,44 @@ struct ShardListingTests {
     )
     #expect(tree.contains { $0.hasSuffix("c, d") })
   }
+
+  @Test("All records are read of a source that has nothing to do beside its readers, children last")
+  func reading() async throws {
+    var pages: [String] = []
+    try await StreamReading(TwoShards(), from: .trimHorizon, follow: true).forEachPage { shard, records in
+      pages.append("\(shard): \(records.map(\.partitionKey))")
+      return true
+    }
+    #expect(pages == [#"a: ["of a"]"#, #"b: ["of b"]"#])
+  }
+}
+
+/// A shard and its child, with a record each.
+private struct TwoShards: StreamSource {
+  struct Reader: ShardReader {
+    var shardID: String
+    var origin: Checkpoint { .trimHorizon }
+
+    func nextPage(maximumRecords: Int) async throws -> ShardPage {
+      let record = Record(
+        sequenceNumber: 1,
+        partitionKey: "of \(shardID)",
+        approximateCreationTime: Timestamp(microsecondsSinceEpoch: 0),
+        body: .data([])
+      )
+      return ShardPage(records: [record], end: .init(children: []))
+    }
+  }
+
+  func streamName() async throws -> String { "two" }
+
+  func shards() async throws -> [Shard] {
+    [
+      Shard(id: "a", endingSequenceNumber: 1), Shard(id: "b", parentIDs: ["a"], endingSequenceNumber: 1),
+    ]
+  }
+
+  func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
+    Reader(shardID: shardID)
+  }
 }
