@@ -120,7 +120,7 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
+        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -173,6 +173,7 @@ let package = Package(
       dependencies: [
         "Tidemark", "TidemarkAWS", "TestSupport",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),

@@ -9,7 +9,7 @@ extension JSONDocument {
   func foundationValue<Value>(_ type: Value.Type, at node: Int, path: JSONPath) throws -> Value? {
     if type == Date.self { return try date(at: node, path: path) as? Value }
     if type == Decimal.self { return try decimal(at: node, path: path) as? Value }
-    if type == Data.self { return Data(try bytea(at: node, as: type, path: path)) as? Value }
+    if type == Data.self { return Data(try bytes(at: node, as: type, path: path)) as? Value }
     if type == URL.self { return try url(at: node, path: path) as? Value }
     return nil
   }

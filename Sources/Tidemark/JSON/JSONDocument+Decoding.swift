@@ -11,7 +11,7 @@ extension JSONDocument {
       return try timestamp(at: node, as: type, path: path) as? Value
     }
     if type == [UInt8].self, nodes[node].kind != .array {
-      return try bytea(at: node, as: type, path: path) as? Value
+      return try bytes(at: node, as: type, path: path) as? Value
     }
     return try foundationValue(type, at: node, path: path)
   }
@@ -68,7 +68,16 @@ extension JSONDocument {
     return time
   }
 
-  func bytea(at node: Int, as type: Any.Type, path: JSONPath) throws -> [UInt8] {
+  /// Bytes as a column or DynamoDB's encoding has them.
+  func bytes(at node: Int, as type: Any.Type, path: JSONPath) throws -> [UInt8] {
+    guard nodes[node].kind == .base64 else { return try bytea(at: node, as: type, path: path) }
+    guard let bytes = Base64.decode(try string(at: node, path: path)) else {
+      throw corrupted("The value is not Base64, as bytes are in DynamoDB's JSON.", path)
+    }
+    return bytes
+  }
+
+  private func bytea(at node: Int, as type: Any.Type, path: JSONPath) throws -> [UInt8] {
     guard nodes[node].kind == .string || nodes[node].kind == .escapedString else {
       throw mismatch(type, at: node, path: path)
     }
@@ -98,6 +107,7 @@ extension JSONDocument {
     case .no: return .bool(false)
     case .number: return .n(try string(at: node, path: path))
     case .string, .escapedString: return .s(try string(at: node, path: path))
+    case .base64: return .b(try bytes(at: node, as: [UInt8].self, path: path))
     case .array:
       let container = path.container
       return .l(

@@ -5,8 +5,9 @@ final class JSONDocument {
   /// The key that was found last: types usually ask for keys in the order in which the document has them.
   private var lastFound: (object: Int, key: Int) = (-1, -1)
 
+  /// - Parameter encoding: what stands for a value; in DynamoDB's, the document's own object maps names to values.
   /// - Throws: `DecodingError.dataCorrupted` if this is no JSON.
-  init(_ bytes: RecordBytes) throws {
+  init(_ bytes: RecordBytes, _ encoding: Image.Encoding = .json) throws {
     self.bytes = bytes
     nodes = try bytes.withUnsafeBytes { bytes in
       var parser = JSONParser(bytes)
@@ -15,7 +16,7 @@ final class JSONDocument {
       } catch {
         throw Self.malformed(error, after: parser.nodes, in: bytes)
       }
-      return parser.nodes
+      return encoding == .dynamoDB ? AttributeNodes.unwrap(parser.nodes, in: bytes) : parser.nodes
     }
   }
 
@@ -67,7 +68,7 @@ final class JSONDocument {
     let text: String? =
       switch nodes[node].kind {
       case .string, .number: withBytes(of: node) { String(validating: $0, as: UTF8.self) }
-      case .escapedString: withBytes(of: node) { JSONEscapes.unescape($0) }
+      case .escapedString, .base64: withBytes(of: node) { JSONEscapes.unescape($0) }
       default: throw mismatch(String.self, at: node, path: path)
       }
     guard let text else { throw corrupted("The string holds bytes or escapes that are no Unicode.", path) }
@@ -88,6 +89,7 @@ final class JSONDocument {
       case .yes, .no: "a truth value"
       case .number: "a number"
       case .string, .escapedString: "a string"
+      case .base64: "bytes"
       case .array: "an array"
       case .object: "an object"
       }

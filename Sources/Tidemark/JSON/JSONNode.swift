@@ -2,6 +2,8 @@
 struct JSONNode {
   enum Kind: UInt8 {
     case null, yes, no, number, string, escapedString, array, object
+    /// A string that stands for bytes, with or without escapes; only in DynamoDB's encoding.
+    case base64
   }
 
   var kind: Kind

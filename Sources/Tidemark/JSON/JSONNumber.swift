@@ -8,6 +8,26 @@ struct JSONNumber {
   /// Of ten, to multiply `mantissa` with.
   private(set) var exponent = 0
 
+  /// Whether this is a number that JSON could have, or one with zeros before it.
+  static func isWellFormed(_ text: UnsafeRawBufferPointer) -> Bool {
+    var rest = text[...]
+    func skip(_ one: UInt8, or other: UInt8) -> Bool {
+      guard rest.first == one || rest.first == other else { return false }
+      rest = rest.dropFirst()
+      return true
+    }
+    func skipDigits() -> Bool {
+      let others = rest.drop(while: isDigit)
+      defer { rest = others }
+      return others.count < rest.count
+    }
+    _ = skip(UInt8(ascii: "-"), or: UInt8(ascii: "-"))
+    guard skipDigits(), !skip(UInt8(ascii: "."), or: UInt8(ascii: ".")) || skipDigits() else { return false }
+    guard skip(UInt8(ascii: "e"), or: UInt8(ascii: "E")) else { return rest.isEmpty }
+    _ = skip(UInt8(ascii: "+"), or: UInt8(ascii: "-"))
+    return skipDigits() && rest.isEmpty
+  }
+
   /// - Parameter text: A well-formed number, which this value must not outlive.
   init(_ text: UnsafeRawBufferPointer) {
     self.text = text

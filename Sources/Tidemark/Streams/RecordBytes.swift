@@ -10,6 +10,10 @@ public struct RecordBytes: @unchecked Sendable {
 
   /// Bytes of `owner`'s, which must leave them as and where they are for as long as it lives.
   public init(_ buffer: UnsafeRawBufferPointer, of owner: any AnyObject & Sendable) {
+    self.init(owner, buffer)
+  }
+
+  private init(_ owner: (any AnyObject & Sendable)?, _ buffer: UnsafeRawBufferPointer) {
     self.owner = owner
     self.buffer = buffer
   }
@@ -18,6 +22,11 @@ public struct RecordBytes: @unchecked Sendable {
   public init(_ bytes: some Sequence<UInt8>) {
     let copy = CopiedBytes(Array(bytes))
     self.init(UnsafeRawBufferPointer(copy.buffer), of: copy)
+  }
+
+  /// Some of the bytes, where they are.
+  package func view(of range: Range<Int>) -> RecordBytes {
+    RecordBytes(owner, UnsafeRawBufferPointer(rebasing: buffer[range]))
   }
 
   /// Calls `body` with the bytes, which are valid during the call.

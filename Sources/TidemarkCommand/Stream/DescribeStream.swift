@@ -1,4 +1,6 @@
 import ArgumentParser
+import Tidemark
+import TidemarkAWS
 import TidemarkPostgres
 
 struct DescribeStream: AsyncParsableCommand {
@@ -11,14 +13,21 @@ struct DescribeStream: AsyncParsableCommand {
       """
   )
 
-  @Argument(help: "The stream's name.")
-  var name: String
+  @Argument(help: ArgumentHelp(StreamLocator.help))
+  var name: StreamLocator
 
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.use { try await $0.streams.describe(name) }
-    try output.show(stream.json, text: stream.report)
+    switch name {
+    case .postgres(let name):
+      let stream = try await database.use { try await $0.streams.describe(name) }
+      try output.show(stream.json, text: stream.report)
+    case .dynamoDB(let name):
+      let source = try DynamoDBStreamsSource(name, logger: database.logger)
+      let listing = try await endingOnSignals { try await ShardListing(of: source) }
+      try output.show(listing.json, text: listing.report)
+    }
   }
 }

@@ -90,7 +90,8 @@ extension ReplicationSlotDescription {
 }
 
 extension Shard {
-  fileprivate func json(_ status: PostgresShardStatus?) -> JSON {
+  /// - Parameter status: what only a PostgreSQL stream tells.
+  func json(_ status: PostgresShardStatus? = nil) -> JSON {
     .object([
       "shard_id": JSON(id),
       "parent_shard_ids": JSON(parentIDs),

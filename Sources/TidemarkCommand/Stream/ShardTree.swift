@@ -8,7 +8,7 @@ struct ShardTree {
 
   private let status: [String: PostgresShardStatus]
 
-  init(_ shards: [Shard], _ status: [String: PostgresShardStatus]) {
+  init(_ shards: [Shard], _ status: [String: PostgresShardStatus] = [:]) {
     self.status = status
     let listed = Set(shards.map(\.id))
     for shard in shards {
@@ -37,8 +37,11 @@ struct ShardTree {
         shard.parentIDs.joined(separator: ", "),
       ])
       // A shard that was only rotated goes on in the same column, or a long retention would not fit the screen.
-      waiting += (children[shard.id] ?? []).reversed().map { child in
-        (shard: child, depth: child.hashRange == shard.hashRange ? depth : depth + 1)
+      // DynamoDB tells no ranges; there, one of several children has not the whole of it.
+      let children = children[shard.id] ?? []
+      waiting += children.reversed().map { child in
+        let isRotation = children.count == 1 && child.hashRange == shard.hashRange
+        return (shard: child, depth: isRotation ? depth : depth + 1)
       }
     }
     return table

@@ -1,5 +1,4 @@
 import Tidemark
-import TidemarkPostgres
 
 /// Reads all shards of a stream at once, each after its parents.
 struct StreamReading: Sendable {
@@ -13,14 +12,14 @@ struct StreamReading: Sendable {
     var began: Timestamp?
   }
 
-  private let stream: PostgresStream
+  private let stream: any StreamSource
   private let start: Checkpoint
   private let follow: Bool
 
   /// - Parameters:
   ///   - start: where to begin in the shards that are there now; later ones are read from their beginning.
   ///   - follow: wait for more when all that is there now was read.
-  init(_ stream: PostgresStream, from start: Checkpoint, follow: Bool) {
+  init(_ stream: any StreamSource, from start: Checkpoint, follow: Bool) {
     self.stream = stream
     self.start = start
     self.follow = follow
@@ -29,7 +28,6 @@ struct StreamReading: Sendable {
   /// Calls `body` with a shard and its next records, until it returns `false` or all is read. The pages of
   /// different shards come as they are read.
   func forEachPage(_ body: (String, [Record]) throws -> Bool) async throws {
-    if !follow { try await stream.sequenceCommitted() }
     var lineage = LineageOrder(try await stream.shards(), skipsClosed: start == .latest)
     try await withThrowingTaskGroup(of: (Cursor, ShardPage)?.self) { group in
       defer { group.cancelAll() }
@@ -38,7 +36,9 @@ struct StreamReading: Sendable {
         return nil
       }
       open(lineage.start(), of: lineage, in: &group)
-      while !lineage.isOver, let (cursor, page) = try await group.next() ?? nil {
+      while !lineage.isOver, let result = try await group.next() {
+        // Most sources have nothing to do beside their readers.
+        guard let (cursor, page) = result else { continue }
         if !page.records.isEmpty, try !body(cursor.shardID, page.records) { return }
         if page.end != nil {
           lineage.end(cursor.shardID, listed: try await stream.shards())

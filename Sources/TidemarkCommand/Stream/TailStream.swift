@@ -1,5 +1,6 @@
 import ArgumentParser
 import Tidemark
+import TidemarkAWS
 import TidemarkPostgres
 
 struct TailStream: AsyncParsableCommand {
@@ -13,8 +14,8 @@ struct TailStream: AsyncParsableCommand {
       """
   )
 
-  @Argument(help: "The stream's name.")
-  var name: String
+  @Argument(help: ArgumentHelp(StreamLocator.help))
+  var name: StreamLocator
 
   @Option(
     help: ArgumentHelp(
@@ -38,16 +39,27 @@ struct TailStream: AsyncParsableCommand {
   }
 
   func run() async throws {
-    try await database.use { database in
-      do {
-        try await tail(PostgresStream(name, pool: database.pool, logger: database.logger))
-      } catch is CancellationError {
-        // Ctrl-C is how this is meant to end.
+    switch name {
+    case .postgres(let name):
+      try await database.use { database in
+        let stream = PostgresStream(name, pool: database.pool, logger: database.logger)
+        try await untilCancelled {
+          if !follow { try await stream.sequenceCommitted() }
+          try await tail(stream)
+        }
       }
+    case .dynamoDB(let name):
+      let stream = try DynamoDBStreamsSource(name, logger: database.logger)
+      try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
     }
   }
 
-  private func tail(_ stream: PostgresStream) async throws {
+  /// Ctrl-C is how this is meant to end.
+  private func untilCancelled(_ body: () async throws -> Void) async throws {
+    do { try await body() } catch is CancellationError {}
+  }
+
+  private func tail(_ stream: some StreamSource) async throws {
     let reading = StreamReading(stream, from: from.checkpoint, follow: follow)
     var remaining = limit ?? .max
     try await reading.forEachPage { shardID, records in
