@@ -1,7 +1,7 @@
-enum JSONEscapes {
+package enum JSONEscapes {
   /// The text of a string whose escapes are known to be well-formed; `nil` if it is no Unicode, such as one half of a
   /// surrogate pair, which PostgreSQL's `json` lets pass.
-  static func unescape(_ bytes: UnsafeRawBufferPointer) -> String? {
+  package static func unescape(_ bytes: UnsafeRawBufferPointer) -> String? {
     var text: [UInt8] = []
     text.reserveCapacity(bytes.count)
     var position = 0
