@@ -6,6 +6,8 @@ import Tidemark
 struct AWSResponse: Sendable {
   var body: ByteBuffer
   var requestID: String?
+  /// When the service made it, cut off to the second; `nil` if it does not say.
+  var date: Timestamp?
   /// The operation that was asked for, for errors.
   var operation: String
 

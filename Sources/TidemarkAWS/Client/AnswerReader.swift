@@ -12,13 +12,18 @@ struct AnswerReader: Sendable {
 
   func response(of answer: HTTPAnswer) throws -> AWSResponse {
     guard answer.isSuccess else { throw failure(of: answer) }
-    let response = AWSResponse(body: answer.body, requestID: answer.requestID, operation: operation)
+    let response = AWSResponse(
+      body: answer.body,
+      requestID: answer.requestID,
+      date: answer.date,
+      operation: operation
+    )
     if let problem = Self.problem(of: answer) { throw AWSFailure(.transient, response.malformed(problem)) }
     return response
   }
 
   func failure(of answer: HTTPAnswer) -> AWSFailure {
-    let date = answer.headers.first(name: "Date").flatMap(Timestamp.init(httpDate:))
+    let date = answer.date
     let error = Self.error(in: answer)
     let kind = AWSErrorKind(code: error.code, status: error.status, skew: date.map { $0 - signedAt })
     return AWSFailure(error, kind: kind, of: operation, clockOffset: date.map { $0 - now })
@@ -65,4 +70,5 @@ struct AnswerReader: Sendable {
 
 extension HTTPAnswer {
   fileprivate var requestID: String? { headers.first(name: "x-amzn-RequestId") }
+  fileprivate var date: Timestamp? { headers.first(name: "Date").flatMap(Timestamp.init(httpDate:)) }
 }
