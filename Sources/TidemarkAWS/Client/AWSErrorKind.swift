@@ -22,6 +22,7 @@ enum AWSErrorKind: Sendable, Equatable {
   private static let transients: Set<String> = [
     "IDPCommunicationError", "InternalError", "InternalFailure", "InternalFailureException",
     "InternalServerError", "InternalServerException", "RequestTimeout", "RequestTimeoutException",
+    "ResourceInUseException",
     "ServiceUnavailable", "ServiceUnavailableException",
   ]
   private static let expirations: Set<String> = [

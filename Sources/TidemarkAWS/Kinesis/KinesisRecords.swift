@@ -1,0 +1,150 @@
+import NIOCore
+import Tidemark
+
+/// The records of one answer, which stays as it came; only the data is decoded, into one buffer.
+///
+/// `@unchecked Sendable`: it changes only while ``RecordsAnswer`` makes it.
+final class KinesisRecords: RecordStorage, @unchecked Sendable {
+  /// Where the parts of a record lie, counted in bytes.
+  private struct Entry {
+    var sequenceNumber = 0..<0
+    var partitionKey = JSONScanner.Text(range: 0..<0, hasEscapes: false)
+    var creationTime = Timestamp(microsecondsSinceEpoch: 0)
+    /// In the buffer of decoded data.
+    var data = 0..<0
+    /// What a record that a producer packed into another has of its own, the key in the buffer of decoded data.
+    var packed: (subSequenceNumber: UInt64, partitionKey: Range<Int>)?
+  }
+
+  private let body: ByteBuffer
+  private let shardID: String
+  private let hashRange: Shard.HashRange?
+  private let decoded: UnsafeMutableRawBufferPointer
+  private var decodedCount = 0
+  private var entries: ContiguousArray<Entry> = []
+
+  var count: Int { entries.count }
+
+  init(_ body: ByteBuffer, shardID: String, hashRange: Shard.HashRange?) {
+    self.body = body
+    self.shardID = shardID
+    self.hashRange = hashRange
+    // What the whole answer would be if it were nothing but data.
+    let capacity = Base64.decodedCount(atMost: body.readableBytes)
+    decoded = .allocate(byteCount: capacity, alignment: 1)
+    // A record has some two hundred bytes beside its data.
+    entries.reserveCapacity(body.readableBytes / 400)
+  }
+
+  deinit { decoded.deallocate() }
+
+  /// Reads the array of records that comes next.
+  func scan(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) {
+    try scanner.enterArray()
+    while try scanner.nextElement() { append(try entry(&scanner)) }
+  }
+
+  /// One record, or those that are packed in it.
+  private func append(_ entry: Entry) {
+    let data = UnsafeRawBufferPointer(rebasing: decoded[entry.data])
+    guard let aggregated = AggregatedRecord(in: data, hashRange: hashRange) else {
+      return entries.append(entry)
+    }
+    for record in aggregated.records {
+      var packed = entry
+      packed.data = record.data.moved(by: entry.data.lowerBound)
+      packed.packed = (record.subSequenceNumber, record.partitionKey.moved(by: entry.data.lowerBound))
+      entries.append(packed)
+    }
+  }
+
+  private func entry(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Entry {
+    var entry = Entry()
+    var hasNumber = false
+    var hasData = false
+    try scanner.enterObject()
+    while let key = try scanner.nextKey() {
+      if scanner.matches(key, "Data") {
+        entry.data = try decode(try scanner.string(), scanner)
+        hasData = true
+      } else if scanner.matches(key, "SequenceNumber") {
+        entry.sequenceNumber = try digits(&scanner)
+        hasNumber = true
+      } else if scanner.matches(key, "PartitionKey") {
+        entry.partitionKey = try scanner.string()
+      } else if scanner.matches(key, "ApproximateArrivalTimestamp") {
+        entry.creationTime = try scanner.timestamp()
+      } else {
+        try scanner.skip()
+      }
+    }
+    guard hasNumber, hasData else { throw scanner.failure("A record has no number or no data.") }
+    return entry
+  }
+
+  private func digits(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Range<Int> {
+    let range = try scanner.string().range
+    guard !range.isEmpty, scanner.raw(range).allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 })
+    else {
+      throw JSONScanner.Failure(reason: "This is no sequence number.", offset: range.lowerBound)
+    }
+    return range
+  }
+
+  private func decode(_ text: JSONScanner.Text, _ scanner: JSONScanner) throws(JSONScanner.Failure) -> Range<
+    Int
+  > {
+    let rest = UnsafeMutableRawBufferPointer(rebasing: decoded[decodedCount...])
+    let count =
+      if text.hasEscapes {
+        // Nobody has to, but it is allowed to write a slash as \/.
+        Array(scanner.text(of: text).utf8).withUnsafeBytes { Base64.decode($0, into: rest) }
+      } else {
+        Base64.decode(scanner.raw(text.range), into: rest)
+      }
+    guard let count else {
+      throw JSONScanner.Failure(reason: "The data of a record is no Base64.", offset: text.range.lowerBound)
+    }
+    defer { decodedCount += count }
+    return decodedCount..<decodedCount + count
+  }
+
+  private func text(_ text: JSONScanner.Text) -> String {
+    body.withUnsafeReadableBytes { JSONScanner($0).text(of: text) }
+  }
+
+  private func number(at index: Int) -> String {
+    text(JSONScanner.Text(range: entries[index].sequenceNumber, hasEscapes: false))
+  }
+
+  func sequenceNumber(at index: Int) -> SequenceNumber { SequenceNumber(number(at: index)) ?? 0 }
+
+  func subSequenceNumber(at index: Int) -> UInt64 { entries[index].packed?.subSequenceNumber ?? 0 }
+
+  func partitionKey(at index: Int) -> String {
+    let entry = entries[index]
+    return entry.packed.map { String(decoding: decoded[$0.partitionKey], as: UTF8.self) }
+      ?? text(entry.partitionKey)
+  }
+
+  func approximateCreationTime(at index: Int) -> Timestamp { entries[index].creationTime }
+
+  /// As in the events that Lambda is given, which knows no packed records.
+  func eventID(at index: Int) -> String {
+    let packed = entries[index].packed.map { ":\($0.subSequenceNumber)" } ?? ""
+    return "\(shardID):\(number(at: index))\(packed)"
+  }
+
+  func sizeInBytes(at index: Int) -> Int { entries[index].data.count }
+
+  func data(at index: Int) -> RecordBytes? {
+    RecordBytes(UnsafeRawBufferPointer(rebasing: decoded[entries[index].data]), of: self)
+  }
+
+  func eventName(at index: Int) -> Change.EventName? { nil }
+  func image(_ part: Change.Part, at index: Int) -> Image? { nil }
+}
+
+extension Range<Int> {
+  fileprivate func moved(by offset: Int) -> Range<Int> { lowerBound + offset..<upperBound + offset }
+}

@@ -1,0 +1,120 @@
+import Logging
+import Synchronization
+import Tidemark
+
+/// A stream of Amazon Kinesis Data Streams, polled with `GetRecords`.
+///
+/// Each shard may be asked five times a second by all its readers together; this one keeps to that by itself, so that a
+/// second application on the same stream slows both down. https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+///
+/// Kinesis does not say when records that a reader asks for are gone: it moves on to the oldest that it has. A reader here
+/// asks for the record of its checkpoint once more and reports ``TidemarkError/Code/recordsTrimmed`` if another one comes
+/// first. Whether there were records in between, nobody can tell then: a shard that got none for longer than the stream's
+/// retention is reported too, if it has a backlog when the reader opens.
+public final class KinesisSource: StreamSource {
+  let stream: StreamReference
+  let client: AWSClient
+  let environment: AWSEnvironment
+  let pollInterval: Duration
+  private let logger: Logger
+  private let name = Mutex<String?>(nil)
+  /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
+  private let hashRanges = Mutex<[String: Shard.HashRange]>([:])
+
+  /// - Parameters:
+  ///   - stream: The stream's name or its ARN.
+  ///   - configuration: How Kinesis is reached.
+  ///   - pollInterval: The time between two reads of a shard that has nothing more. Default 1 s, as in the KCL; at least
+  ///     200 ms.
+  ///   - environment: What credentials, regions and pauses read of the machine.
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration``.
+  public convenience init(
+    _ stream: String,
+    configuration: AWSConfiguration = AWSConfiguration(),
+    pollInterval: Duration = .seconds(1),
+    environment: AWSEnvironment = AWSEnvironment(),
+    logger: Logger = Logger(label: "tidemark.kinesis")
+  ) throws {
+    let reference = try StreamReference(stream)
+    if pollInterval < .milliseconds(200) {
+      throw TidemarkError(
+        .invalidConfiguration,
+        "pollInterval is \(pollInterval), must be at least 0.2 seconds."
+      )
+    }
+    self.init(
+      reference,
+      client: try AWSClient(
+        configuration,
+        region: reference.region,
+        environment: environment,
+        logger: logger
+      ),
+      pollInterval: pollInterval,
+      environment: environment,
+      logger: logger
+    )
+  }
+
+  init(
+    _ stream: StreamReference,
+    client: AWSClient,
+    pollInterval: Duration,
+    environment: AWSEnvironment,
+    logger: Logger
+  ) {
+    self.stream = stream
+    self.client = client
+    self.pollInterval = pollInterval
+    self.environment = environment
+    self.logger = logger
+  }
+
+  /// The ARN and the second of the stream's creation, so that a stream that was deleted and created again under its name
+  /// is another one, as for the KCL.
+  public func streamName() async throws -> String {
+    if let known = name.withLock({ $0 }) { return known }
+    let answer: DescribeStreamSummaryAnswer = try await client.send(
+      "DescribeStreamSummary",
+      to: .kinesis,
+      StreamRequest(stream)
+    ).decoded()
+    let summary = answer.StreamDescriptionSummary
+    let found = "\(summary.StreamARN):\(Int64(summary.StreamCreationTimestamp))"
+    name.withLock { $0 = found }
+    return found
+  }
+
+  public func shards() async throws -> [Shard] {
+    // A listing's token is good for five minutes. One of a slow listing that expired is begun anew.
+    for _ in 0..<2 {
+      do { return try await listing() } catch let error as TidemarkError where error.code == .iteratorExpired
+      {
+        logger.warning("A listing of shards is begun anew", metadata: ["error": "\(error)"])
+      }
+    }
+    return try await listing()
+  }
+
+  private func listing() async throws -> [Shard] {
+    var request = ListShardsRequest(stream)
+    var shards: [Shard] = []
+    while true {
+      let response = try await client.send("ListShards", to: .kinesis, request)
+      let answer: ListShardsAnswer = try response.decoded()
+      for shard in answer.Shards { shards.append(try shard.shard(in: response)) }
+      guard let token = answer.NextToken else {
+        let ranges = shards.compactMap { shard in shard.hashRange.map { (shard.id, $0) } }
+        hashRanges.withLock { $0 = Dictionary(ranges, uniquingKeysWith: { first, _ in first }) }
+        return shards
+      }
+      request = ListShardsRequest(after: token)
+    }
+  }
+
+  func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
+
+  public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
+    try await KinesisShardReader.open(shardID, after: checkpoint, in: self)
+  }
+}

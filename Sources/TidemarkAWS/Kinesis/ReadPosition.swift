@@ -1,0 +1,37 @@
+import Tidemark
+
+/// Where a reader of a shard stands, and what it still has to see to know that nothing was trimmed.
+struct ReadPosition: Sendable {
+  /// What was handed out or skipped last, and where a new iterator begins. Never `latest` once an iterator was there:
+  /// another latest would be a later one.
+  private(set) var checkpoint: Checkpoint
+  /// Whether the record of the checkpoint has to come once more, since an iterator was opened at it.
+  private(set) var expectsCheckpoint = false
+
+  init(_ checkpoint: Checkpoint) {
+    self.checkpoint = checkpoint
+  }
+
+  /// - Parameter time: when the service made the iterator, or somewhat earlier.
+  mutating func opened(at time: Timestamp) {
+    if checkpoint == .latest { checkpoint = .atTimestamp(time) }
+    expectsCheckpoint = checkpoint.sequenceNumber != nil
+  }
+
+  /// - Returns: the records that are new; `nil` if the one at the checkpoint is gone, and others may be.
+  mutating func receive(_ records: [Record], isCaughtUp: Bool, isEnd: Bool) -> ArraySlice<Record>? {
+    guard let first = records.first else {
+      if expectsCheckpoint && isEnd { return nil }
+      if isCaughtUp { expectsCheckpoint = false }
+      return []
+    }
+    var new = records[...]
+    if expectsCheckpoint {
+      if first.sequenceNumber != checkpoint.sequenceNumber { return nil }
+      new = new.drop { $0.checkpoint <= checkpoint }
+      expectsCheckpoint = false
+    }
+    if let last = new.last { checkpoint = last.checkpoint }
+    return new
+  }
+}

@@ -1,0 +1,47 @@
+import Foundation
+import NIOCore
+import Tidemark
+
+/// What `GetRecords` answered: gone through once, with its records where they came.
+struct RecordsAnswer: Sendable {
+  var records: KinesisRecords
+  /// `nil` at the shard's end.
+  var nextIterator: String?
+  var millisBehindLatest: Int64 = 0
+  var children: [ChildShard] = []
+
+  /// - Parameter hashRange: the shard's, if it is known.
+  /// - Throws: `TidemarkError` (`sourceUnavailable`) if it is malformed.
+  init(_ response: AWSResponse, shardID: String, hashRange: Shard.HashRange? = nil) throws {
+    records = KinesisRecords(response.body, shardID: shardID, hashRange: hashRange)
+    do {
+      try response.body.withUnsafeReadableBytes { bytes in
+        var scanner = JSONScanner(bytes)
+        try scan(&scanner)
+      }
+    } catch let failure as JSONScanner.Failure {
+      throw response.malformed("\(failure)")
+    } catch let error as DecodingError {
+      throw response.malformed("\(error)")
+    }
+  }
+
+  private mutating func scan(_ scanner: inout JSONScanner) throws {
+    try scanner.enterObject()
+    while let key = try scanner.nextKey() {
+      if try scanner.takeNull() { continue }
+      if scanner.matches(key, "Records") {
+        try records.scan(&scanner)
+      } else if scanner.matches(key, "NextShardIterator") {
+        nextIterator = scanner.text(of: try scanner.string())
+      } else if scanner.matches(key, "MillisBehindLatest") {
+        millisBehindLatest = try scanner.integer()
+      } else if scanner.matches(key, "ChildShards") {
+        let range = try scanner.skip()
+        children = try JSONDecoder().decode([ChildShard].self, from: Data(scanner.raw(range)))
+      } else {
+        try scanner.skip()
+      }
+    }
+  }
+}
