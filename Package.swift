@@ -171,13 +171,14 @@ let package = Package(
     .testTarget(
       name: "AWSTests",
       dependencies: [
-        "Tidemark", "TidemarkAWS", "TestSupport",
+        "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkPostgres",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
         .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       exclude: ["moto.sh"],
       swiftSettings: swiftSettings

@@ -52,14 +52,20 @@ struct IteratorState: Sendable {
       iterator = nil
       renewals += 1
       // One that is expired as soon as it is there is no help.
-      return renewals > 1 ? .fail(code) : .renew(start)
+      return renewals > 1 ? fail(code) : .renew(start)
     case .recordsTrimmed where start == .trimHorizon:
       // The oldest record went while the iterator pointed at it. Where that happens again, nothing is left.
       iterator = nil
       renewals += 1
-      return renewals > 1 ? .fail(.shardNotFound) : .renew(start)
-    default: return .fail(code)
+      return renewals > 1 ? fail(.shardNotFound) : .renew(start)
+    default: return fail(code)
     }
+  }
+
+  /// Who reads again later has a renewal of its own.
+  private mutating func fail(_ code: TidemarkError.Code) -> Step {
+    renewals = 0
+    return .fail(code)
   }
 }
 
