@@ -11,12 +11,12 @@ struct ShardListingTests {
     arguments: [
       ("orders", .postgres("orders")), ("postgres:orders", .postgres("orders")),
       ("orders/2026-01-02T03:04:05", .postgres("orders/2026-01-02T03:04:05")),
-      ("dynamodb:Orders", .dynamoDB("Orders")),
+      ("dynamodb:Orders", .dynamoDB("Orders")), ("kinesis:clicks", .kinesis("clicks")),
       (
         "dynamodb:arn:aws:dynamodb:eu-central-1:123456789012:table/Orders",
         .dynamoDB("arn:aws:dynamodb:eu-central-1:123456789012:table/Orders")
       ),
-      ("dynamodb:", nil), ("postgres:", nil), ("", nil),
+      ("dynamodb:", nil), ("kinesis:", nil), ("postgres:", nil), ("", nil),
     ] as [(String, StreamLocator?)]
   )
   func locators(text: String, locator: StreamLocator?) {

@@ -90,8 +90,8 @@ struct DynamoDBStreamsAPI: Sendable {
       let response = try await send("GetRecords", Input(ShardIterator: iterator, Limit: limit))
       do {
         return (try StreamRecordPage(response.body), response.date)
-      } catch let failure as JSONScanner.Failure {
-        throw response.malformed("\(failure)")
+      } catch {
+        throw response.malformed("\(error)")
       }
     } catch var error as TidemarkError where error.code == .throttled {
       error.advice = "A shard serves two readers at a time, one for a global table: who else reads it?"

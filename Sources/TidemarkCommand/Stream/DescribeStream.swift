@@ -25,9 +25,14 @@ struct DescribeStream: AsyncParsableCommand {
       let stream = try await database.use { try await $0.streams.describe(name) }
       try output.show(stream.json, text: stream.report)
     case .dynamoDB(let name):
-      let source = try DynamoDBStreamsSource(name, logger: database.logger)
-      let listing = try await endingOnSignals { try await ShardListing(of: source) }
-      try output.show(listing.json, text: listing.report)
+      try await show(DynamoDBStreamsSource(name, logger: database.logger))
+    case .kinesis(let name):
+      try await show(KinesisSource(name, logger: database.logger))
     }
+  }
+
+  private func show(_ source: some StreamSource) async throws {
+    let listing = try await endingOnSignals { try await ShardListing(of: source) }
+    try output.show(listing.json, text: listing.report)
   }
 }

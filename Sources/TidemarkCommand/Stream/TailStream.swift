@@ -51,6 +51,9 @@ struct TailStream: AsyncParsableCommand {
     case .dynamoDB(let name):
       let stream = try DynamoDBStreamsSource(name, logger: database.logger)
       try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
+    case .kinesis(let name):
+      let stream = try KinesisSource(name, logger: database.logger)
+      try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
     }
   }
 
