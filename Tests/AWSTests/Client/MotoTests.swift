@@ -6,38 +6,6 @@ import Tidemark
 
 @testable import TidemarkAWS
 
-/// moto's server, which lives as long as this reference.
-private final class Moto: Sendable {
-  let url: String
-  private let lifeline: FileHandle
-
-  init() async throws {
-    // Somebody who listened there a moment ago is the one who knows a port that is free.
-    let placeholder = try await LoopbackServer.replying(.json("{}"))
-    let port = placeholder.port
-    try await placeholder.stop()
-    let process = Process()
-    let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "moto.sh")
-    process.executableURL = script
-    process.arguments = ["\(port)"]
-    let pipe = Pipe()
-    process.standardInput = pipe
-    process.standardOutput = FileHandle.nullDevice
-    try process.run()
-    lifeline = pipe.fileHandleForWriting
-    url = "http://127.0.0.1:\(port)"
-    let call = HTTPCall(url: "\(url)/moto-api/")
-    // The first start installs it.
-    try await eventually(within: .seconds(180), "moto answers") {
-      if !process.isRunning { throw CocoaError(.executableLoad) }
-      return (try? await HTTPTransport.send(call, timeout: .seconds(2)))?.isSuccess == true
-    }
-  }
-
-  deinit { try? lifeline.close() }
-}
-
 @Suite("Against moto", .sharesMachine)
 struct MotoTests {
   @Test("roles are assumed, and streams are listed")
