@@ -7,6 +7,6 @@ if [ ! -x "$venv/bin/moto_server" ]; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check 'moto[server]==5.2.1'
 fi
-"$venv/bin/moto_server" -H 127.0.0.1 -p "$1" </dev/null &
+"$venv/bin/python" "$(dirname "$0")/moto_server.py" -H 127.0.0.1 -p "$1" </dev/null &
 cat >/dev/null
 kill -s KILL $!

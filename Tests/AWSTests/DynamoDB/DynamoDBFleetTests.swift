@@ -1,11 +1,7 @@
-import Logging
-import PostgresClient
 import ServiceLifecycle
-import Synchronization
 import TestSupport
 import Testing
 import Tidemark
-import TidemarkPostgres
 
 @testable import TidemarkAWS
 
@@ -24,8 +20,11 @@ struct DynamoDBFleetTests {
       pollInterval: .milliseconds(50)
     )
     let (items, rounds) = ((0..<20).map { "item \($0)" }, 60)
-    let log = DeliveredValues()
-    let workers = try await workers(3, of: reading, log)
+    let log = DeliveredValues { record in
+      guard let item = try record.change?.keys(as: [String: String].self)["id"] else { return nil }
+      return (item, try record.value)
+    }
+    let workers = try await log.workers(3, of: reading.source)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       for worker in workers[..<2] { tasks.addTask { try await worker.run() } }
       for round in 0..<rounds {
@@ -53,55 +52,5 @@ struct DynamoDBFleetTests {
     }
     for item in items { #expect(log.values(of: item) == Array(0..<rounds)) }
     #expect(log.shardCount > 30)
-  }
-
-  /// Each of the fleet's workers as a service of its own.
-  private func workers(_ count: Int, of reading: DynamoDBReading, _ log: DeliveredValues) async throws
-    -> [ServiceGroup]
-  {
-    var logger = Logger(label: "test")
-    logger.logLevel = .critical
-    let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
-    let pool = PostgresPool(database, logger: logger)
-    try await Migrator(pool, logger: logger).migrate()
-    var configuration = WorkerConfiguration()
-    configuration.reading.shardSyncInterval = .milliseconds(200)
-    return try (0..<count).map { _ in
-      let worker = try Worker(
-        application: "fleet",
-        stream: reading.source,
-        leases: PostgresLeaseStore(database, pool: pool, logger: logger),
-        configuration: configuration,
-        logger: logger,
-        processor: { DeliveredValues.Processor(log: log, shardID: $0.shardID) }
-      )
-      return ServiceGroup(services: [worker], logger: logger)
-    }
-  }
-}
-
-/// What the processors of a fleet were given, in order.
-private final class DeliveredValues: Sendable {
-  private let deliveries = Mutex<[(shardID: String, item: String, value: Int)]>([])
-
-  var count: Int { deliveries.withLock { $0.count } }
-  var shardCount: Int { deliveries.withLock { Set($0.map(\.shardID)).count } }
-
-  func values(of item: String) -> [Int] {
-    deliveries.withLock { $0.filter { $0.item == item }.map(\.value) }
-  }
-
-  struct Processor: RecordProcessor {
-    let log: DeliveredValues
-    let shardID: String
-
-    mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
-      for record in batch {
-        guard let item = try record.change?.keys(as: [String: String].self)["id"] else { continue }
-        let value = try record.value
-        log.deliveries.withLock { $0.append((shardID, item, value)) }
-      }
-      try await checkpointer.checkpoint()
-    }
   }
 }

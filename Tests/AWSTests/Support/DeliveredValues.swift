@@ -1,0 +1,57 @@
+import Logging
+import PostgresClient
+import ServiceLifecycle
+import Synchronization
+import TestSupport
+import Tidemark
+import TidemarkPostgres
+
+/// What the processors of a fleet were given, in the order in which they handled it: each record says a value of an item.
+final class DeliveredValues: Sendable {
+  private let deliveries = Mutex<[(shardID: String, item: String, value: Int)]>([])
+  private let read: @Sendable (Record) throws -> (item: String, value: Int)?
+
+  init(_ read: @escaping @Sendable (Record) throws -> (item: String, value: Int)?) { self.read = read }
+
+  var count: Int { deliveries.withLock { $0.count } }
+  var shardCount: Int { deliveries.withLock { Set($0.map(\.shardID)).count } }
+
+  func values(of item: String) -> [Int] {
+    deliveries.withLock { $0.filter { $0.item == item }.map(\.value) }
+  }
+
+  /// A fleet with leases in a database of its own; each worker is a service by itself.
+  func workers(_ count: Int, of source: some StreamSource) async throws -> [ServiceGroup] {
+    var logger = Logger(label: "test")
+    logger.logLevel = .critical
+    let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
+    let pool = PostgresPool(database, logger: logger)
+    try await Migrator(pool, logger: logger).migrate()
+    var configuration = WorkerConfiguration()
+    configuration.reading.shardSyncInterval = .milliseconds(200)
+    return try (0..<count).map { _ in
+      let worker = try Worker(
+        application: "fleet",
+        stream: source,
+        leases: PostgresLeaseStore(database, pool: pool, logger: logger),
+        configuration: configuration,
+        logger: logger,
+        processor: { Processor(log: self, shardID: $0.shardID) }
+      )
+      return ServiceGroup(services: [worker], logger: logger)
+    }
+  }
+
+  private struct Processor: RecordProcessor {
+    let log: DeliveredValues
+    let shardID: String
+
+    mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
+      for record in batch {
+        guard let (item, value) = try log.read(record) else { continue }
+        log.deliveries.withLock { $0.append((shardID, item, value)) }
+      }
+      try await checkpointer.checkpoint()
+    }
+  }
+}
