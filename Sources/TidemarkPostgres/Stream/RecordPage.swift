@@ -58,7 +58,8 @@ struct RecordPage {
     let size = Int(try first.decode("size", as: Int64.self))
     isCutShort = rows.count > size
     let storage = LogRecords(rows, of: stream)
-    let count = min(rows.count, size)
+    // A first record is part of a page whatever its size, even if the count of them had not seen it yet.
+    let count = min(rows.count, max(size, 1))
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
     let sample = stride(from: 0, to: count, by: max(1, count / 64))
