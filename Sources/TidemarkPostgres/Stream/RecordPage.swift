@@ -58,7 +58,8 @@ struct RecordPage {
     let size = Int(try first.decode("size", as: Int64.self))
     isCutShort = rows.count > size
     let storage = LogRecords(rows, of: stream)
-    // A first record is part of a page whatever its size, even if the count of them had not seen it yet.
+    // The first record is part of a page whatever its size. The server plans each part of the statement for itself: while
+    // the log gets its first partition, the part that counts may still take it for empty.
     let count = min(rows.count, max(size, 1))
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
