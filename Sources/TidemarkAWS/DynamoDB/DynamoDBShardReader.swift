@@ -51,7 +51,9 @@ actor DynamoDBShardReader: ShardReader {
     let readAt = date ?? source.environment.now()
     let last = page.records.last
     // Where the lookup fails the cursor has not moved, and the same iterator has the same records.
-    let end = page.nextIterator == nil ? ShardPage.End(children: try await children()) : nil
+    let end =
+      page.nextIterator == nil
+      ? ShardPage.End(children: try await source.children(of: shardID, in: streamARN)) : nil
     let isFull = page.records.count >= limit || page.sizeInBytes >= Self.fullBytes
     let age = last.map { max(.zero, readAt - $0.approximateCreationTime) }
     let isBehind = pace.note(isFull: isFull, age: age) && end == nil
@@ -88,9 +90,5 @@ actor DynamoDBShardReader: ShardReader {
     )
     state.opened(renewed.iterator, at: renewed.date ?? source.environment.now())
     return renewed.iterator
-  }
-
-  private func children() async throws -> [Shard] {
-    try await source.children(of: shardID, in: streamARN)
   }
 }

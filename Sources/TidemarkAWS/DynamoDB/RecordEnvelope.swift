@@ -61,7 +61,7 @@ struct RecordEnvelope: Sendable {
       } else if scanner.matches(key, "OldImage") {
         oldImage = try scanner.takeNull() ? nil : try scanner.skip()
       } else if scanner.matches(key, "SequenceNumber") {
-        sequenceNumber = try Self.digits(&scanner)
+        sequenceNumber = try scanner.sequenceNumber()
       } else if scanner.matches(key, "ApproximateCreationDateTime") {
         creationTime = try Self.time(&scanner)
       } else if scanner.matches(key, "SizeBytes") {
@@ -72,15 +72,6 @@ struct RecordEnvelope: Sendable {
         try scanner.skip()
       }
     }
-  }
-
-  private static func digits(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Range<Int> {
-    let range = try scanner.string().range
-    guard !range.isEmpty, scanner.raw(range).allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 })
-    else {
-      throw scanner.failure("A sequence number is digits.")
-    }
-    return range
   }
 
   /// A number of seconds; some endpoints write text instead.

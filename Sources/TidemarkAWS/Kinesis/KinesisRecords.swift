@@ -68,7 +68,7 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
         entry.data = try decode(try scanner.string(), scanner)
         hasData = true
       } else if scanner.matches(key, "SequenceNumber") {
-        entry.sequenceNumber = try digits(&scanner)
+        entry.sequenceNumber = try scanner.sequenceNumber()
         hasNumber = true
       } else if scanner.matches(key, "PartitionKey") {
         entry.partitionKey = try scanner.string()
@@ -80,15 +80,6 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
     }
     guard hasNumber, hasData else { throw scanner.failure("A record has no number or no data.") }
     return entry
-  }
-
-  private func digits(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Range<Int> {
-    let range = try scanner.string().range
-    guard !range.isEmpty, scanner.raw(range).allSatisfy({ UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 })
-    else {
-      throw JSONScanner.Failure(reason: "This is no sequence number.", offset: range.lowerBound)
-    }
-    return range
   }
 
   private func decode(_ text: JSONScanner.Text, _ scanner: JSONScanner) throws(JSONScanner.Failure) -> Range<

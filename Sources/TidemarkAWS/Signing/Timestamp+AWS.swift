@@ -37,10 +37,11 @@ extension Timestamp {
   /// `Sun, 30 Aug 2015 12:36:00 GMT`, as HTTP's `Date` header has it.
   init?(httpDate text: String) {
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
-    let pattern = /\w{3}, (\d\d?) (\w{3}) (\d{4}) (\d\d):(\d\d):(\d\d) GMT/
-    guard let match = text.wholeMatch(of: pattern), let day = Int(match.1), let year = Int(match.3),
-      let month = months.firstIndex(of: String(match.2)), let hour = Int(match.4), let minute = Int(match.5),
-      let second = Int(match.6)
+    // Not a pattern: every page of records has a date.
+    let parts = text.split { $0 == " " || $0 == ":" }
+    guard parts.count == 8, parts[0].hasSuffix(","), parts[7] == "GMT", let day = Int(parts[1]),
+      let month = months.firstIndex(of: String(parts[2])), let year = Int(parts[3]), let hour = Int(parts[4]),
+      let minute = Int(parts[5]), let second = Int(parts[6])
     else { return nil }
     self.init(year: year, month: month + 1, day: day, secondOfDay: hour * 3600 + minute * 60 + second)
   }

@@ -49,12 +49,14 @@ struct TailStream: AsyncParsableCommand {
         }
       }
     case .dynamoDB(let name):
-      let stream = try DynamoDBStreamsSource(name, logger: database.logger)
-      try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
+      try await tailUntilSignalled(DynamoDBStreamsSource(name, logger: database.logger))
     case .kinesis(let name):
-      let stream = try KinesisSource(name, logger: database.logger)
-      try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
+      try await tailUntilSignalled(KinesisSource(name, logger: database.logger))
     }
+  }
+
+  private func tailUntilSignalled(_ stream: some StreamSource) async throws {
+    try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
   }
 
   /// Ctrl-C is how this is meant to end.
