@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
 # its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
-# With --tests also what only tests need: PgBouncer, Python with venv for moto (the tests install it from PyPI), and
-# for root, who alone can cut a network, iproute2.
+# With --tests also what only tests need: PgBouncer, Python with venv for moto and ministack (the tests install them from
+# PyPI), and for root, who alone can cut a network, iproute2.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 

@@ -16,6 +16,8 @@ final class AWSClient: Sendable {
   private let profile: AWSProfiles.Profile?
   private let cache: CredentialsCache
   private let loop: AttemptLoop
+  /// How long an attempt may take.
+  var timeout: Duration { configuration.timeout }
   /// How far this machine's clock is behind the services', as far as they complained.
   private let clockOffset = Mutex(Duration.zero)
 
@@ -59,8 +61,7 @@ final class AWSClient: Sendable {
     to service: AWSService,
     body: ByteBuffer = ByteBuffer(string: "{}")
   ) async throws -> AWSResponse {
-    let timeout = configuration.timeout
-    return try await perform(operation, to: service, body) { call, reader in
+    try await perform(operation, to: service, body) { call, reader in
       try reader.response(of: try await HTTPTransport.send(call, timeout: timeout))
     }
   }
@@ -69,7 +70,6 @@ final class AWSClient: Sendable {
   func open(_ operation: String, to service: AWSService, _ input: some Encodable) async throws
     -> HTTPClientResponse
   {
-    let timeout = configuration.timeout
     let body = try ByteBuffer(bytes: JSONEncoder().encode(input))
     return try await perform(operation, to: service, body) { call, reader in
       let response = try await HTTPTransport.open(call, timeout: timeout)

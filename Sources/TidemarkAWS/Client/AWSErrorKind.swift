@@ -41,8 +41,13 @@ enum AWSErrorKind: Sendable, Equatable {
     "InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch",
   ]
 
-  /// - Parameter skew: how far this machine's clock is behind the server's, if the answer told.
-  init(code: String, status: Int, skew: Duration?) {
+  /// Operations for which it is no use to wait until something is not in use any more, or that do so themselves.
+  private static let claims: Set<String> = ["RegisterStreamConsumer", "SubscribeToShard"]
+
+  /// - Parameters:
+  ///   - skew: how far this machine's clock is behind the server's, if the answer told.
+  ///   - operation: what was asked for.
+  init(code: String, status: Int, skew: Duration?, of operation: String) {
     let isOff = skew.map { abs($0) > .seconds(240) } ?? false
     if Self.skews.contains(code) || isOff && Self.signatures.contains(code) {
       self = skew == nil ? .denied : .skew
@@ -52,6 +57,8 @@ enum AWSErrorKind: Sendable, Equatable {
       self = .expired
     } else if Self.denials.contains(code) || status == 401 || status == 403 {
       self = .denied
+    } else if code == "ResourceInUseException", Self.claims.contains(operation) {
+      self = .fatal
     } else if Self.transients.contains(code) || status >= 500 {
       self = .transient
     } else {

@@ -50,6 +50,7 @@ struct AWSFailure: Error, Sendable {
     switch error.code {
     case "ExpiredIteratorException", "ExpiredNextTokenException": return .iteratorExpired
     case "TrimmedDataAccessException": return .recordsTrimmed
+    case "ResourceInUseException": return .throttled
     case "ResourceNotFoundException":
       let readsShard = ["GetRecords", "GetShardIterator", "SubscribeToShard"].contains(operation)
       return readsShard ? .shardNotFound : .streamNotFound
@@ -70,6 +71,8 @@ struct AWSFailure: Error, Sendable {
     case .denied where error.code.hasPrefix("AccessDenied"):
       "Allow the role or user of these credentials this action on the stream."
     case .denied: "Look which credentials are used (the log says) and whether they are those of this region."
+    case .fatal where error.code == "ResourceInUseException":
+      "Give each application a consumer name of its own."
     case .fatal where error.code.isEmpty: "Is the endpoint that of the service?"
     default: nil
     }

@@ -25,7 +25,12 @@ struct AnswerReader: Sendable {
   func failure(of answer: HTTPAnswer) -> AWSFailure {
     let date = answer.date
     let error = Self.error(in: answer)
-    let kind = AWSErrorKind(code: error.code, status: error.status, skew: date.map { $0 - signedAt })
+    let kind = AWSErrorKind(
+      code: error.code,
+      status: error.status,
+      skew: date.map { $0 - signedAt },
+      of: operation
+    )
     return AWSFailure(error, kind: kind, of: operation, clockOffset: date.map { $0 - now })
   }
 

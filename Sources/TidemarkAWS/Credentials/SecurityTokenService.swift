@@ -81,7 +81,12 @@ struct SecurityTokenService: Sendable {
     let kind =
       answer.isSuccess
       ? .transient
-      : AWSErrorKind(code: error.code, status: error.status, skew: date.map { $0 - (now + offset) })
+      : AWSErrorKind(
+        code: error.code,
+        status: error.status,
+        skew: date.map { $0 - (now + offset) },
+        of: action
+      )
     throw AWSFailure(error, kind: kind, of: action, clockOffset: date.map { $0 - now })
   }
 }

@@ -1,6 +1,7 @@
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
+import Synchronization
 
 /// Sends requests over connections that all clients of the process share, and which are kept open between requests.
 enum HTTPTransport {
@@ -8,7 +9,14 @@ enum HTTPTransport {
   static let bodyLimit = 32 << 20
 
   /// Lives as long as the process, so nobody has to shut it down.
-  private static let client: HTTPClient = {
+  private static let client = makeClient()
+
+  /// For answers that last minutes, and must not be in the way of others. Several, because over HTTP/2 a client has one
+  /// connection to a host, which may have no more answers under way than the host allows: often a hundred.
+  private static let streamClients = (0..<8).map { _ in makeClient() }
+  private static let streamCount = Atomic(0)
+
+  private static func makeClient() -> HTTPClient {
     var configuration = HTTPClient.Configuration()
     // A redirect would take signed requests and tokens to where nobody meant to send them.
     configuration.redirectConfiguration = .disallow
@@ -20,7 +28,7 @@ enum HTTPTransport {
     // Retries are counted and paced by who calls.
     configuration.connectionPool.retryConnectionEstablishment = false
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
-  }()
+  }
 
   /// - Parameter timeout: for everything, from connecting to the last byte of the body.
   /// - Throws: ``HTTPFailure``, `CancellationError`.
@@ -36,6 +44,8 @@ enum HTTPTransport {
   ///
   /// - Parameter timeout: until the head is there.
   static func open(_ call: HTTPCall, timeout: Duration) async throws -> HTTPClientResponse {
+    let turn = streamCount.wrappingAdd(1, ordering: .relaxed).oldValue & Int.max
+    let client = streamClients[turn % streamClients.count]
     do {
       return try await client.execute(request(call), timeout: .init(timeout))
     } catch {
@@ -53,12 +63,14 @@ enum HTTPTransport {
   }
 
   /// The client's own deadline ends with the head. A body that never comes needs this one.
-  private static func within(
+  ///
+  /// - Throws: ``HTTPFailure``, `CancellationError`.
+  static func within<Output: Sendable>(
     _ timeout: Duration,
-    _ body: @escaping @Sendable () async throws -> HTTPAnswer
-  ) async throws -> HTTPAnswer {
+    _ body: @escaping @Sendable () async throws -> Output
+  ) async throws -> Output {
     do {
-      return try await withThrowingTaskGroup(of: HTTPAnswer.self) { group in
+      return try await withThrowingTaskGroup(of: Output.self) { group in
         group.addTask(operation: body)
         group.addTask {
           try await ContinuousClock().sleep(for: timeout)

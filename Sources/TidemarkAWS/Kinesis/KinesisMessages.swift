@@ -93,6 +93,30 @@ struct HashKeys: Decodable {
   }
 }
 
+/// Where a shard is read from.
+struct StartingPosition: Encodable, Hashable {
+  var `Type`: String
+  var SequenceNumber: String?
+  /// Seconds since 1970, to the millisecond.
+  var Timestamp: Double?
+
+  /// - Parameter checkpoint: what is behind a record begins with that record, which shows whether it still exists.
+  init(at checkpoint: Checkpoint) {
+    switch checkpoint {
+    case .atTimestamp(let time):
+      Type = "AT_TIMESTAMP"
+      Timestamp = (Double(time.microsecondsSinceEpoch) / 1000).rounded(.down) / 1000
+    case .trimHorizon: Type = "TRIM_HORIZON"
+    case .latest, .shardEnd: Type = "LATEST"
+    case .record(let number, _): (Type, SequenceNumber) = ("AT_SEQUENCE_NUMBER", number.description)
+    }
+  }
+
+  init(behind number: Tidemark.SequenceNumber) {
+    (Type, SequenceNumber) = ("AFTER_SEQUENCE_NUMBER", number.description)
+  }
+}
+
 struct ShardIteratorRequest: Encodable {
   var StreamName: String?
   var StreamARN: String?
@@ -102,20 +126,12 @@ struct ShardIteratorRequest: Encodable {
   /// Seconds since 1970, to the millisecond.
   var Timestamp: Double?
 
-  /// - Parameter checkpoint: what is behind a record begins with that record, which shows whether it still exists.
   init(_ stream: StreamReference, _ shardID: String, after checkpoint: Checkpoint) {
     let request = StreamRequest(stream)
     (StreamName, StreamARN, ShardId) = (request.StreamName, request.StreamARN, shardID)
-    switch checkpoint {
-    case .atTimestamp(let time):
-      ShardIteratorType = "AT_TIMESTAMP"
-      Timestamp = (Double(time.microsecondsSinceEpoch) / 1000).rounded(.down) / 1000
-    case .trimHorizon: ShardIteratorType = "TRIM_HORIZON"
-    case .latest, .shardEnd: ShardIteratorType = "LATEST"
-    case .record(let number, _):
-      ShardIteratorType = "AT_SEQUENCE_NUMBER"
-      StartingSequenceNumber = number.description
-    }
+    let start = StartingPosition(at: checkpoint)
+    (ShardIteratorType, StartingSequenceNumber) = (start.Type, start.SequenceNumber)
+    Timestamp = start.Timestamp
   }
 }
 
@@ -132,6 +148,18 @@ struct RecordsRequest: Encodable {
   init(_ stream: StreamReference, _ iterator: String, limit: Int) {
     (ShardIterator, Limit, StreamARN) = (iterator, limit, StreamRequest(stream).StreamARN)
   }
+}
+
+/// `DescribeStreamConsumer` and `RegisterStreamConsumer` ask by the same.
+struct ConsumerRequest: Encodable {
+  var StreamARN: String
+  var ConsumerName: String
+}
+
+struct SubscriptionRequest: Encodable {
+  var ConsumerARN: String
+  var ShardId: String
+  var StartingPosition: StartingPosition
 }
 
 extension AWSResponse {

@@ -1,6 +1,6 @@
 import Tidemark
 
-/// A cursor in one shard of a Kinesis stream.
+/// A cursor in one shard of a Kinesis stream that is polled.
 actor KinesisShardReader: ShardReader {
   /// The service's own.
   private static let maximumRecords = 10_000
@@ -13,24 +13,31 @@ actor KinesisShardReader: ShardReader {
   /// `nil` once it has expired.
   private var iterator: String?
 
-  private init(_ source: KinesisSource, _ shardID: String, _ position: ReadPosition, _ iterator: String) {
+  private init(
+    _ source: KinesisSource,
+    _ shardID: String,
+    _ position: ReadPosition,
+    _ iterator: String,
+    every interval: Duration
+  ) {
     self.source = source
     self.shardID = shardID
     self.position = position
     self.iterator = iterator
     origin = position.checkpoint
-    pace = ReadPace(pollInterval: source.pollInterval)
+    pace = ReadPace(pollInterval: interval)
   }
 
   static func open(
     _ shardID: String,
     after checkpoint: Checkpoint,
+    every interval: Duration,
     in source: KinesisSource
   ) async throws -> KinesisShardReader {
     var position = ReadPosition(checkpoint)
     let (iterator, time) = try await iterator(after: checkpoint, of: shardID, in: source)
     position.opened(at: time)
-    return KinesisShardReader(source, shardID, position, iterator)
+    return KinesisShardReader(source, shardID, position, iterator, every: interval)
   }
 
   /// - Returns: a new iterator, and when the service made it, or somewhat earlier.
@@ -41,7 +48,7 @@ actor KinesisShardReader: ShardReader {
   ) async throws -> (String, Timestamp) {
     // Taken before the call, because what is opened later sees less.
     let now = source.environment.now()
-    let response = try await tellingStreams {
+    let response = try await KinesisSource.tellingStreams {
       try await source.client.send(
         "GetShardIterator",
         to: .kinesis,
@@ -68,7 +75,7 @@ actor KinesisShardReader: ShardReader {
     if wait > .zero { try await clock.sleep(for: wait) }
     let iterator = try await currentIterator()
     pace.noteRead(at: clock.now)
-    let response = try await Self.tellingStreams {
+    let response = try await KinesisSource.tellingStreams {
       try await source.client.send(
         "GetRecords",
         to: .kinesis,
@@ -92,42 +99,15 @@ actor KinesisShardReader: ShardReader {
 
   private func page(of answer: RecordsAnswer, _ response: AWSResponse) async throws -> ShardPage {
     let isEnd = answer.nextIterator == nil
-    let children = isEnd ? try await children(in: answer, response) : []
+    let children = isEnd ? try await source.children(of: shardID, in: answer, response) : []
     let records = (0..<answer.records.count).map { Record(in: answer.records, at: $0) }
     let new = position.receive(records, isCaughtUp: answer.millisBehindLatest == 0, isEnd: isEnd)
-    guard let new else { throw trimmed() }
+    guard let new else { throw KinesisSource.trimmed(at: position.checkpoint, of: shardID) }
     return ShardPage(
       records: new.count == records.count ? records : Array(new),
       millisBehindLatest: answer.millisBehindLatest,
       readAt: response.date,
       end: isEnd ? ShardPage.End(children: children) : nil
     )
-  }
-
-  /// A shard only ends when others follow. Where the answer does not say which, the listing does.
-  private func children(in answer: RecordsAnswer, _ response: AWSResponse) async throws -> [Shard] {
-    if !answer.children.isEmpty { return try answer.children.map { try $0.shard(in: response) } }
-    return try await source.shards().filter { $0.parentIDs.contains(shardID) }
-  }
-
-  private func trimmed() -> TidemarkError {
-    TidemarkError(
-      .recordsTrimmed,
-      "The record \(position.checkpoint) of the shard \(shardID) is older than the stream's retention and gone, "
-        + "and so may be others after it.",
-      advice: "Go on from TRIM_HORIZON, and give the stream a longer retention or the consumer more time."
-    )
-  }
-
-  /// A shard may be missing because its stream is.
-  private static func tellingStreams(
-    isolation: isolated (any Actor)? = #isolation,
-    _ body: () async throws -> AWSResponse
-  ) async throws -> AWSResponse {
-    do { return try await body() } catch var error as TidemarkError where error.code == .shardNotFound {
-      let message = (error.underlying as? AWSError)?.message ?? ""
-      if message.hasPrefix("Stream ") { error.code = .streamNotFound }
-      throw error
-    }
   }
 }

@@ -2,20 +2,26 @@ import Logging
 import Synchronization
 import Tidemark
 
-/// A stream of Amazon Kinesis Data Streams, polled with `GetRecords`.
+/// A stream of Amazon Kinesis Data Streams, polled, or with enhanced fan-out.
 ///
-/// Each shard may be asked five times a second by all its readers together; this one keeps to that by itself, so that a
-/// second application on the same stream slows both down. https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
+/// A shard may be polled five times a second by all its readers together; this one keeps to that by itself, so that a
+/// second application that polls the same stream slows both down.
+/// https://docs.aws.amazon.com/streams/latest/dev/service-sizes-and-limits.html
 ///
 /// Kinesis does not say when records that a reader asks for are gone: it moves on to the oldest that it has. A reader here
 /// asks for the record of its checkpoint once more and reports ``TidemarkError/Code/recordsTrimmed`` if another one comes
 /// first. Whether there were records in between, nobody can tell then: a shard that got none for longer than the stream's
 /// retention is reported too, if it has a backlog when the reader opens.
 public final class KinesisSource: StreamSource {
+  private enum ReaderKind {
+    case polling(Duration)
+    case fanOut(FanOutConsumer)
+  }
+
   let stream: StreamReference
   let client: AWSClient
   let environment: AWSEnvironment
-  let pollInterval: Duration
+  private let readerKind: ReaderKind
   private let logger: Logger
   private let name = Mutex<String?>(nil)
   /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
@@ -24,24 +30,18 @@ public final class KinesisSource: StreamSource {
   /// - Parameters:
   ///   - stream: The stream's name or its ARN.
   ///   - configuration: How Kinesis is reached.
-  ///   - pollInterval: The time between two reads of a shard that has nothing more. Default 1 s, as in the KCL; at least
-  ///     200 ms.
+  ///   - retrieval: How its records are read. Default polling once a second.
   ///   - environment: What credentials, regions and pauses read of the machine.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration``.
   public convenience init(
     _ stream: String,
     configuration: AWSConfiguration = AWSConfiguration(),
-    pollInterval: Duration = .seconds(1),
+    retrieval: KinesisRetrieval = .polling,
     environment: AWSEnvironment = AWSEnvironment(),
     logger: Logger = Logger(label: "tidemark.kinesis")
   ) throws {
     let reference = try StreamReference(stream)
-    if pollInterval < .milliseconds(200) {
-      throw TidemarkError(
-        .invalidConfiguration,
-        "pollInterval is \(pollInterval), must be at least 0.2 seconds."
-      )
-    }
+    if let violation = retrieval.violation { throw TidemarkError(.invalidConfiguration, violation) }
     self.init(
       reference,
       client: try AWSClient(
@@ -50,7 +50,7 @@ public final class KinesisSource: StreamSource {
         environment: environment,
         logger: logger
       ),
-      pollInterval: pollInterval,
+      retrieval: retrieval,
       environment: environment,
       logger: logger
     )
@@ -59,13 +59,17 @@ public final class KinesisSource: StreamSource {
   init(
     _ stream: StreamReference,
     client: AWSClient,
-    pollInterval: Duration,
+    retrieval: KinesisRetrieval,
     environment: AWSEnvironment,
     logger: Logger
   ) {
     self.stream = stream
     self.client = client
-    self.pollInterval = pollInterval
+    readerKind =
+      switch retrieval {
+      case .polling(let interval): .polling(interval)
+      case .fanOut(let name): .fanOut(FanOutConsumer(name, client: client, clock: environment.clock))
+      }
     self.environment = environment
     self.logger = logger
   }
@@ -74,15 +78,24 @@ public final class KinesisSource: StreamSource {
   /// is another one, as for the KCL.
   public func streamName() async throws -> String {
     if let known = name.withLock({ $0 }) { return known }
+    let summary = try await summary()
+    let found = "\(summary.StreamARN):\(Int64(summary.StreamCreationTimestamp))"
+    name.withLock { $0 = found }
+    return found
+  }
+
+  private func summary() async throws -> DescribeStreamSummaryAnswer.Summary {
     let answer: DescribeStreamSummaryAnswer = try await client.send(
       "DescribeStreamSummary",
       to: .kinesis,
       StreamRequest(stream)
     ).decoded()
-    let summary = answer.StreamDescriptionSummary
-    let found = "\(summary.StreamARN):\(Int64(summary.StreamCreationTimestamp))"
-    name.withLock { $0 = found }
-    return found
+    return answer.StreamDescriptionSummary
+  }
+
+  func streamARN() async throws -> String {
+    if case .arn(let arn) = stream.parameter { return arn }
+    return try await summary().StreamARN
   }
 
   public func shards() async throws -> [Shard] {
@@ -115,6 +128,11 @@ public final class KinesisSource: StreamSource {
   func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
-    try await KinesisShardReader.open(shardID, after: checkpoint, in: self)
+    switch readerKind {
+    case .polling(let interval):
+      try await KinesisShardReader.open(shardID, after: checkpoint, every: interval, in: self)
+    case .fanOut(let consumer):
+      try await FanOutShardReader.open(shardID, after: checkpoint, as: consumer, in: self)
+    }
   }
 }

@@ -2,20 +2,22 @@ import Tidemark
 
 /// Where a reader of a shard stands, and what it still has to see to know that nothing was trimmed.
 struct ReadPosition: Sendable {
-  /// What was handed out or skipped last, and where a new iterator begins. Never `latest` once an iterator was there:
+  /// What was handed out or skipped last, and where who opens the shard anew begins. Never `latest` once an iterator was there:
   /// another latest would be a later one.
   private(set) var checkpoint: Checkpoint
-  /// Whether the record of the checkpoint has to come once more, since an iterator was opened at it.
+  /// Whether the record of the checkpoint has to come once more, since the shard was opened at it.
   private(set) var expectsCheckpoint = false
 
   init(_ checkpoint: Checkpoint) {
     self.checkpoint = checkpoint
   }
 
-  /// - Parameter time: when the service made the iterator, or somewhat earlier.
-  mutating func opened(at time: Timestamp) {
+  /// - Parameters:
+  ///   - time: when the service opened it, or somewhat earlier.
+  ///   - isBehindCheckpoint: the record of the checkpoint does not come again.
+  mutating func opened(at time: Timestamp, isBehindCheckpoint: Bool = false) {
     if checkpoint == .latest { checkpoint = .atTimestamp(time) }
-    expectsCheckpoint = checkpoint.sequenceNumber != nil
+    expectsCheckpoint = checkpoint.sequenceNumber != nil && !isBehindCheckpoint
   }
 
   /// - Returns: the records that are new; `nil` if the one at the checkpoint is gone, and others may be.

@@ -2,11 +2,13 @@ import Foundation
 import NIOCore
 import Tidemark
 
-/// What `GetRecords` answered: gone through once, with its records where they came.
+/// What `GetRecords` answered, or an event of `SubscribeToShard`: gone through once, with its records where they came.
 struct RecordsAnswer: Sendable {
   var records: KinesisRecords
-  /// `nil` at the shard's end.
+  /// Of `GetRecords`; `nil` at the shard's end.
   var nextIterator: String?
+  /// Of `SubscribeToShard`: behind what to go on, also where nothing is written; `nil` at the shard's end.
+  var continuation: SequenceNumber?
   var millisBehindLatest: Int64 = 0
   var children: [ChildShard] = []
 
@@ -34,6 +36,8 @@ struct RecordsAnswer: Sendable {
         try records.scan(&scanner)
       } else if scanner.matches(key, "NextShardIterator") {
         nextIterator = scanner.text(of: try scanner.string())
+      } else if scanner.matches(key, "ContinuationSequenceNumber") {
+        continuation = SequenceNumber(scanner.text(in: try scanner.sequenceNumber()))
       } else if scanner.matches(key, "MillisBehindLatest") {
         millisBehindLatest = try scanner.integer()
       } else if scanner.matches(key, "ChildShards") {

@@ -16,7 +16,7 @@ struct StreamReference: Sendable, Hashable {
   init(_ text: String) throws {
     if let arn = AWSResourceName(text), arn.service == "kinesis", arn.resource.hasPrefix("stream/") {
       (parameter, region) = (.arn(text), arn.region)
-    } else if (1...128).contains(text.utf8.count), text.utf8.allSatisfy(Self.isAllowed) {
+    } else if Self.isName(text) {
       parameter = .name(text)
     } else {
       throw TidemarkError(
@@ -25,6 +25,11 @@ struct StreamReference: Sendable, Hashable {
         advice: "Name it as 'orders' or 'arn:aws:kinesis:eu-central-1:123456789012:stream/orders'."
       )
     }
+  }
+
+  /// What streams and their consumers are called.
+  static func isName(_ text: String) -> Bool {
+    (1...128).contains(text.utf8.count) && text.utf8.allSatisfy(isAllowed)
   }
 
   private static func isAllowed(_ byte: UInt8) -> Bool {

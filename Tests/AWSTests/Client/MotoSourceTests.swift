@@ -1,5 +1,4 @@
 import Foundation
-import NIOCore
 import TestSupport
 import Testing
 import Tidemark
@@ -12,7 +11,7 @@ struct MotoSourceTests {
     "Kinesis: every shard is read in order, records that were packed come apart, and any of them can be gone on from"
   )
   func kinesis() async throws {
-    let moto = try await Moto()
+    let moto = try await Emulator(.moto)
     let client = try moto.client()
     struct Creation: Encodable { var StreamName = "clicks", ShardCount = 2 }
     _ = try await client.send("CreateStream", to: .kinesis, Creation())
@@ -26,7 +25,7 @@ struct MotoSourceTests {
     let source = try KinesisSource(
       "clicks",
       configuration: moto.configuration,
-      pollInterval: .milliseconds(200)
+      retrieval: .polling(interval: .milliseconds(200))
     )
     #expect(
       try await source.streamName().hasPrefix("arn:aws:kinesis:eu-central-1:123456789012:stream/clicks:")
@@ -47,10 +46,11 @@ struct MotoSourceTests {
 
   @Test("DynamoDB Streams: a change has the images of its view type", arguments: StreamViewType.allCases)
   func dynamoDB(view: StreamViewType) async throws {
-    let moto = try await Moto()
+    let moto = try await Emulator(.moto)
     let client = try moto.client()
     try await client.sendJSON(
       "CreateTable",
+      to: .dynamoDB,
       """
       {"TableName":"Orders","BillingMode":"PAY_PER_REQUEST",
       "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
@@ -61,10 +61,11 @@ struct MotoSourceTests {
     for total in ["1", "2.50"] {
       try await client.sendJSON(
         "PutItem",
+        to: .dynamoDB,
         #"{"TableName":"Orders","Item":{"id":{"S":"a"},"total":{"N":"\#(total)"}}}"#
       )
     }
-    try await client.sendJSON("DeleteItem", #"{"TableName":"Orders","Key":{"id":{"S":"a"}}}"#)
+    try await client.sendJSON("DeleteItem", to: .dynamoDB, #"{"TableName":"Orders","Key":{"id":{"S":"a"}}}"#)
 
     let source = try DynamoDBStreamsSource("Orders", configuration: moto.configuration)
     let shard = try #require(try await source.shards().first)
@@ -111,11 +112,5 @@ struct MotoSourceTests {
   private func number(_ record: Record) throws -> Int {
     let data = try #require(record.data)
     return try #require(Int(String(decoding: data, as: UTF8.self)))
-  }
-}
-
-extension AWSClient {
-  fileprivate func sendJSON(_ operation: String, _ body: String) async throws {
-    _ = try await send(operation, to: .dynamoDB, body: ByteBuffer(string: body))
   }
 }

@@ -10,7 +10,7 @@ import Tidemark
 struct MotoTests {
   @Test("roles are assumed, and streams are listed")
   func calls() async throws {
-    let moto = try await Moto()
+    let moto = try await Emulator(.moto)
     let machine = TestMachine(files: [
       "/home/me/.aws/config": """
       [default]

@@ -57,7 +57,7 @@ struct RetryStateTests {
     ] as [(String, Int, Duration?, AWSErrorKind)]
   )
   func kinds(code: String, status: Int, skew: Duration?, kind: AWSErrorKind) {
-    #expect(AWSErrorKind(code: code, status: status, skew: skew) == kind)
+    #expect(AWSErrorKind(code: code, status: status, skew: skew, of: "GetRecords") == kind)
   }
 
   @Test("take their code from types in all their forms")

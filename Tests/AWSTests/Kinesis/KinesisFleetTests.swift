@@ -12,14 +12,14 @@ struct KinesisFleetTests {
     "loses nothing, repeats nothing and keeps each key's order while shards are split and merged, and workers come and go"
   )
   func fleet() async throws {
-    let moto = try await Moto()
+    let moto = try await Emulator(.moto)
     let client = try moto.client()
     struct Creation: Encodable { var StreamName = "clicks", ShardCount = 2 }
     _ = try await client.send("CreateStream", to: .kinesis, Creation())
     let source = try KinesisSource(
       "clicks",
       configuration: moto.configuration,
-      pollInterval: .milliseconds(200)
+      retrieval: .polling(interval: .milliseconds(200))
     )
     let (keys, rounds) = ((0..<20).map { "key \($0)" }, 40)
     let log = DeliveredValues { record in

@@ -11,7 +11,7 @@ struct KinesisSourceTests {
     return KinesisSource(
       try StreamReference(name),
       client: try machine.client(of: server),
-      pollInterval: .seconds(1),
+      retrieval: .polling,
       environment: machine.environment(),
       logger: machine.logger
     )

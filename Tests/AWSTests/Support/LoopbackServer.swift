@@ -31,12 +31,36 @@ struct Reply: Sendable {
     case silence
     /// A part of the body comes, and nothing after it.
     case stall
+    /// All of it comes, but not its end.
+    case open
+    /// It comes again and again, as fast as it is taken.
+    case endless(Pushed)
+  }
+
+  /// Counts what was pushed, and knows whether no more is taken.
+  final class Pushed: Sendable {
+    let state = Mutex((count: 0, isBlocked: false))
   }
 
   var status = HTTPResponseStatus.ok
   var headers: HTTPHeaders = [:]
-  var body = "{}"
-  var delivery = Delivery.whole
+  var body: ByteBuffer
+  var delivery: Delivery
+
+  init(
+    status: HTTPResponseStatus = .ok,
+    headers: HTTPHeaders = [:],
+    body: String = "{}",
+    delivery: Delivery = .whole
+  ) {
+    (self.status, self.headers, self.delivery) = (status, headers, delivery)
+    self.body = ByteBuffer(string: body)
+  }
+
+  init(bytes: [UInt8], headers: HTTPHeaders = [:], delivery: Delivery = .whole) {
+    (self.headers, self.delivery) = (headers, delivery)
+    body = ByteBuffer(bytes: bytes)
+  }
 
   static func json(_ body: String, headers: HTTPHeaders = [:]) -> Reply {
     Reply(headers: headers, body: body)
@@ -101,6 +125,7 @@ private final class ReplyHandler: ChannelInboundHandler {
   private let handler: @Sendable (ReceivedRequest) -> Reply
   private var head: HTTPRequestHead?
   private var body = ByteBuffer()
+  private var endless: (part: ByteBuffer, pushed: Reply.Pushed)?
 
   init(log: RequestLog, handler: @escaping @Sendable (ReceivedRequest) -> Reply) {
     self.log = log
@@ -132,24 +157,43 @@ private final class ReplyHandler: ChannelInboundHandler {
   }
 
   private func send(_ reply: Reply, _ context: ChannelHandlerContext) {
-    if reply.delivery == .silence { return }
     var headers = reply.headers
-    headers.replaceOrAdd(name: "Content-Length", value: String(reply.body.utf8.count))
+    var part = reply.body
+    switch reply.delivery {
+    case .silence: return
+    // Without a length it comes in chunks.
+    case .open, .endless: break
+    case .whole: headers.replaceOrAdd(name: "Content-Length", value: "\(reply.body.readableBytes)")
+    case .reset, .cut, .stall:
+      headers.replaceOrAdd(name: "Content-Length", value: "\(reply.body.readableBytes)")
+      part = part.readSlice(length: part.readableBytes / 2) ?? part
+    }
     let head = HTTPResponseHead(version: .http1_1, status: reply.status, headers: headers)
     context.write(wrapOutboundOut(.head(head)), promise: nil)
-    let isWhole = reply.delivery == .whole
-    let part = isWhole ? reply.body : String(reply.body.prefix(reply.body.count / 2))
-    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(ByteBuffer(string: part)))), promise: nil)
-    if isWhole {
-      context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
-      return
-    }
-    if reply.delivery == .stall { return }
-    if reply.delivery == .reset {
+    context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(part))), promise: nil)
+    switch reply.delivery {
+    case .whole: context.writeAndFlush(wrapOutboundOut(.end(nil)), promise: nil)
+    case .silence, .stall, .open: break
+    case .endless(let pushed):
+      endless = (part, pushed)
+      push(context)
+    case .cut: context.close(promise: nil)
+    case .reset:
       // No lingering makes of a close a reset.
       let options = context.channel as? any SocketOptionProvider
       _ = options?.setSoLinger(linger(l_onoff: 1, l_linger: 0))
+      context.close(promise: nil)
     }
-    context.close(promise: nil)
+  }
+
+  func channelWritabilityChanged(context: ChannelHandlerContext) { push(context) }
+
+  private func push(_ context: ChannelHandlerContext) {
+    guard let (part, pushed) = endless else { return }
+    while context.channel.isWritable {
+      context.writeAndFlush(wrapOutboundOut(.body(.byteBuffer(part))), promise: nil)
+      pushed.state.withLock { $0.count += 1 }
+    }
+    pushed.state.withLock { $0.isBlocked = true }
   }
 }

@@ -6,30 +6,32 @@ import Tidemark
 
 @testable import TidemarkAWS
 
-/// moto's server, which lives as long as this reference.
-final class Moto: Sendable {
+/// A server that others wrote to stand for AWS, which lives as long as this reference.
+final class Emulator: Sendable {
+  enum Name: String { case moto, ministack }
+
   let url: String
   private let lifeline: FileHandle
 
-  init() async throws {
+  init(_ name: Name) async throws {
     // Somebody who listened there a moment ago is the one who knows a port that is free.
     let placeholder = try await LoopbackServer.replying(.json("{}"))
     let port = placeholder.port
     try await placeholder.stop()
     let process = Process()
     let script = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-      .appending(path: "moto.sh")
+      .appending(path: "emulator.sh")
     process.executableURL = script
-    process.arguments = ["\(port)"]
+    process.arguments = [name.rawValue, "\(port)"]
     let pipe = Pipe()
     process.standardInput = pipe
     process.standardOutput = FileHandle.nullDevice
     try process.run()
     lifeline = pipe.fileHandleForWriting
     url = "http://127.0.0.1:\(port)"
-    let call = HTTPCall(url: "\(url)/moto-api/")
+    let call = HTTPCall(url: "\(url)\(name == .moto ? "/moto-api/" : "/_ministack/health")")
     // The first start installs it.
-    try await eventually(within: .seconds(180), "moto answers") {
+    try await eventually(within: .seconds(180), "\(name) answers") {
       if !process.isRunning { throw CocoaError(.executableLoad) }
       return (try? await HTTPTransport.send(call, timeout: .seconds(2)))?.isSuccess == true
     }
