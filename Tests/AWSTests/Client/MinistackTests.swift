@@ -69,8 +69,10 @@ struct MinistackTests {
         #"{"TableName":"Orders","Item":{"id":{"S":"\#(id)"}}}"#
       )
     }
+    // It lists disabled streams no more, as the service does for a day.
+    let arn = try await DynamoDBStreamsAPI(client: client).listStreams(ofTable: "Orders")[0].StreamArn
     let source = try DynamoDBStreamsSource(
-      "Orders",
+      arn,
       pollInterval: .milliseconds(50),
       configuration: ministack.configuration
     )
