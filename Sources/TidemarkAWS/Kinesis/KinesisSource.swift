@@ -17,7 +17,7 @@ public final class KinesisSource: StreamSource {
   let environment: AWSEnvironment
   let pollInterval: Duration
   private let logger: Logger
-  private let name = Mutex<String?>(nil)
+  private let identity = Mutex(StreamIdentity())
   /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
   private let hashRanges = Mutex<[String: Shard.HashRange]>([:])
 
@@ -73,7 +73,12 @@ public final class KinesisSource: StreamSource {
   /// The ARN and the second of the stream's creation, so that a stream that was deleted and created again under its name
   /// is another one, as for the KCL.
   public func streamName() async throws -> String {
-    if let known = name.withLock({ $0 }) { return known }
+    if let known = try identity.withLock({ try $0.known() }) { return known }
+    return try await presentName()
+  }
+
+  @discardableResult
+  private func presentName() async throws -> String {
     let answer: DescribeStreamSummaryAnswer = try await client.send(
       "DescribeStreamSummary",
       to: .kinesis,
@@ -81,11 +86,19 @@ public final class KinesisSource: StreamSource {
     ).decoded()
     let summary = answer.StreamDescriptionSummary
     let found = "\(summary.StreamARN):\(Int64(summary.StreamCreationTimestamp))"
-    name.withLock { $0 = found }
-    return found
+    return try identity.withLock { try $0.found(found) }
   }
 
+  /// - Throws: ``TidemarkError/Code/streamNotFound``, also if there is another stream of this name by now, whose shards have
+  ///   the same ids. Workers that are started then read that one from their initial position.
   public func shards() async throws -> [Shard] {
+    let shards = try await wholeListing()
+    // Afterwards, so that what was listed is of this stream.
+    try await presentName()
+    return shards
+  }
+
+  private func wholeListing() async throws -> [Shard] {
     // A listing's token is good for five minutes. One of a slow listing that expired is begun anew.
     for _ in 0..<2 {
       do { return try await listing() } catch let error as TidemarkError where error.code == .iteratorExpired
@@ -95,6 +108,9 @@ public final class KinesisSource: StreamSource {
     }
     return try await listing()
   }
+
+  /// - Throws: `TidemarkError` (`streamNotFound`) once a listing has found another stream of this name.
+  func ensureSameStream() throws { _ = try identity.withLock { try $0.known() } }
 
   private func listing() async throws -> [Shard] {
     var request = ListShardsRequest(stream)
@@ -115,6 +131,7 @@ public final class KinesisSource: StreamSource {
   func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
-    try await KinesisShardReader.open(shardID, after: checkpoint, in: self)
+    try ensureSameStream()
+    return try await KinesisShardReader.open(shardID, after: checkpoint, in: self)
   }
 }
