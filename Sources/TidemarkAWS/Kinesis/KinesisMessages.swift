@@ -20,6 +20,8 @@ struct DescribeStreamSummaryAnswer: Decodable {
     var StreamARN: String
     /// Seconds since 1970.
     var StreamCreationTimestamp: Double
+
+    var streamName: String { "\(StreamARN):\(Int64(StreamCreationTimestamp))" }
   }
 
   var StreamDescriptionSummary: Summary

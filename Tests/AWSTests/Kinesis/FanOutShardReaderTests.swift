@@ -92,12 +92,6 @@ private final class ScriptedShard: Sendable {
   func count(of operation: String) -> Int { server.requests.count { $0.operation == operation } }
 }
 
-extension ReceivedRequest {
-  fileprivate var operation: String {
-    headers["X-Amz-Target"].first?.split(separator: ".").last.map(String.init) ?? ""
-  }
-}
-
 private func described(_ status: String) -> Reply {
   .json(#"{"ConsumerDescription":{"ConsumerARN":"\#(consumerARN)","ConsumerStatus":"\#(status)"}}"#)
 }
