@@ -93,7 +93,9 @@ struct DynamoDBStreamsAPI: Sendable {
       } catch {
         throw response.malformed("\(error)")
       }
-    } catch var error as TidemarkError where error.code == .throttled {
+    } catch var error as TidemarkError
+      where (error.underlying as? AWSError)?.code == "LimitExceededException"
+    {
       error.advice = "A shard serves two readers at a time, one for a global table: who else reads it?"
       throw error
     }
