@@ -13,17 +13,23 @@ struct StreamRecordPage: Sendable {
     var scanner = JSONScanner(bytes.buffer)
     var envelopes: [RecordEnvelope] = []
     var next: String?
+    var hasRecords = false
     try scanner.enterObject()
     while let key = try scanner.nextKey() {
-      if scanner.matches(key, "Records"), try !scanner.takeNull() {
+      let isRecords = scanner.matches(key, "Records")
+      hasRecords = hasRecords || isRecords
+      if try scanner.takeNull() { continue }
+      if isRecords {
         try scanner.enterArray()
         while try scanner.nextElement() { envelopes.append(try RecordEnvelope(&scanner)) }
-      } else if scanner.matches(key, "NextShardIterator"), try !scanner.takeNull() {
+      } else if scanner.matches(key, "NextShardIterator") {
         next = scanner.text(of: try scanner.string())
-      } else if !scanner.matches(key, "Records"), !scanner.matches(key, "NextShardIterator") {
+      } else {
         try scanner.skip()
       }
     }
+    // Without an iterator it would pass for the end of the shard.
+    if !hasRecords { throw scanner.failure("Records are missing.") }
     let storage = StreamRecords(bytes, envelopes)
     records = envelopes.indices.map { Record(in: storage, at: $0) }
     nextIterator = next?.isEmpty == true ? nil : next

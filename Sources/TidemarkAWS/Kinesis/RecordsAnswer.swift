@@ -29,8 +29,10 @@ struct RecordsAnswer: Sendable {
   }
 
   private mutating func scan(_ scanner: inout JSONScanner) throws {
+    var hasRecords = false
     try scanner.enterObject()
     while let key = try scanner.nextKey() {
+      hasRecords = hasRecords || scanner.matches(key, "Records")
       if try scanner.takeNull() { continue }
       if scanner.matches(key, "Records") {
         try records.scan(&scanner)
@@ -47,5 +49,7 @@ struct RecordsAnswer: Sendable {
         try scanner.skip()
       }
     }
+    // Without an iterator it would pass for the end of the shard.
+    if !hasRecords { throw scanner.failure("Records are missing.") }
   }
 }

@@ -41,18 +41,18 @@ struct DynamoDBErrorTests {
     let reply = Reply.failing(error, status: status)
     // Credentials that are expired are fetched again once.
     let isExpired = error == "ExpiredTokenException"
-    reading.fake.fail("GetRecords", reply)
-    if isExpired { reading.fake.fail("GetRecords", reply) }
+    reading.fake.faults.add("GetRecords", reply)
+    if isExpired { reading.fake.faults.add("GetRecords", reply) }
     if case .told(let code) = action {
       let thrown = try await #require(throws: TidemarkError.self) {
         try await reader.nextPage(maximumRecords: 3)
       }
       #expect(thrown.code == code && (thrown.underlying as? AWSError)?.code == error)
-      #expect(reading.calls("GetRecords") == (isExpired ? 3 : 2))
+      #expect(reading.server.calls("GetRecords") == (isExpired ? 3 : 2))
     }
     // After an error the cursor stands where it stood.
     #expect(try await reader.values(3).values == [3, 4, 5])
-    #expect(reading.calls("GetShardIterator") == (action == .renewed ? 2 : 1))
+    #expect(reading.server.calls("GetShardIterator") == (action == .renewed ? 2 : 1))
     #expect(reading.machine.clock.pauses.isEmpty == (action != .retried))
   }
 
@@ -69,7 +69,7 @@ struct DynamoDBErrorTests {
     let reader = try await reading.source.reader(of: reading.shard().id, after: .trimHorizon)
     let status = error == "InternalServerError" ? 500 : 400
     let reply = Reply.failing(error, status: status)
-    reading.fake.fail("GetRecords", reply, reply, reply)
+    reading.fake.faults.add("GetRecords", reply, reply, reply)
     let thrown = try await #require(throws: TidemarkError.self) {
       try await reader.nextPage(maximumRecords: 3)
     }
@@ -89,7 +89,7 @@ struct DynamoDBErrorTests {
     let reading = try await DynamoDBReading(
       name: "\(FakeDynamoDBStreams.table)/stream/2026-06-01T12:00:00.000"
     )
-    reading.fake.fail("DescribeStream", .failing(error))
+    reading.fake.faults.add("DescribeStream", .failing(error))
     let thrown = try await #require(throws: TidemarkError.self) { try await reading.source.shards() }
     #expect(thrown.code == code)
     #expect(try await reading.source.shards().count == 4)
@@ -101,14 +101,14 @@ struct DynamoDBErrorTests {
       #"{"Records":[{"eventID":"x"}]}"#, #"{"Records":{}}"#, #"{"NextShardIterator":7}"#,
       #"{"Records":[{"eventID":"x","eventName":"TRUNCATE","dynamodb":{"Keys":{},"SequenceNumber":"1"}}]}"#,
       #"{"Records":[{"eventID":"x","eventName":"INSERT","dynamodb":{"Keys":{},"SequenceNumber":"1x"}}]}"#,
-      #"{"Records":[}"#,
+      #"{"Records":[}"#, "{}", #"{"__type":"InternalServerError"}"#,
     ]
   )
   func malformed(body: String) async throws {
     let reading = try await DynamoDBReading()
     reading.put(0..<2)
     let reader = try await reading.source.reader(of: reading.shard().id, after: .trimHorizon)
-    reading.fake.fail("GetRecords", .json(body))
+    reading.fake.faults.add("GetRecords", .json(body))
     let thrown = try await #require(throws: TidemarkError.self) {
       try await reader.nextPage(maximumRecords: 3)
     }
@@ -122,7 +122,7 @@ struct DynamoDBErrorTests {
     reading.put(0..<2)
     let shard = try await reading.shard().id
     let reader = try await reading.source.reader(of: shard, after: .trimHorizon)
-    reading.fake.fail("DescribeStream", .failing("AccessDeniedException"))
+    reading.fake.faults.add("DescribeStream", .failing("AccessDeniedException"))
     await #expect(throws: TidemarkError.self) { try await reader.nextPage(maximumRecords: 3) }
     let (values, end) = try await reader.values()
     #expect(values == [0, 1] && end?.children.map(\.parentIDs) == [[shard]])

@@ -18,7 +18,7 @@ struct DynamoDBStreamsTests {
     #expect(values == Array(0..<7))
     let children = try await reading.source.shards().filter { $0.parentIDs == [shard.id] }
     #expect(try #require(end).children == children && children.count == 1)
-    #expect(reading.calls("DescribeStream") < 6)
+    #expect(reading.server.calls("DescribeStream") < 6)
   }
 
   @Test("a record has everything that the service says of it")

@@ -207,7 +207,8 @@ struct KinesisShardReaderTests {
       #"{"Records":[{"SequenceNumber":"two","Data":"","PartitionKey":"k"}],"NextShardIterator":"X"}"#,
       #"{"Records":[{"SequenceNumber":"2","PartitionKey":"k"}],"NextShardIterator":"X"}"#,
       #"{"Records":[{"SequenceNumber":"2",}],"NextShardIterator":"X"}"#, #"{"Records":7}"#,
-      #"{"NextShardIterator":"X","Records":[],"ChildShards":[1]}"#, #"{"Records":["}"#,
+      #"{"NextShardIterator":"X","Records":[],"ChildShards":[1]}"#, #"{"Records":["}"#, "{}",
+      #"{"__type":"InternalFailure"}"#,
     ]
   )
   func malformed(body: String) async throws {

@@ -15,7 +15,8 @@ struct DynamoDBReading {
     _ options: FakeDynamoDBStreams.Options = .init(),
     name: String = "orders",
     environment: AWSEnvironment? = nil,
-    pollInterval: Duration = .seconds(1)
+    pollInterval: Duration = .seconds(1),
+    _ change: (inout AWSConfiguration) -> Void = { _ in }
   ) async throws {
     let machine = machine
     let fake = FakeDynamoDBStreams(options) { environment?.now() ?? machine.time.withLock { $0 } }
@@ -29,6 +30,7 @@ struct DynamoDBReading {
     configuration.credentials.provider = StaticCredentialsProvider(
       AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
     )
+    change(&configuration)
     source = try DynamoDBStreamsSource(
       name,
       pollInterval: pollInterval,
@@ -54,11 +56,6 @@ struct DynamoDBReading {
       ?? Shard(id: "none")
   }
 
-  /// How often an operation was asked for.
-  func calls(_ operation: String) -> Int {
-    server.requests.count { $0.headers["X-Amz-Target"].first?.hasSuffix(".\(operation)") == true }
-  }
-
   func iteratorTypes() -> [String] {
     server.requests.compactMap { $0.body.firstMatch(of: /"ShardIteratorType":"(\w+)"/).map { String($0.1) } }
   }
@@ -78,10 +75,12 @@ extension ShardReader {
 }
 
 extension Record {
-  /// What an item of ``FakeDynamoDBStreams`` holds after the change; -1 once it is deleted.
+  /// What an item of ``FakeDynamoDBStreams`` holds after the change, -1 once it is deleted; or what is in a record of
+  /// Kinesis.
   var value: Int {
     get throws {
       struct Item: Decodable { var value: Int }
+      if let data { return Int(String(decoding: data, as: UTF8.self)) ?? -1 }
       return try change?.newImage(as: Item.self)?.value ?? -1
     }
   }

@@ -30,7 +30,7 @@ final class FakeDynamoDBStreams: Sendable {
   static let table = "arn:aws:dynamodb:eu-central-1:123456789012:table/orders"
 
   private let state: Mutex<FakeTable>
-  private let faults = Mutex<[String: [Reply]]>([:])
+  let faults = Faults()
 
   init(_ options: Options = Options(), now: @escaping @Sendable () -> Timestamp) {
     state = Mutex(FakeTable(options, now))
@@ -40,21 +40,12 @@ final class FakeDynamoDBStreams: Sendable {
     state.withLock { body(&$0) }
   }
 
-  /// Answers the next calls of an operation with these.
-  func fail(_ operation: String, _ replies: Reply...) {
-    faults.withLock { $0[operation, default: []] += replies }
-  }
-
   func reply(to request: ReceivedRequest) -> Reply {
-    let operation = String(request.headers["X-Amz-Target"].first?.split(separator: ".").last ?? "")
-    let fault = faults.withLock { faults in
-      faults[operation]?.isEmpty == false ? faults[operation]?.removeFirst() : nil
-    }
-    if let fault { return fault }
+    if let fault = faults.reply(to: request) { return fault }
     guard let call = try? JSONDecoder().decode(FakeCall.self, from: Data(request.body.utf8)) else {
       return .failing("SerializationException")
     }
-    return state.withLock { $0.reply(to: operation, call) }
+    return state.withLock { $0.reply(to: request.operation, call) }
   }
 }
 
