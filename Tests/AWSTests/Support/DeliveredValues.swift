@@ -21,7 +21,12 @@ final class DeliveredValues: Sendable {
   }
 
   /// A fleet with leases in a database of its own; each worker is a service by itself.
-  func workers(_ count: Int, of source: some StreamSource) async throws -> [ServiceGroup] {
+  func workers(
+    _ count: Int,
+    of source: some StreamSource,
+    events: (any WorkerEvents)? = nil,
+    _ change: (inout WorkerConfiguration) -> Void = { _ in }
+  ) async throws -> [ServiceGroup] {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
@@ -29,12 +34,14 @@ final class DeliveredValues: Sendable {
     try await Migrator(pool, logger: logger).migrate()
     var configuration = WorkerConfiguration()
     configuration.reading.shardSyncInterval = .milliseconds(200)
+    change(&configuration)
     return try (0..<count).map { _ in
       let worker = try Worker(
         application: "fleet",
         stream: source,
         leases: PostgresLeaseStore(database, pool: pool, logger: logger),
         configuration: configuration,
+        events: events,
         logger: logger,
         processor: { Processor(log: self, shardID: $0.shardID) }
       )
