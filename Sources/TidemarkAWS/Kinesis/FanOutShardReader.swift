@@ -100,6 +100,7 @@ actor FanOutShardReader: ShardReader {
   }
 
   private func nextEvent() async throws -> Rest? {
+    try source.ensureSameStream()
     let opened = try await currentSubscription()
     guard let event = try await opened.subscription.next() else {
       self.opened = nil

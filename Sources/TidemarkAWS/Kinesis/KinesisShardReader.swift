@@ -70,6 +70,7 @@ actor KinesisShardReader: ShardReader {
   }
 
   private func read(_ limit: Int) async throws -> ShardPage {
+    try source.ensureSameStream()
     let clock = source.environment.clock
     let wait = pace.wait(at: clock.now)
     if wait > .zero { try await clock.sleep(for: wait) }

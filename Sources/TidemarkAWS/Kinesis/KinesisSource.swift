@@ -23,7 +23,7 @@ public final class KinesisSource: StreamSource {
   let environment: AWSEnvironment
   private let readerKind: ReaderKind
   private let logger: Logger
-  private let name = Mutex<String?>(nil)
+  private let identity = Mutex(StreamIdentity())
   /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
   private let hashRanges = Mutex<[String: Shard.HashRange]>([:])
 
@@ -77,11 +77,15 @@ public final class KinesisSource: StreamSource {
   /// The ARN and the second of the stream's creation, so that a stream that was deleted and created again under its name
   /// is another one, as for the KCL.
   public func streamName() async throws -> String {
-    if let known = name.withLock({ $0 }) { return known }
+    if let known = try identity.withLock({ try $0.known() }) { return known }
+    return try await presentName()
+  }
+
+  @discardableResult
+  private func presentName() async throws -> String {
     let summary = try await summary()
     let found = "\(summary.StreamARN):\(Int64(summary.StreamCreationTimestamp))"
-    name.withLock { $0 = found }
-    return found
+    return try identity.withLock { try $0.found(found) }
   }
 
   private func summary() async throws -> DescribeStreamSummaryAnswer.Summary {
@@ -98,7 +102,16 @@ public final class KinesisSource: StreamSource {
     return try await summary().StreamARN
   }
 
+  /// - Throws: ``TidemarkError/Code/streamNotFound``, also if there is another stream of this name by now, whose shards have
+  ///   the same ids. Workers that are started then read that one from their initial position.
   public func shards() async throws -> [Shard] {
+    let shards = try await wholeListing()
+    // Afterwards, so that what was listed is of this stream.
+    try await presentName()
+    return shards
+  }
+
+  private func wholeListing() async throws -> [Shard] {
     // A listing's token is good for five minutes. One of a slow listing that expired is begun anew.
     for _ in 0..<2 {
       do { return try await listing() } catch let error as TidemarkError where error.code == .iteratorExpired
@@ -108,6 +121,9 @@ public final class KinesisSource: StreamSource {
     }
     return try await listing()
   }
+
+  /// - Throws: `TidemarkError` (`streamNotFound`) once a listing has found another stream of this name.
+  func ensureSameStream() throws { _ = try identity.withLock { try $0.known() } }
 
   private func listing() async throws -> [Shard] {
     var request = ListShardsRequest(stream)
@@ -128,11 +144,12 @@ public final class KinesisSource: StreamSource {
   func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
+    try ensureSameStream()
     switch readerKind {
     case .polling(let interval):
-      try await KinesisShardReader.open(shardID, after: checkpoint, every: interval, in: self)
+      return try await KinesisShardReader.open(shardID, after: checkpoint, every: interval, in: self)
     case .fanOut(let consumer):
-      try await FanOutShardReader.open(shardID, after: checkpoint, as: consumer, in: self)
+      return try await FanOutShardReader.open(shardID, after: checkpoint, as: consumer, in: self)
     }
   }
 }

@@ -12,11 +12,16 @@ struct FaultyServiceTests {
   /// Counts what a worker tells of records that were trimmed.
   private final class Events: WorkerEvents {
     let trimmed = Mutex<[TidemarkError.Code]>([])
+    let failures = Mutex<[TidemarkError.Code]>([])
     let stops = Mutex(0)
     var hasStopped: Bool { stops.withLock { $0 > 0 } }
 
     func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
       trimmed.withLock { $0.append(error.code) }
+    }
+
+    func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration) {
+      failures.withLock { $0.append(error.code) }
     }
 
     func leaseEnded(_ grant: LeaseGrant, how: LeaseEnd) {
@@ -189,6 +194,21 @@ struct FaultyServiceTests {
     }
     #expect(events.trimmed.withLock { $0 } == Array(repeating: .shardNotFound, count: 4))
     #expect(log.values(of: "a") == (policy == .stop ? [0, 1] : [0, 1, 4, 5]))
+  }
+
+  @Test("tell that a Kinesis stream was deleted and created again, and leave the new one to who starts anew")
+  func createdAgain() async throws {
+    let reading = try await KinesisReading(environment: AWSEnvironment(), pollInterval: .milliseconds(200))
+    let (log, events) = (Self.log(), Events())
+    let worker = try await log.workers(1, of: reading.source, events: events)[0]
+    reading.put(0..<3)
+    try await run(worker) {
+      try await eventually("all is handled") { log.count == 3 }
+      reading.createAgain()
+      try await eventually("it is told") { events.failures.withLock { $0.contains(.streamNotFound) } }
+      reading.put(10..<20)
+    }
+    #expect(log.values(of: "k") == [0, 1, 2])
   }
 
   /// A table whose days pass as they are told to, while pauses take their time.

@@ -31,7 +31,8 @@ struct KinesisSourceTests {
       .json(first),
       .failing("ExpiredNextTokenException"),
       .json(first),
-      .json(second)
+      .json(second),
+      .json(#"{"StreamDescriptionSummary":{"StreamARN":"arn","StreamCreationTimestamp":1}}"#)
     )
     let shards = try await source(server).shards()
     let range = Shard.HashRange(start: 0, end: 9)
@@ -44,7 +45,7 @@ struct KinesisSourceTests {
     #expect(
       server.requests.map(\.body) == [
         #"{"StreamName":"orders"}"#, #"{"NextToken":"T"}"#, #"{"StreamName":"orders"}"#,
-        #"{"NextToken":"T"}"#,
+        #"{"NextToken":"T"}"#, #"{"StreamName":"orders"}"#,
       ]
     )
   }
@@ -59,6 +60,33 @@ struct KinesisSourceTests {
     #expect(try await source(server).streamName() == "\(arn):1700000000")
     #expect(try await source(server, arn).streamName() == "\(arn):1700000000")
     #expect(server.requests.map(\.body).last?.contains("StreamARN") == true)
+  }
+
+  @Test("finds out, when it lists shards, that its stream is another one by now, and reads that one no more")
+  func createdAgain() async throws {
+    let reading = try await KinesisReading()
+    reading.put(0..<3)
+    let reader = try await reading.reader()
+    let name = try await reading.source.streamName()
+    #expect(try await reading.source.shards().count == 1)
+    #expect(try await reader.values(2).values == [0, 1, 2])
+    reading.createAgain()
+    reading.put(10..<20)
+    for _ in 0..<2 {
+      let error = try await #require(throws: TidemarkError.self) { try await reading.source.shards() }
+      #expect(error.code == .streamNotFound && !error.isRetryable && error.message.contains(name))
+      #expect(error.advice?.contains("again") == true)
+    }
+    let calls = reading.server.requests.count
+    let refused: [@Sendable () async throws -> Void] = [
+      { _ = try await reader.nextPage(maximumRecords: 3) }, { _ = try await reading.reader() },
+      { _ = try await reading.source.streamName() },
+    ]
+    for call in refused {
+      let error = try await #require(throws: TidemarkError.self) { try await call() }
+      #expect(error.code == .streamNotFound)
+    }
+    #expect(reading.server.requests.count == calls)
   }
 
   @Test(
