@@ -53,4 +53,15 @@ struct DynamoDBFleetTests {
     for item in items { #expect(log.values(of: item) == Array(0..<rounds)) }
     #expect(log.shardCount > 30)
   }
+
+  @Test("reading at LATEST keeps its place: what comes before the first checkpoint is not skipped")
+  func latest() async throws {
+    let reading = try await DynamoDBReading(
+      environment: AWSEnvironment(),
+      pollInterval: .milliseconds(50)
+    )
+    let log = DeliveredValues { ($0.partitionKey, try $0.value) }
+    try await log.takeOverAtLatest(of: reading.source, handling: 3) { reading.put(0..<3) }
+    #expect(log.values == [0, 1, 2])
+  }
 }

@@ -54,6 +54,22 @@ struct KinesisFleetTests {
     #expect(merged.map(\.parentIDs) == [["shardId-000000000003", "shardId-000000000004"]])
   }
 
+  @Test("reading at LATEST keeps its place: what comes before the first checkpoint is not skipped")
+  func latest() async throws {
+    let moto = try await Moto()
+    let client = try moto.client()
+    struct Creation: Encodable { var StreamName = "clicks", ShardCount = 1 }
+    _ = try await client.send("CreateStream", to: .kinesis, Creation())
+    let source = try KinesisSource("clicks", configuration: moto.configuration)
+    let log = DeliveredValues { record in
+      (record.partitionKey, Int(String(decoding: record.data ?? [], as: UTF8.self)) ?? -1)
+    }
+    try await log.takeOverAtLatest(of: source, handling: 3) {
+      for value in 0..<3 { try await put(value, ["a"], client) }
+    }
+    #expect(log.values == [0, 1, 2])
+  }
+
   private func put(_ value: Int, _ keys: [String], _ client: AWSClient) async throws {
     struct Entry: Encodable { var PartitionKey: String, Data: Data }
     struct Input: Encodable { var StreamName = "clicks", Records: [Entry] }

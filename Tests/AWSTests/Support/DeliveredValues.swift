@@ -3,6 +3,7 @@ import PostgresClient
 import ServiceLifecycle
 import Synchronization
 import TestSupport
+import Testing
 import Tidemark
 import TidemarkPostgres
 
@@ -16,12 +17,43 @@ final class DeliveredValues: Sendable {
   var count: Int { deliveries.withLock { $0.count } }
   var shardCount: Int { deliveries.withLock { Set($0.map(\.shardID)).count } }
 
+  var values: [Int] { deliveries.withLock { $0.map(\.value) } }
+
   func values(of item: String) -> [Int] {
     deliveries.withLock { $0.filter { $0.item == item }.map(\.value) }
   }
 
+  /// The first of two workers reads from LATEST on and ends before it was given anything; then `putting` writes records,
+  /// and the second worker handles these.
+  func takeOverAtLatest(of source: some StreamSource, handling count: Int, putting: () async throws -> Void)
+    async throws
+  {
+    let (workers, leases) = try await fleet(of: 2, reading: source, from: .latest)
+    let scope = LeaseScope(application: "fleet", stream: try await source.streamName())
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await workers[0].run() }
+      try await eventually("every lease has a place") {
+        let checkpoints = try await leases.leases(in: scope).map(\.checkpoint)
+        return !checkpoints.isEmpty && checkpoints.allSatisfy { $0 > .latest }
+      }
+      await workers[0].triggerGracefulShutdown()
+      try await tasks.waitForAll()
+      try await putting()
+      tasks.addTask { try await workers[1].run() }
+      try await eventually("the second worker has handled what came") { self.count >= count }
+      await workers[1].triggerGracefulShutdown()
+      try await tasks.waitForAll()
+    }
+  }
+
   /// A fleet with leases in a database of its own; each worker is a service by itself.
   func workers(_ count: Int, of source: some StreamSource) async throws -> [ServiceGroup] {
+    try await fleet(of: count, reading: source, from: .trimHorizon).workers
+  }
+
+  private func fleet(of count: Int, reading source: some StreamSource, from position: InitialPosition)
+    async throws -> (workers: [ServiceGroup], leases: PostgresLeaseStore)
+  {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
@@ -29,17 +61,20 @@ final class DeliveredValues: Sendable {
     try await Migrator(pool, logger: logger).migrate()
     var configuration = WorkerConfiguration()
     configuration.reading.shardSyncInterval = .milliseconds(200)
-    return try (0..<count).map { _ in
+    configuration.reading.initialPosition = position
+    let leases = PostgresLeaseStore(database, pool: pool, logger: logger)
+    let workers = try (0..<count).map { _ in
       let worker = try Worker(
         application: "fleet",
         stream: source,
-        leases: PostgresLeaseStore(database, pool: pool, logger: logger),
+        leases: leases,
         configuration: configuration,
         logger: logger,
         processor: { Processor(log: self, shardID: $0.shardID) }
       )
       return ServiceGroup(services: [worker], logger: logger)
     }
+    return (workers, leases)
   }
 
   private struct Processor: RecordProcessor {
