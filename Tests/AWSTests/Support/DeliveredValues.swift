@@ -7,28 +7,21 @@ import Testing
 import Tidemark
 import TidemarkPostgres
 
-/// What the processors of a fleet were given, in the order in which they handled it: each record says a value of an item.
+/// What the processors of two workers were given, in the order in which they handled it: each record says a value.
 final class DeliveredValues: Sendable {
-  private let deliveries = Mutex<[(shardID: String, item: String, value: Int)]>([])
-  private let read: @Sendable (Record) throws -> (item: String, value: Int)?
+  private let state = Mutex<[Int]>([])
+  private let value: @Sendable (Record) throws -> Int
 
-  init(_ read: @escaping @Sendable (Record) throws -> (item: String, value: Int)?) { self.read = read }
+  init(_ value: @escaping @Sendable (Record) throws -> Int) { self.value = value }
 
-  var count: Int { deliveries.withLock { $0.count } }
-  var shardCount: Int { deliveries.withLock { Set($0.map(\.shardID)).count } }
-
-  var values: [Int] { deliveries.withLock { $0.map(\.value) } }
-
-  func values(of item: String) -> [Int] {
-    deliveries.withLock { $0.filter { $0.item == item }.map(\.value) }
-  }
+  var values: [Int] { state.withLock { $0 } }
 
   /// The first of two workers reads from LATEST on and ends before it was given anything; then `putting` writes records,
   /// and the second worker handles these.
   func takeOverAtLatest(of source: some StreamSource, handling count: Int, putting: () async throws -> Void)
     async throws
   {
-    let (workers, leases) = try await fleet(of: 2, reading: source, from: .latest)
+    let (workers, leases) = try await fleet(reading: source)
     let scope = LeaseScope(application: "fleet", stream: try await source.streamName())
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await workers[0].run() }
@@ -40,37 +33,32 @@ final class DeliveredValues: Sendable {
       try await tasks.waitForAll()
       try await putting()
       tasks.addTask { try await workers[1].run() }
-      try await eventually("the second worker has handled what came") { self.count >= count }
+      try await eventually("the second worker has handled what came") { self.values.count >= count }
       await workers[1].triggerGracefulShutdown()
       try await tasks.waitForAll()
     }
   }
 
-  /// A fleet with leases in a database of its own; each worker is a service by itself.
-  func workers(_ count: Int, of source: some StreamSource) async throws -> [ServiceGroup] {
-    try await fleet(of: count, reading: source, from: .trimHorizon).workers
-  }
-
-  private func fleet(of count: Int, reading source: some StreamSource, from position: InitialPosition)
-    async throws -> (workers: [ServiceGroup], leases: PostgresLeaseStore)
-  {
+  /// With leases in a database of its own; each worker is a service by itself.
+  private func fleet(reading source: some StreamSource) async throws -> (
+    workers: [ServiceGroup], leases: PostgresLeaseStore
+  ) {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
     let pool = PostgresPool(database, logger: logger)
     try await Migrator(pool, logger: logger).migrate()
     var configuration = WorkerConfiguration()
-    configuration.reading.shardSyncInterval = .milliseconds(200)
-    configuration.reading.initialPosition = position
+    configuration.reading.initialPosition = .latest
     let leases = PostgresLeaseStore(database, pool: pool, logger: logger)
-    let workers = try (0..<count).map { _ in
+    let workers = try (0..<2).map { _ in
       let worker = try Worker(
         application: "fleet",
         stream: source,
         leases: leases,
         configuration: configuration,
         logger: logger,
-        processor: { Processor(log: self, shardID: $0.shardID) }
+        processor: { _ in Processor(log: self) }
       )
       return ServiceGroup(services: [worker], logger: logger)
     }
@@ -79,13 +67,10 @@ final class DeliveredValues: Sendable {
 
   private struct Processor: RecordProcessor {
     let log: DeliveredValues
-    let shardID: String
 
     mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
-      for record in batch {
-        guard let (item, value) = try log.read(record) else { continue }
-        log.deliveries.withLock { $0.append((shardID, item, value)) }
-      }
+      let values = try batch.map(log.value)
+      log.state.withLock { $0 += values }
       try await checkpointer.checkpoint()
     }
   }
