@@ -13,7 +13,7 @@ if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
 }
 
 @MainActor
-func example(_ name: String) -> Target {
+func example(_ name: String, _ more: Target.Dependency...) -> Target {
   .executableTarget(
     name: name,
     dependencies: [
@@ -21,7 +21,7 @@ func example(_ name: String) -> Target {
       .product(name: "Logging", package: "swift-log"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
-    ],
+    ] + more,
     path: "Examples/\(name)",
     exclude: ["README.md"],
     swiftSettings: swiftSettings
@@ -140,6 +140,7 @@ let package = Package(
     example("FirstProcessor"),
     example("CustomProcessor"),
     example("CustomerTotals"),
+    example("AmazonStreams", "TidemarkAWS"),
     .testTarget(
       name: "UnitTests",
       dependencies: [
@@ -171,7 +172,7 @@ let package = Package(
     .testTarget(
       name: "AWSTests",
       dependencies: [
-        "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkPostgres",
+        "AmazonStreams", "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkPostgres",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),

@@ -16,21 +16,38 @@ public final class ExampleDatabase: Service {
   public let configuration: PostgresConfiguration
   public let pool: PostgresPool
   private let server: LocalPostgres?
+  private let hasOrders: Bool
 
   /// - Parameter tables: SQL that creates what the example needs besides, where it does not exist yet.
   public static func open(creating tables: String = "", logger: Logger) async throws -> ExampleDatabase {
+    let database = try await open(hasOrders: true, logger)
+    try await database.setUp(tables)
+    return database
+  }
+
+  /// Without orders: for an example whose stream is elsewhere.
+  public static func openForLeases(logger: Logger) async throws -> ExampleDatabase {
+    try await open(hasOrders: false, logger)
+  }
+
+  private static func open(hasOrders: Bool, _ logger: Logger) async throws -> ExampleDatabase {
     let url = ProcessInfo.processInfo.environment["TIDEMARK_DATABASE_URL"] ?? ""
     let server = url.isEmpty ? try await LocalPostgres.start() : nil
     if let server {
       logger.info("PostgreSQL is started for this example", metadata: ["url": "\(server.url())"])
     }
-    let database = try ExampleDatabase(url: server?.url() ?? url, server: server, logger: logger)
+    let database = try ExampleDatabase(
+      url: server?.url() ?? url,
+      server: server,
+      hasOrders: hasOrders,
+      logger: logger
+    )
     try await Migrator(database.pool, logger: logger).migrate()
-    try await database.setUp(tables)
     return database
   }
 
-  private init(url: String, server: LocalPostgres?, logger: Logger) throws {
+  private init(url: String, server: LocalPostgres?, hasOrders: Bool, logger: Logger) throws {
+    self.hasOrders = hasOrders
     self.configuration = try PostgresConfiguration(url: url)
     self.pool = PostgresPool(configuration, maximumConnections: 12, logger: logger)
     self.server = server
@@ -57,13 +74,8 @@ public final class ExampleDatabase: Service {
     """
 
   public func run() async throws {
-    if let server {
-      try await writeOrders()
-      await pool.close()
-      await server.stop()
-    } else {
-      try await gracefulShutdown()
-      await pool.close()
-    }
+    if server != nil, hasOrders { try await writeOrders() } else { try await gracefulShutdown() }
+    await pool.close()
+    await server?.stop()
   }
 }

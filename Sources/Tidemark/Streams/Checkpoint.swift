@@ -1,7 +1,11 @@
 /// How far a shard has been read: a sentinel, or the last record that is handled.
 ///
-/// The order is the KCL's (`ExtendedSequenceNumber`): `AT_TIMESTAMP` < `TRIM_HORIZON` < `LATEST` < numbers <
-/// `SHARD_END`. A checkpoint names what is *done*; reading resumes after it.
+/// The order: `LATEST` < `AT_TIMESTAMP` < `TRIM_HORIZON` < numbers < `SHARD_END`. A checkpoint names what is *done*;
+/// reading resumes after it.
+///
+/// This is the KCL's (`ExtendedSequenceNumber`), but for `LATEST`, which there comes right before the numbers. `LATEST` is
+/// no place yet: asked for again it is a later one. So a lease that starts with it advances to the place that it meant,
+/// and that is a time where the stream has no number for it.
 public enum Checkpoint: Sendable, Hashable {
   /// Nothing is handled; start with the first record that is not older than this.
   case atTimestamp(Timestamp)
@@ -31,9 +35,9 @@ public enum Checkpoint: Sendable, Hashable {
 extension Checkpoint: Comparable {
   private var rank: Int {
     switch self {
-    case .atTimestamp: -3
-    case .trimHorizon: -2
-    case .latest: -1
+    case .latest: -3
+    case .atTimestamp: -2
+    case .trimHorizon: -1
     case .record: 0
     case .shardEnd: 1
     }

@@ -1,15 +1,16 @@
 -- Functions have SQL-standard bodies: they are parsed now, under the migration's pinned search_path, and are
 -- inlined where they are used.
 
--- The order of checkpoints, as the KCL has it; ties are broken by the sub-sequence number. Not STRICT, although
--- NULL gives NULL: a strict function with a CASE in it is not inlined, and that doubles what a checkpoint costs.
+-- The order of checkpoints: the KCL's, but for LATEST, which is no place yet and so advances to any that is. Ties are
+-- broken by the sub-sequence number. Not STRICT, although NULL gives NULL: a strict function with a CASE in it is not
+-- inlined, and that doubles what a checkpoint costs.
 CREATE FUNCTION tidemark.checkpoint_rank(checkpoint text) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE checkpoint
   WHEN 'SHARD_END' THEN 'Infinity'::numeric
-  WHEN 'LATEST' THEN -1
-  WHEN 'TRIM_HORIZON' THEN -2
-  ELSE CASE WHEN starts_with(checkpoint, 'AT_TIMESTAMP:') THEN -3 ELSE checkpoint::numeric END
+  WHEN 'TRIM_HORIZON' THEN -1
+  WHEN 'LATEST' THEN -3
+  ELSE CASE WHEN starts_with(checkpoint, 'AT_TIMESTAMP:') THEN -2 ELSE checkpoint::numeric END
 END;
 
 -- The advisory lock that a worker's session holds for as long as it lives: "tide" and the incarnation.

@@ -70,12 +70,12 @@ extension LeaseStoreConformance {
       }
       try expectEqual(await fleet.lease("a").checkpoint, .trimHorizon, "The checkpoint")
     },
-    Case("Sentinels are ordered: AT_TIMESTAMP, TRIM_HORIZON, LATEST, numbers") { fleet in
+    Case("Sentinels are ordered: LATEST, AT_TIMESTAMP, TRIM_HORIZON, numbers") { fleet in
       let time = Checkpoint.atTimestamp(Timestamp(microsecondsSinceEpoch: 1_700_000_000_000_123))
-      try await fleet.create([Shard(id: "a")], at: time)
+      try await fleet.create([Shard(id: "a")], at: .latest)
       let grant = try await fleet.grant("a", to: fleet.register())
-      try expectEqual(await fleet.lease("a").checkpoint, time, "The first")
-      let order = [time, .trimHorizon, .latest, .record(0)]
+      try expectEqual(await fleet.lease("a").checkpoint, .latest, "The first")
+      let order = [.latest, time, .trimHorizon, .record(0)]
       for (index, checkpoint) in order.enumerated() {
         try expectEqual(await fleet.checkpoint(checkpoint, grant), .accepted, "\(checkpoint)")
         try expectEqual(await fleet.lease("a").checkpoint, checkpoint, "The checkpoint")

@@ -134,8 +134,8 @@ extension LeaseTable {
     for shardID in shardIDs {
       guard let lease = leases[shardID], lease.isEnded,
         !lease.parentShardIDs.contains(where: { leases[$0] != nil }),
-        children[shardID, default: []].allSatisfy({ $0.checkpoint > .latest }),
-        lease.childShardIDs.allSatisfy({ leases[$0].map { $0.checkpoint > .latest } ?? false })
+        children[shardID, default: []].allSatisfy({ $0.checkpoint > .trimHorizon }),
+        lease.childShardIDs.allSatisfy({ leases[$0].map { $0.checkpoint > .trimHorizon } ?? false })
       else { continue }
       scopes[scope]?.leases[shardID] = nil
       note(scope, callsForPlan: true)

@@ -1,4 +1,4 @@
-import ServiceLifecycle
+import Foundation
 import TestSupport
 import Testing
 import Tidemark
@@ -9,48 +9,58 @@ import Tidemark
 struct DynamoDBFleetTests {
   @Test(
     """
-    loses nothing, repeats nothing and keeps each item's order while shards rotate and split, workers come and go, and \
-    the table has a new stream
+    of three processes loses nothing, keeps each item's order and reads parents first while shards rotate and split, and \
+    the table has a new stream; one that leaves has nothing repeated, and one that is killed no more than it had not \
+    checkpointed
     """
   )
-  func fleet() async throws {
+  func processes() async throws {
     let reading = try await DynamoDBReading(
-      .init(recordsPerShard: 40, callsWithoutChildren: 1, hasEmptyPages: true),
+      .init(recordsPerShard: 100, callsWithoutChildren: 1, hasEmptyPages: true),
+      environment: AWSEnvironment()
+    )
+    let items = (0..<20).map { "item \($0)" }
+    let fleet = try await ExampleFleet(
+      reading: "dynamodb:orders",
+      at: reading.server.url,
+      itemCount: items.count
+    ) { value in
+      reading.fake.change { table in for item in items { table.put(item, value) } }
+    }
+    let killed = try await fleet.join()
+    let leaving = try await fleet.join()
+    let staying = try await fleet.join()
+    reading.fake.change { $0.rotateAll(splits: true) }
+    try leaving.send(.terminate)
+    try await fleet.writeUntil("a worker leaves") { leaving.exitStatus != nil }
+    reading.fake.change { $0.rotateAll() }
+    try killed.send(.kill)
+    let shardCount = fleet.shards.count
+    try await fleet.writeUntil("later shards are read") { fleet.shards.count >= shardCount + 8 }
+    reading.fake.change {
+      $0.disable()
+      $0.enable()
+    }
+    let before = fleet.shards.count
+    try await fleet.writeUntil("the new stream is read") { fleet.shards.count >= before + 4 }
+    try await fleet.waitUntilAllIsHandled()
+    try staying.send(.terminate)
+    try await eventually("the last worker leaves") { staying.exitStatus != nil }
+
+    #expect([killed, leaving, staying].map(\.exitStatus) == [128 + SIGKILL, 0, 0], "\(fleet.log)")
+    #expect(fleet.workers.count == 3)
+    fleet.expectOrder(killed: fleet.workers[0])
+    fleet.expectLineage(try await reading.source.shards())
+  }
+
+  @Test("reading at LATEST keeps its place: what comes before the first checkpoint is not skipped")
+  func latest() async throws {
+    let reading = try await DynamoDBReading(
       environment: AWSEnvironment(),
       pollInterval: .milliseconds(50)
     )
-    let (items, rounds) = ((0..<20).map { "item \($0)" }, 60)
-    let log = DeliveredValues { record in
-      guard let item = try record.change?.keys(as: [String: String].self)["id"] else { return nil }
-      return (item, try record.value)
-    }
-    let workers = try await log.workers(3, of: reading.source)
-    try await withThrowingTaskGroup(of: Void.self) { tasks in
-      for worker in workers[..<2] { tasks.addTask { try await worker.run() } }
-      for round in 0..<rounds {
-        switch round {
-        case 10: tasks.addTask { try await workers[2].run() }
-        case 20: reading.fake.change { $0.rotateAll(splits: true) }
-        case 30: await workers[0].triggerGracefulShutdown()
-        case 40:
-          reading.fake.change {
-            $0.disable()
-            $0.enable()
-          }
-        default: break
-        }
-        reading.fake.change { table in for item in items { table.put(item, round) } }
-        try await eventually(within: .seconds(60), "half of it is handled") {
-          log.count >= round * items.count / 2
-        }
-      }
-      try await eventually(within: .seconds(60), "all of it is handled") {
-        log.count >= rounds * items.count
-      }
-      for worker in workers { await worker.triggerGracefulShutdown() }
-      try await tasks.waitForAll()
-    }
-    for item in items { #expect(log.values(of: item) == Array(0..<rounds)) }
-    #expect(log.shardCount > 30)
+    let log = DeliveredValues { ("a", try $0.value) }
+    try await log.takeOverAtLatest(of: reading.source, handling: 3) { reading.put(0..<3) }
+    #expect(log.values(of: "a") == [0, 1, 2])
   }
 }

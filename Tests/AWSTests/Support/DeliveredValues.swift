@@ -3,6 +3,7 @@ import PostgresClient
 import ServiceLifecycle
 import Synchronization
 import TestSupport
+import Testing
 import Tidemark
 import TidemarkPostgres
 
@@ -27,19 +28,54 @@ final class DeliveredValues: Sendable {
     events: (any WorkerEvents)? = nil,
     _ change: (inout WorkerConfiguration) -> Void = { _ in }
   ) async throws -> [ServiceGroup] {
+    var configuration = WorkerConfiguration()
+    configuration.reading.shardSyncInterval = .milliseconds(200)
+    change(&configuration)
+    return try await fleet(of: count, reading: source, events, configuration).workers
+  }
+
+  /// The first of two workers reads from LATEST on and ends before it was given anything; then `putting` writes records,
+  /// and the second worker handles these.
+  func takeOverAtLatest(of source: some StreamSource, handling count: Int, putting: () async throws -> Void)
+    async throws
+  {
+    var configuration = WorkerConfiguration()
+    configuration.reading.initialPosition = .latest
+    let (workers, leases) = try await fleet(of: 2, reading: source, nil, configuration)
+    let scope = LeaseScope(application: "fleet", stream: try await source.streamName())
+    try await withThrowingTaskGroup(of: Void.self) { tasks in
+      tasks.addTask { try await workers[0].run() }
+      try await eventually("every lease has a place") {
+        let checkpoints = try await leases.leases(in: scope).map(\.checkpoint)
+        return !checkpoints.isEmpty && checkpoints.allSatisfy { $0 > .latest }
+      }
+      await workers[0].triggerGracefulShutdown()
+      try await tasks.waitForAll()
+      try await putting()
+      tasks.addTask { try await workers[1].run() }
+      try await eventually("the second worker has handled what came") { self.count >= count }
+      await workers[1].triggerGracefulShutdown()
+      try await tasks.waitForAll()
+    }
+  }
+
+  private func fleet(
+    of count: Int,
+    reading source: some StreamSource,
+    _ events: (any WorkerEvents)?,
+    _ configuration: WorkerConfiguration
+  ) async throws -> (workers: [ServiceGroup], leases: PostgresLeaseStore) {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
     let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
     let pool = PostgresPool(database, logger: logger)
     try await Migrator(pool, logger: logger).migrate()
-    var configuration = WorkerConfiguration()
-    configuration.reading.shardSyncInterval = .milliseconds(200)
-    change(&configuration)
-    return try (0..<count).map { _ in
+    let leases = PostgresLeaseStore(database, pool: pool, logger: logger)
+    let workers = try (0..<count).map { _ in
       let worker = try Worker(
         application: "fleet",
         stream: source,
-        leases: PostgresLeaseStore(database, pool: pool, logger: logger),
+        leases: leases,
         configuration: configuration,
         events: events,
         logger: logger,
@@ -47,6 +83,7 @@ final class DeliveredValues: Sendable {
       )
       return ServiceGroup(services: [worker], logger: logger)
     }
+    return (workers, leases)
   }
 
   private struct Processor: RecordProcessor {

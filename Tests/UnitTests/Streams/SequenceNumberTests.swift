@@ -30,10 +30,10 @@ struct SequenceNumberTests {
     #expect(SequenceNumber(text) == nil)
   }
 
-  @Test("checkpoints are ordered as the KCL orders them")
+  @Test("checkpoints are ordered as the KCL orders them, but for LATEST, which any place is an advance on")
   func checkpointOrder() {
     let ascending: [Checkpoint] = [
-      .atTimestamp(Timestamp(microsecondsSinceEpoch: 9)), .trimHorizon, .latest, .record(1),
+      .latest, .atTimestamp(Timestamp(microsecondsSinceEpoch: 9)), .trimHorizon, .record(1),
       .record(1, subSequenceNumber: 1), .record(5), .record(10), .record(10, subSequenceNumber: 7),
       .record(11),
       .record(100), .shardEnd,
