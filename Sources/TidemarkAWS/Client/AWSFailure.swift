@@ -20,7 +20,7 @@ struct AWSFailure: Error, Sendable {
       TidemarkError(
         .sourceUnavailable,
         "\(what) got no answer from \(origin).",
-        advice: "Can this machine reach it? A private network needs a VPC endpoint or a proxy.",
+        advice: "Can this machine reach it? A private network needs a VPC endpoint.",
         underlying: failure
       )
     )
