@@ -58,7 +58,8 @@ actor FanOutShardReader: ShardReader {
     in source: KinesisSource
   ) async throws -> Opened {
     let clock = source.environment.clock
-    for call in 1... {
+    var calls = 0
+    while true {
       let wait = position.wait(at: clock.now)
       if wait > .zero { try await clock.sleep(for: wait) }
       let arn = try await consumer.arn(at: source.streamARN)
@@ -79,10 +80,10 @@ actor FanOutShardReader: ShardReader {
         return Opened(subscription: subscription, time: time, instant: clock.now)
       } catch let error as TidemarkError {
         if error.code == .shardNotFound { try await consumer.confirm(at: source.streamARN) }
-        guard error.isResourceInUse, call < maximumCalls else { throw error }
+        calls += 1
+        guard error.isResourceInUse, calls < maximumCalls else { throw error }
       }
     }
-    throw CancellationError()
   }
 
   func nextPage(maximumRecords: Int) async throws -> ShardPage {

@@ -141,7 +141,7 @@ public final class KinesisSource: StreamSource {
     try ensureSameStream()
     switch readerKind {
     case .polling(let interval):
-      return try await KinesisShardReader.open(shardID, after: checkpoint, every: interval, in: self)
+      return try await PollingShardReader.open(shardID, after: checkpoint, every: interval, in: self)
     case .fanOut(let consumer):
       return try await FanOutShardReader.open(shardID, after: checkpoint, as: consumer, in: self)
     }

@@ -1,7 +1,7 @@
 import Tidemark
 
 /// A cursor in one shard of a Kinesis stream that is polled.
-actor KinesisShardReader: ShardReader {
+actor PollingShardReader: ShardReader {
   /// The service's own.
   private static let maximumRecords = 10_000
 
@@ -33,11 +33,11 @@ actor KinesisShardReader: ShardReader {
     after checkpoint: Checkpoint,
     every interval: Duration,
     in source: KinesisSource
-  ) async throws -> KinesisShardReader {
+  ) async throws -> PollingShardReader {
     var position = ReadPosition(checkpoint)
     let (iterator, time) = try await iterator(after: checkpoint, of: shardID, in: source)
     position.opened(at: time)
-    return KinesisShardReader(source, shardID, position, iterator, every: interval)
+    return PollingShardReader(source, shardID, position, iterator, every: interval)
   }
 
   /// - Returns: a new iterator, and when the service made it, or somewhat earlier.

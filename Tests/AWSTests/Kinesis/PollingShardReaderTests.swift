@@ -80,8 +80,8 @@ private func page(_ numbers: Int..., next: String? = "N", behind: Int = 0, child
 
 private func numbers(_ page: ShardPage) -> [SequenceNumber] { page.records.map(\.sequenceNumber) }
 
-@Suite("Readers of a Kinesis shard", .sharesMachine)
-struct KinesisShardReaderTests {
+@Suite("Readers of a Kinesis shard that is polled", .sharesMachine)
+struct PollingShardReaderTests {
   @Test("hand out records as views, with all that the service tells of them")
   func records() async throws {
     let shard = try await ScriptedShard(page(101, 102, behind: 7))
