@@ -9,7 +9,7 @@ import Tidemark
 
 /// Each error that the services may answer with, at each operation that a source asks for, and what it causes.
 ///
-/// What `GetRecords` has of its own stands in ``DynamoDBErrorTests`` and ``KinesisShardReaderTests``.
+/// What `GetRecords` has of its own stands in ``DynamoDBErrorTests`` and ``PollingShardReaderTests``.
 @Suite("Errors of every operation", .sharesMachine)
 struct ErrorTableTests {
   typealias Refusal = (error: String, status: Int)
