@@ -83,7 +83,7 @@ final class LoopbackServer: Sendable {
   var port: Int { channel.localAddress?.port ?? 0 }
   var url: String { "http://127.0.0.1:\(port)" }
   var requests: [ReceivedRequest] { log.requests.withLock { $0 } }
-  var connections: Int { log.connections.withLock { $0 } }
+  var connections: Int { log.connections.withLock { $0.count } }
 
   init(_ handler: @escaping @Sendable (ReceivedRequest) -> Reply) async throws {
     let log = RequestLog()
@@ -91,7 +91,7 @@ final class LoopbackServer: Sendable {
     channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelInitializer { channel in
-        log.connections.withLock { $0 += 1 }
+        log.connections.withLock { $0.append(channel) }
         return channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.configureHTTPServerPipeline()
           try channel.pipeline.syncOperations.addHandler(ReplyHandler(log: log, handler: handler))
@@ -110,11 +110,17 @@ final class LoopbackServer: Sendable {
 
   /// Nobody listens any more.
   func stop() async throws { try await channel.close() }
+
+  /// Nobody listens any more, and no connection stays open.
+  func close() {
+    channel.close(promise: nil)
+    for connection in log.connections.withLock({ $0 }) { connection.close(promise: nil) }
+  }
 }
 
 private final class RequestLog: Sendable {
   let requests = Mutex<[ReceivedRequest]>([])
-  let connections = Mutex(0)
+  let connections = Mutex<[any Channel]>([])
 }
 
 private final class ReplyHandler: ChannelInboundHandler {

@@ -6,12 +6,24 @@ import Tidemark
 /// An operation of a service, asked for through a source as workers ask for it.
 struct SourceCall: Sendable, CustomStringConvertible {
   /// A source that has come to the point at which the operation is next.
-  struct Ready: Sendable {
-    var faults: Faults
-    var server: LoopbackServer
-    var machine: TestMachine
+  final class Ready: Sendable {
+    let faults: Faults
+    let server: LoopbackServer
+    let machine: TestMachine
     /// Goes on from there, once more after an error. Whether what came is what should.
-    var goOn: @Sendable () async throws -> Bool
+    let goOn: @Sendable () async throws -> Bool
+
+    init(
+      _ faults: Faults,
+      _ server: LoopbackServer,
+      _ machine: TestMachine,
+      goOn: @escaping @Sendable () async throws -> Bool
+    ) {
+      (self.faults, self.server, self.machine, self.goOn) = (faults, server, machine, goOn)
+    }
+
+    // There are hundreds of cases.
+    deinit { server.close() }
   }
 
   var operation: String
@@ -66,7 +78,7 @@ struct SourceCall: Sendable, CustomStringConvertible {
     reading.put(0..<3)
     let shard = try await reading.shard().id
     let reader = try await reading.source.reader(of: shard, after: .trimHorizon)
-    return Ready(faults: reading.fake.faults, server: reading.server, machine: reading.machine) {
+    return Ready(reading.fake.faults, reading.server, reading.machine) {
       let (values, end) = try await reader.values()
       return values == [0, 1, 2] && end?.children.map(\.parentIDs) == [[shard]]
     }
@@ -81,12 +93,7 @@ struct SourceCall: Sendable, CustomStringConvertible {
       let name = isTable ? "orders" : "\(FakeDynamoDBStreams.table)/stream/2026-06-01T12:00:00.000"
       let reading = try await DynamoDBReading(name: name, change)
       reading.put(0..<3)
-      return Ready(
-        faults: reading.fake.faults,
-        server: reading.server,
-        machine: reading.machine,
-        goOn: try await goOn(reading)
-      )
+      return Ready(reading.fake.faults, reading.server, reading.machine, goOn: try await goOn(reading))
     }
   }
 
@@ -97,12 +104,7 @@ struct SourceCall: Sendable, CustomStringConvertible {
     SourceCall(operation: operation, service: "Kinesis") { change in
       let reading = try await KinesisReading(change)
       reading.put(0..<3)
-      return Ready(
-        faults: reading.faults,
-        server: reading.server,
-        machine: reading.machine,
-        goOn: try await goOn(reading)
-      )
+      return Ready(reading.faults, reading.server, reading.machine, goOn: try await goOn(reading))
     }
   }
 }
