@@ -172,7 +172,8 @@ let package = Package(
     .testTarget(
       name: "AWSTests",
       dependencies: [
-        "AmazonStreams", "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkPostgres",
+        "AmazonStreams", "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
+        "TidemarkPostgres",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),

@@ -1,3 +1,4 @@
+import Synchronization
 import TestSupport
 import Testing
 import Tidemark
@@ -53,6 +54,71 @@ struct ShardListingTests {
       return true
     }
     #expect(pages == [#"a: ["of a"]"#, #"b: ["of b"]"#])
+  }
+
+  @Test(
+    "Reading that follows nothing ends when an open shard has no more, not at a page that happens to be empty",
+    arguments: [
+      ([(2, 0), (0, 0), (9, 0)], 1, 2),
+      // The source says that there is more.
+      ([(0, 500), (1, 90), (0, 80), (2, 0), (0, 0), (9, 0)], 1, 3),
+      // It cannot say.
+      ([(0, 0), (0, 0), (1, 0), (0, 0), (0, 0), (2, 0), (0, 0), (0, 0), (0, 0), (9, 0)], 3, 3),
+      ([(0, 0), (0, 500), (0, 0), (0, 0), (9, 0)], 2, 0),
+    ] as [([(count: Int, behind: Int64)], Int, Int)]
+  )
+  func notFollowing(pages: [(count: Int, behind: Int64)], emptyPages: Int, count: Int) async throws {
+    let stream = ScriptedStream(pages, isClosed: false)
+    var read = 0
+    try await StreamReading(stream, from: .trimHorizon, follow: false, emptyPagesAtTip: emptyPages)
+      .forEachPage { _, records in
+        read += records.count
+        return true
+      }
+    #expect(read == count)
+  }
+
+  @Test("Reading that follows nothing reads a closed shard to its end, over all empty pages")
+  func notFollowingClosed() async throws {
+    let stream = ScriptedStream([(1, 0), (0, 0), (0, 0), (2, 0)], isClosed: true)
+    var read = 0
+    try await StreamReading(stream, from: .trimHorizon, follow: false).forEachPage { _, records in
+      read += records.count
+      return true
+    }
+    #expect(read == 3)
+  }
+}
+
+/// A shard whose pages are these; it ends with them if it is closed.
+private final class ScriptedStream: StreamSource, ShardReader {
+  private let pages: Mutex<[(count: Int, behind: Int64)]>
+  private let isClosed: Bool
+
+  init(_ pages: [(count: Int, behind: Int64)], isClosed: Bool) {
+    self.pages = Mutex(pages)
+    self.isClosed = isClosed
+  }
+
+  var origin: Checkpoint { .trimHorizon }
+  func streamName() async throws -> String { "scripted" }
+  func shards() async throws -> [Shard] { [Shard(id: "a", endingSequenceNumber: isClosed ? 9 : nil)] }
+  func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader { self }
+
+  func nextPage(maximumRecords: Int) async throws -> ShardPage {
+    let (page, isLast) = pages.withLock { pages in (pages.removeFirst(), pages.isEmpty) }
+    let record = Record(
+      sequenceNumber: 1,
+      partitionKey: "k",
+      approximateCreationTime: Timestamp(microsecondsSinceEpoch: 0),
+      body: .data([])
+    )
+    return ShardPage(
+      records: Array(repeating: record, count: page.count),
+      millisBehindLatest: page.behind,
+      readAt: Timestamp(microsecondsSinceEpoch: 1_000_000),
+      end: isClosed && isLast ? .init(children: []) : nil
+    )
   }
 }
 

@@ -7,7 +7,11 @@ struct StreamReading: Sendable {
 
   private struct Cursor: Sendable {
     var shardID: String
+    /// One that is closed is read to its end, however many pages before that are empty.
+    var isOpen: Bool
     var reader: any ShardReader
+    /// In a row, of those that say that nothing more is waiting.
+    var emptyPages = 0
     /// When the shard's first page was read, by the stream's clock.
     var began: Timestamp?
   }
@@ -15,14 +19,17 @@ struct StreamReading: Sendable {
   private let stream: any StreamSource
   private let start: Checkpoint
   private let follow: Bool
+  private let emptyPagesAtTip: Int
 
   /// - Parameters:
   ///   - start: where to begin in the shards that are there now; later ones are read from their beginning.
   ///   - follow: wait for more when all that is there now was read.
-  init(_ stream: any StreamSource, from start: Checkpoint, follow: Bool) {
+  ///   - emptyPagesAtTip: so many in a row mean that an open shard has no more; for a source that cannot tell.
+  init(_ stream: any StreamSource, from start: Checkpoint, follow: Bool, emptyPagesAtTip: Int = 1) {
     self.stream = stream
     self.start = start
     self.follow = follow
+    self.emptyPagesAtTip = emptyPagesAtTip
   }
 
   /// Calls `body` with a shard and its next records, until it returns `false` or all is read. The pages of
@@ -61,7 +68,7 @@ struct StreamReading: Sendable {
       let position = lineage.wasThereFirst(shard.id) ? start : .trimHorizon
       group.addTask {
         let reader = try await stream.reader(of: shard.id, after: position)
-        return try await next(Cursor(shardID: shard.id, reader: reader))
+        return try await next(Cursor(shardID: shard.id, isOpen: shard.isOpen, reader: reader))
       }
     }
   }
@@ -70,12 +77,14 @@ struct StreamReading: Sendable {
     let page = try await cursor.reader.nextPage(maximumRecords: Self.pageSize)
     var cursor = cursor
     cursor.began = cursor.began ?? page.readAt
+    cursor.emptyPages = page.records.isEmpty && page.millisBehindLatest == 0 ? cursor.emptyPages + 1 : 0
     return (cursor, page)
   }
 
   /// Whether what was there in the beginning is read: a stream that is written to all the time has no end.
   private func hasCaughtUp(_ cursor: Cursor, _ page: ShardPage) -> Bool {
-    guard let last = page.records.last else { return true }
+    guard cursor.isOpen else { return false }
+    guard let last = page.records.last else { return cursor.emptyPages >= emptyPagesAtTip }
     return cursor.began.map { last.approximateCreationTime > $0 } ?? false
   }
 }

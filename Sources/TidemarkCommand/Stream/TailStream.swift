@@ -8,9 +8,12 @@ struct TailStream: AsyncParsableCommand {
     commandName: "tail",
     abstract: "Print a stream's records, those of a shard after those of its parents.",
     discussion: """
-      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --json each record \
-      is an object in a line of its own. Its data are text in "data" if they are UTF-8, else Base64 in \
-      "data_base64".
+      Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --no-follow it ends \
+      when all records that there were are printed. DynamoDB does not tell when those of an open shard are: \
+      five reads in a row that have none count as that.
+
+      With --json each record is an object in a line of its own. Its data are text in "data" if they are \
+      UTF-8, else Base64 in "data_base64".
       """
   )
 
@@ -49,14 +52,17 @@ struct TailStream: AsyncParsableCommand {
         }
       }
     case .dynamoDB(let name):
-      try await tailUntilSignalled(DynamoDBStreamsSource(name, logger: database.logger))
+      // A page of a shard may be empty although there are records behind it.
+      try await tailUntilSignalled(DynamoDBStreamsSource(name, logger: database.logger), emptyPagesAtTip: 5)
     case .kinesis(let name):
       try await tailUntilSignalled(KinesisSource(name, logger: database.logger))
     }
   }
 
-  private func tailUntilSignalled(_ stream: some StreamSource) async throws {
-    try await endingOnSignals { try await untilCancelled { try await tail(stream) } }
+  private func tailUntilSignalled(_ stream: some StreamSource, emptyPagesAtTip: Int = 1) async throws {
+    try await endingOnSignals {
+      try await untilCancelled { try await tail(stream, emptyPagesAtTip: emptyPagesAtTip) }
+    }
   }
 
   /// Ctrl-C is how this is meant to end.
@@ -64,8 +70,13 @@ struct TailStream: AsyncParsableCommand {
     do { try await body() } catch is CancellationError {}
   }
 
-  private func tail(_ stream: some StreamSource) async throws {
-    let reading = StreamReading(stream, from: from.checkpoint, follow: follow)
+  private func tail(_ stream: some StreamSource, emptyPagesAtTip: Int = 1) async throws {
+    let reading = StreamReading(
+      stream,
+      from: from.checkpoint,
+      follow: follow,
+      emptyPagesAtTip: emptyPagesAtTip
+    )
     var remaining = limit ?? .max
     try await reading.forEachPage { shardID, records in
       let printed = records.prefix(remaining)
