@@ -20,6 +20,7 @@ struct RecordEnvelope: Sendable {
     var hasName = false
     try scanner.enterObject()
     while let key = try scanner.nextKey() {
+      if try scanner.takeNull() { continue }
       if scanner.matches(key, "dynamodb") {
         try scanChange(&scanner)
       } else if scanner.matches(key, "eventID") {
@@ -27,9 +28,9 @@ struct RecordEnvelope: Sendable {
       } else if scanner.matches(key, "eventName") {
         eventName = try Self.eventName(&scanner)
         hasName = true
-      } else if scanner.matches(key, "userIdentity"), try !scanner.takeNull() {
+      } else if scanner.matches(key, "userIdentity") {
         try scanIdentity(&scanner)
-      } else if !scanner.matches(key, "userIdentity") {
+      } else {
         try scanner.skip()
       }
     }
@@ -54,12 +55,13 @@ struct RecordEnvelope: Sendable {
   private mutating func scanChange(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) {
     try scanner.enterObject()
     while let key = try scanner.nextKey() {
+      if try scanner.takeNull() { continue }
       if scanner.matches(key, "Keys") {
         keys = try scanner.skip()
       } else if scanner.matches(key, "NewImage") {
-        newImage = try scanner.takeNull() ? nil : try scanner.skip()
+        newImage = try scanner.skip()
       } else if scanner.matches(key, "OldImage") {
-        oldImage = try scanner.takeNull() ? nil : try scanner.skip()
+        oldImage = try scanner.skip()
       } else if scanner.matches(key, "SequenceNumber") {
         sequenceNumber = try scanner.sequenceNumber()
       } else if scanner.matches(key, "ApproximateCreationDateTime") {
@@ -92,6 +94,7 @@ struct RecordEnvelope: Sendable {
     var identity = UserIdentity(type: "", principalID: "")
     try scanner.enterObject()
     while let key = try scanner.nextKey() {
+      if try scanner.takeNull() { continue }
       if scanner.matches(key, "Type") || scanner.matches(key, "type") {
         identity.type = scanner.text(of: try scanner.string())
       } else if scanner.matches(key, "PrincipalId") || scanner.matches(key, "principalId") {

@@ -40,14 +40,14 @@ final class StreamRecords: RecordStorage {
 
 /// An item's key as text that is the same in each of its records.
 private enum KeyText {
-  /// The two attributes of a composite key in the order of their names, which JSON does not promise.
-  /// - Returns: `nil` if they stand like that, or if there is only one.
+  /// The two attributes of a composite key in the order of their names, which JSON does not promise, and as close together
+  /// however they stand.
+  /// - Returns: `nil` if there is only one.
   static func sorted(_ keys: UnsafeRawBufferPointer) -> String? {
-    guard let members = try? members(keys), members.count == 2 else { return nil }
-    let (first, second) = (keys[members[0].name], keys[members[1].name])
-    guard second.lexicographicallyPrecedes(first) else { return nil }
-    func text(_ range: Range<Int>) -> String { String(decoding: keys[range], as: UTF8.self) }
-    return "{\(text(members[1].whole)),\(text(members[0].whole))}"
+    guard let members = try? members(keys), members.count > 1 else { return nil }
+    let sorted = members.sorted { keys[$0.name].lexicographicallyPrecedes(keys[$1.name]) }
+    let texts = sorted.map { String(decoding: keys[$0.whole], as: UTF8.self) }
+    return "{\(texts.joined(separator: ","))}"
   }
 
   private static func members(
