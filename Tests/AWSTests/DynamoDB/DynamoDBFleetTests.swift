@@ -36,7 +36,7 @@ struct DynamoDBFleetTests {
     reading.fake.change { $0.rotateAll() }
     try killed.send(.kill)
     let shardCount = fleet.shards.count
-    try await fleet.writeUntil("later shards are read") { fleet.shards.count >= shardCount + 8 }
+    try await fleet.writeUntil("later shards are read") { fleet.shards.count >= shardCount + 16 }
     reading.fake.change {
       $0.disable()
       $0.enable()
