@@ -34,9 +34,9 @@ struct DynamoDBFleetTests {
     try leaving.send(.terminate)
     try await fleet.writeUntil("a worker leaves") { leaving.exitStatus != nil }
     reading.fake.change { $0.rotateAll() }
-    try killed.send(.kill)
+    try await fleet.kill(killed, fleet.workers[0])
     let shardCount = fleet.shards.count
-    try await fleet.writeUntil("later shards are read") { fleet.shards.count >= shardCount + 8 }
+    try await fleet.writeUntil("later shards are read") { fleet.shards.count >= shardCount + 16 }
     reading.fake.change {
       $0.disable()
       $0.enable()

@@ -30,7 +30,7 @@ struct KinesisFleetTests {
     try leaving.send(.terminate)
     try await fleet.writeUntil("a worker leaves") { leaving.exitStatus != nil }
     try await merge("shardId-000000000003", "shardId-000000000004", client)
-    try killed.send(.kill)
+    try await fleet.kill(killed, fleet.workers[0])
     // Two, four from splits, one from the merge.
     try await fleet.writeUntil("all shards are read") { fleet.shards.count == 7 }
     try await fleet.waitUntilAllIsHandled()

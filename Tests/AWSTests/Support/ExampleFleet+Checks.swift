@@ -22,6 +22,7 @@ extension ExampleFleet {
 
   /// Expects that every shard was begun after all its parents were handled.
   func expectLineage(_ shards: [Shard]) {
+    #expect(Set(self.shards).isSubset(of: shards.map(\.id)))
     for shard in shards {
       guard let first = deliveries.firstIndex(where: { $0.shardID == shard.id }) else { continue }
       for parent in shard.parentIDs {

@@ -72,6 +72,14 @@ final class ExampleFleet {
     }
   }
 
+  /// Kills a worker that has just printed something, so that there may be a batch that it has not checkpointed.
+  func kill(_ worker: ExampleWorker, _ name: String) async throws {
+    try await writeUntil("the worker that is to be killed is at work") {
+      deliveries.last?.worker == name
+    }
+    try worker.send(.kill)
+  }
+
   func waitUntilAllIsHandled() async throws {
     try await eventually(within: .seconds(60), "all of it is handled") {
       try readOutput()

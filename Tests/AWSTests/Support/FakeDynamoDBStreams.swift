@@ -23,7 +23,7 @@ final class FakeDynamoDBStreams: Sendable {
     var rotationsBetweenPages = 0
     /// As many calls of `DescribeStream` do not tell of new children.
     var callsWithoutChildren = 0
-    /// Every second call of `GetRecords` has none, as the service may do anywhere in a shard.
+    /// Every second page of a reader has no records, as the service may do anywhere in a shard.
     var hasEmptyPages = false
   }
 

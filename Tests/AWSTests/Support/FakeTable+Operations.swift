@@ -110,10 +110,9 @@ extension FakeTable {
       return Self.notFound
     }
     if iterator.position < shard.trimmed { return .failing("TrimmedDataAccessException") }
-    reads += 1
-    let isEmpty = options.hasEmptyPages && reads % 2 == 0
-    let records = isEmpty ? [] : shard.records[iterator.position...].prefix(limit)
+    let records = iterator.isEmpty ? [] : shard.records[iterator.position...].prefix(limit)
     iterator.position += records.count
+    iterator.isEmpty = options.hasEmptyPages && !iterator.isEmpty
     iterator.issuedAt = now()
     let isOver = shard.end != nil && iterator.position == shard.records.count
     let next = isOver ? "" : #","NextShardIterator":"\#(issue(iterator))""#

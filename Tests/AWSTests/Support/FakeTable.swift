@@ -34,6 +34,8 @@ struct FakeTable {
     var shardID: String
     var position: Int
     var issuedAt: Timestamp
+    /// Whether the next page has no records.
+    var isEmpty = false
   }
 
   var options: FakeDynamoDBStreams.Options
@@ -43,7 +45,6 @@ struct FakeTable {
   private var items: [String: Int] = [:]
   private var count = 0
   private var shardCount = 0
-  var reads = 0
 
   init(_ options: FakeDynamoDBStreams.Options, _ now: @escaping @Sendable () -> Timestamp) {
     (self.options, self.now) = (options, now)
