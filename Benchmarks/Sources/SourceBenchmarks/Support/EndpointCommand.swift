@@ -9,22 +9,33 @@ import NIOPosix
 struct EndpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "endpoint",
-    abstract: "Answers as Kinesis does.",
+    abstract: "Answers as a service does.",
     shouldDisplay: false
   )
 
-  @Option var shards: Int
-  @Option var recordsPerShard: Int
-  @Option var dataBytes: Int
+  enum Service: String, ExpressibleByArgument {
+    case kinesis
+    case dynamoDB
+  }
+
+  @Argument var service: Service
+  @OptionGroup var load: ReadingLoad
+
+  private var measured: any MeasuredService {
+    switch service {
+    case .kinesis: KinesisService(load)
+    case .dynamoDB: DynamoDBService(load)
+    }
+  }
 
   func run() throws {
-    let answers = KinesisAnswers(shards: shards, recordsPerShard: recordsPerShard, dataBytes: dataBytes)
+    let service = measured
     let channel = try ServerBootstrap(group: MultiThreadedEventLoopGroup(numberOfThreads: 1))
       .serverChannelOption(.backlog, value: 256)
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           try channel.pipeline.syncOperations.configureHTTPServerPipeline()
-          try channel.pipeline.syncOperations.addHandler(AnswerHandler(answers: answers))
+          try channel.pipeline.syncOperations.addHandler(AnswerHandler(service: service))
         }
       }
       .bind(host: "127.0.0.1", port: 0).wait()
@@ -38,11 +49,11 @@ private final class AnswerHandler: ChannelInboundHandler {
   typealias InboundIn = HTTPServerRequestPart
   typealias OutboundOut = HTTPServerResponsePart
 
-  private let answers: KinesisAnswers
+  private let service: any MeasuredService
   private var target = ""
   private var body = ByteBuffer()
 
-  init(answers: KinesisAnswers) { self.answers = answers }
+  init(service: any MeasuredService) { self.service = service }
 
   func channelRead(context: ChannelHandlerContext, data: NIOAny) {
     switch unwrapInboundIn(data) {
@@ -58,7 +69,7 @@ private final class AnswerHandler: ChannelInboundHandler {
 
   private func answer(_ context: ChannelHandlerContext) {
     do {
-      send(.ok, try answers.answer(to: target, body), context)
+      send(.ok, try service.answer(to: target, body), context)
     } catch {
       let refusal = #"{"__type":"InvalidArgumentException","message":"\#(target): \#(error)"}"#
       send(.badRequest, ByteBuffer(string: refusal), context)

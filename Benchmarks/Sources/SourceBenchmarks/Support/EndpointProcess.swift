@@ -10,12 +10,12 @@ final class EndpointProcess {
 
   var processID: Int { Int(process.processIdentifier) }
 
-  init(shards: Int, recordsPerShard: Int, dataBytes: Int) throws {
+  init(_ service: EndpointCommand.Service, _ load: ReadingLoad) throws {
     let output = Pipe()
     process.executableURL = Bundle.main.executableURL
     process.arguments = [
-      "endpoint", "--shards", "\(shards)", "--records-per-shard", "\(recordsPerShard)",
-      "--data-bytes", "\(dataBytes)",
+      "endpoint", service.rawValue, "--shards", "\(load.shards)",
+      "--records-per-shard", "\(load.recordsPerShard)",
     ]
     process.standardInput = input
     process.standardOutput = output

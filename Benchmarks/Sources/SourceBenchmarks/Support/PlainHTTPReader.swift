@@ -8,14 +8,17 @@ import NIOHTTP1
 /// at.
 struct PlainHTTPReader {
   let url: String
-  let shards: Int
-  let recordsPerShard: Int
+  /// The operation as in `X-Amz-Target`.
+  let target: String
+  /// The least time between two reads of a shard.
+  let interval: Duration
+  let load: ReadingLoad
 
   /// - Returns: how many records were read.
   func readAll() async throws -> Int {
     let client = HTTPClient(eventLoopGroupProvider: .singleton)
     let count = try await withThrowingTaskGroup(of: Int.self) { group in
-      for shard in 0..<shards { group.addTask { try await read(shard, with: client) } }
+      for shard in 0..<load.shards { group.addTask { try await read(shard, with: client) } }
       return try await group.reduce(0, +)
     }
     try await client.shutdown()
@@ -25,10 +28,9 @@ struct PlainHTTPReader {
   private func read(_ shard: Int, with client: HTTPClient) async throws -> Int {
     let clock = ContinuousClock()
     var next = clock.now
-    for position in stride(from: 0, to: recordsPerShard, by: KinesisAnswers.pageSize) {
+    for position in stride(from: 0, to: load.recordsPerShard, by: MeasuredStream.pageSize) {
       try await clock.sleep(until: next)
-      // The quota of a shard is five reads a second.
-      next = max(clock.now, next).advanced(by: .milliseconds(200))
+      next = clock.now.advanced(by: interval)
       let response = try await client.execute(request(shard, position), timeout: .seconds(30))
       guard response.status == .ok else { throw BenchmarkFailure("the endpoint said \(response.status)") }
       var bytes = 0
@@ -37,18 +39,16 @@ struct PlainHTTPReader {
         throw BenchmarkFailure("an answer has \(bytes) bytes")
       }
     }
-    return recordsPerShard
+    return load.recordsPerShard
   }
 
   private func request(_ shard: Int, _ position: Int) -> HTTPClientRequest {
     var request = HTTPClientRequest(url: url + "/")
     request.method = .POST
-    request.headers = [
-      "Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": "Kinesis_20131202.GetRecords",
-    ]
+    request.headers = ["Content-Type": "application/x-amz-json-1.1", "X-Amz-Target": target]
     let iterator = RecordsTemplate.iterator(at: position, of: shard)
     request.body = .bytes(
-      ByteBuffer(string: #"{"ShardIterator":"\#(iterator)","Limit":\#(KinesisAnswers.pageSize)}"#)
+      ByteBuffer(string: #"{"ShardIterator":"\#(iterator)","Limit":\#(MeasuredStream.pageSize)}"#)
     )
     return request
   }

@@ -1,41 +1,42 @@
 import Foundation
 import NIOCore
 
-/// An answer of Kinesis' `GetRecords` that is rendered once; of each copy only the sequence numbers are its own.
-///
-/// Written after the answers of the service itself: numbers of 56 digits, arrival times in seconds with an exponent, and
-/// iterators of some two hundred characters.
+/// The records of an answer to `GetRecords`, rendered once; of each copy only the sequence numbers are its own.
 struct RecordsTemplate: Sendable {
-  private static let numberPrefix = "49" + String(repeating: "0", count: 42)
   /// The digits of a sequence number that differ.
   private static let numberDigits = 12
   /// As many shards as the last digits of a number can tell apart.
   private static let maximumShards = 1000
+  /// As long as the iterators of the services are.
   private static let iteratorPrefix = String(repeating: "A", count: 180)
 
   private let records: [UInt8]
   private let stride: Int
+  /// The first digits of each sequence number.
+  private let numberPrefix: String
+  /// Where in a record its sequence number ends.
+  private let numberEnd: Int
 
   /// - Parameters:
   ///   - count: the most records of an answer.
-  ///   - dataBytes: of each record.
-  init(count: Int, dataBytes: Int) {
-    var random = SystemRandomNumberGenerator()
-    let rendered = (0..<count).map { _ in Self.record(dataBytes, using: &random) }
+  ///   - numberLength: the digits of a sequence number.
+  ///   - record: renders a record with its sequence number; each is as long as the others.
+  init(count: Int, numberLength: Int, record: (String) -> String) {
+    numberPrefix = "49" + String(repeating: "0", count: numberLength - Self.numberDigits - 2)
+    let number = numberPrefix + String(repeating: "0", count: Self.numberDigits)
+    let rendered = (0..<count).map { _ in record(number) + "," }
     records = Array(rendered.joined().utf8)
-    stride = rendered.first?.utf8.count ?? 0
+    stride = records.count / count
+    numberEnd = rendered[0].utf8.distance(
+      from: rendered[0].startIndex,
+      to: rendered[0].range(of: number)?.upperBound ?? rendered[0].endIndex
+    )
   }
 
-  private static func record(_ dataBytes: Int, using random: inout some RandomNumberGenerator) -> String {
-    let data = Data((0..<dataBytes).map { _ in UInt8.random(in: .min ... .max, using: &random) })
-    let digits = String(UInt64.random(in: .min ... .max, using: &random), radix: 16)
-    let key = String(repeating: "0", count: 16 - digits.count) + digits
-    return #"{"SequenceNumber":"\#(number(0, of: 0))","ApproximateArrivalTimestamp":1.764021600123E9,"#
-      + #""Data":"\#(data.base64EncodedString())","PartitionKey":"\#(key)","EncryptionType":"NONE"},"#
-  }
-
-  /// The answer with the records from `position` on.
-  func answer(from position: Int, count: Int, of shard: Int, isLast: Bool) -> ByteBuffer {
+  /// An answer with the records from `position` on.
+  ///
+  /// - Parameter end: what stands behind the iterator, from a comma on, or nothing.
+  func answer(from position: Int, count: Int, of shard: Int, end: String = "") -> ByteBuffer {
     let length = count * stride
     var buffer = ByteBufferAllocator().buffer(capacity: length + 512)
     buffer.writeStaticString(#"{"Records":["#)
@@ -43,14 +44,14 @@ struct RecordsTemplate: Sendable {
     buffer.writeBytes(records[..<length])
     buffer.withUnsafeMutableReadableBytes { bytes in
       for index in 0..<count {
-        let end = start + index * stride + 19 + Self.numberPrefix.utf8.count + Self.numberDigits
-        Self.write(Self.tail(position + index, of: shard), endingAt: end, in: bytes)
+        let tail = Self.tail(position + index, of: shard)
+        Self.write(tail, endingAt: start + index * stride + numberEnd, in: bytes)
       }
     }
     // The comma behind the last record.
     if count > 0 { buffer.moveWriterIndex(to: buffer.writerIndex - 1) }
     let next = Self.iterator(at: position + count, of: shard)
-    buffer.writeString(#"],"NextShardIterator":"\#(next)","MillisBehindLatest":\#(isLast ? 0 : 5000)}"#)
+    buffer.writeString(#"],"NextShardIterator":"\#(next)"\#(end)}"#)
     return buffer
   }
 
@@ -66,16 +67,18 @@ struct RecordsTemplate: Sendable {
 
   private static func tail(_ position: Int, of shard: Int) -> Int { position * maximumShards + shard }
 
-  static func number(_ position: Int, of shard: Int) -> String {
-    let digits = String(tail(position, of: shard))
-    return numberPrefix + String(repeating: "0", count: numberDigits - digits.count) + digits
+  func number(_ position: Int, of shard: Int) -> String {
+    let digits = String(Self.tail(position, of: shard))
+    return numberPrefix + String(repeating: "0", count: Self.numberDigits - digits.count) + digits
   }
 
   static func position(of number: String) -> Int? {
     Int(number.suffix(numberDigits)).map { $0 / maximumShards }
   }
 
-  static func iterator(at position: Int, of shard: Int) -> String { "\(iteratorPrefix).\(shard).\(position)" }
+  static func iterator(at position: Int, of shard: Int) -> String {
+    "\(iteratorPrefix).\(shard).\(position)"
+  }
 
   static func place(of iterator: String) -> (shard: Int, position: Int)? {
     let parts = iterator.split(separator: ".")
