@@ -192,8 +192,14 @@ struct JSONScanner {
 
   private var current: UInt8? { position < bytes.count ? bytes[position] : nil }
 
+  /// The services write none, so that what is done before each token is one comparison.
+  @inline(__always)
   private mutating func skipSpace() {
-    while let byte = current, byte <= 0x20, byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 {
+    if let byte = current, byte <= 0x20 { skipSpaces() }
+  }
+
+  private mutating func skipSpaces() {
+    while let byte = current, byte == 0x20 || byte == 0x0a || byte == 0x0d || byte == 0x09 {
       position += 1
     }
   }
