@@ -29,6 +29,8 @@ let package = Package(
     .package(name: "tidemark", path: ".."),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.86.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.30.0"),
   ],
   targets: [
     .target(
@@ -45,6 +47,17 @@ let package = Package(
     .target(name: "CAllocationCount"),
     benchmarks("LeaseBenchmarks", [.product(name: "TidemarkTestKit", package: "tidemark")]),
     benchmarks("StreamBenchmarks", ["CAllocationCount"]),
+    benchmarks(
+      "SourceBenchmarks",
+      [
+        "CAllocationCount",
+        .product(name: "TidemarkAWS", package: "tidemark"),
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ]
+    ),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -175,6 +175,7 @@ struct JSONParser {
   private func failure(_ reason: String) -> Failure { Failure(reason: reason, offset: position) }
 }
 
+@inlinable
 package func isDigit(_ byte: UInt8) -> Bool { UInt8(ascii: "0") <= byte && byte <= UInt8(ascii: "9") }
 
 package func hexValue(_ digit: UInt8) -> UInt8? {

@@ -12,7 +12,7 @@ struct RecordEnvelope: Sendable {
   var oldImage: Range<Int>?
   var sequenceNumber = 0..<0
   var sizeInBytes = 0
-  var viewType: StreamViewType?
+  var viewType: Range<Int>?
   var userIdentity: UserIdentity?
 
   init(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) {
@@ -69,7 +69,7 @@ struct RecordEnvelope: Sendable {
       } else if scanner.matches(key, "SizeBytes") {
         sizeInBytes = Int(try scanner.integer())
       } else if scanner.matches(key, "StreamViewType") {
-        viewType = StreamViewType(rawValue: scanner.text(of: try scanner.string()))
+        viewType = try scanner.string().range
       } else {
         try scanner.skip()
       }

@@ -34,7 +34,10 @@ final class StreamRecords: RecordStorage {
     return range.map { Image(bytes: bytes.bytes($0), encoding: .dynamoDB) }
   }
 
-  func viewType(at index: Int) -> StreamViewType? { envelopes[index].viewType }
+  func viewType(at index: Int) -> StreamViewType? {
+    envelopes[index].viewType.flatMap { StreamViewType(rawValue: bytes.text($0)) }
+  }
+
   func userIdentity(at index: Int) -> UserIdentity? { envelopes[index].userIdentity }
 }
 
@@ -44,22 +47,29 @@ private enum KeyText {
   /// however they stand.
   /// - Returns: `nil` if there is only one.
   static func sorted(_ keys: UnsafeRawBufferPointer) -> String? {
-    guard let members = try? members(keys), members.count > 1 else { return nil }
-    let sorted = members.sorted { keys[$0.name].lexicographicallyPrecedes(keys[$1.name]) }
-    let texts = sorted.map { String(decoding: keys[$0.whole], as: UTF8.self) }
-    return "{\(texts.joined(separator: ","))}"
+    guard let (first, second) = try? pair(keys) else { return nil }
+    let isSorted = keys[first.name].lexicographicallyPrecedes(keys[second.name])
+    let (low, high) = isSorted ? (first, second) : (second, first)
+    func text(_ range: Range<Int>) -> String { String(decoding: keys[range], as: UTF8.self) }
+    return "{\(text(low.whole)),\(text(high.whole))}"
   }
 
-  private static func members(
+  private typealias Member = (name: Range<Int>, whole: Range<Int>)
+
+  private static func pair(
     _ keys: UnsafeRawBufferPointer
-  ) throws(JSONScanner.Failure) -> [(name: Range<Int>, whole: Range<Int>)] {
+  ) throws(JSONScanner.Failure) -> (Member, Member)? {
     var scanner = JSONScanner(keys)
-    var members: [(name: Range<Int>, whole: Range<Int>)] = []
     try scanner.enterObject()
-    while let key = try scanner.nextKey() {
-      let value = try scanner.skip()
-      members.append((key.range, key.range.lowerBound - 1..<value.upperBound))
-    }
-    return members
+    guard let first = try member(&scanner), let second = try member(&scanner),
+      try scanner.nextKey() == nil
+    else { return nil }
+    return (first, second)
+  }
+
+  private static func member(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Member? {
+    guard let key = try scanner.nextKey() else { return nil }
+    let value = try scanner.skip()
+    return (key.range, key.range.lowerBound - 1..<value.upperBound)
   }
 }

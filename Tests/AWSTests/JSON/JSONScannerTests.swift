@@ -112,13 +112,29 @@ struct JSONScannerTests {
     #expect(failure(json) { _ = try $0.timestamp() }?.offset == 0)
   }
 
+  @Test("finds a string's end and its first escape wherever they lie", arguments: 0..<20)
+  func ends(length: Int) throws {
+    // The neighbours of the quote and of the backslash.
+    let text = String("#]".flatMap { Array(repeating: $0, count: 10) }.prefix(length))
+    for more in [#""#, #",1"#, ##","#]#]#]#]""##] {
+      try scanning("\"\(text)\"\(more)") { scanner in
+        let string = try scanner.string()
+        #expect(string == JSONScanner.Text(range: 1..<1 + length, hasEscapes: false))
+      }
+      try scanning("\"\(text)\\\"#\"\(more)") { scanner in
+        let string = try scanner.string()
+        #expect(string == JSONScanner.Text(range: 1..<4 + length, hasEscapes: true))
+      }
+    }
+  }
+
   @Test(
     "says where the JSON is malformed",
     arguments: [
       ("", 0), ("{", 1), (#"{"a""#, 4), (#"{"a" 1}"#, 5), (#"{"a":}"#, 5), (#"{"a":1"#, 6), (#"{"a":1,}"#, 7),
       (#"{"a":1 "b":2}"#, 7), (#"{a:1}"#, 1), ("[1", 2), ("[1,]", 3), ("[1 2]", 3), ("[1}", 2),
       (#"{"a":[1}"#, 7),
-      (#"{"a":"b}"#, 6), (#"["\x"]"#, 3), (#"["\u12g4"]"#, 6), (#"["\"#, 2), (#"["\""#, 4), ("[tru]", 4),
+      (#"{"a":"b}"#, 6), (#"["\x"]"#, 3), (#"["\u12g4"]"#, 6), (#"["\"#, 3), (#"["\""#, 4), ("[tru]", 4),
       ("[nul", 4),
       ("[-]", 2), ("[1.]", 3), ("[1e]", 3), ("[+1]", 1),
     ]

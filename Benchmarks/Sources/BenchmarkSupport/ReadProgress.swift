@@ -1,7 +1,7 @@
 import Synchronization
 
 /// How far a worker has read: from its first batch, which only starts the clock, to its last.
-final class ReadProgress: Sendable {
+package final class ReadProgress: Sendable {
   private struct State {
     var count = 0
     var beforeStart = 0
@@ -9,17 +9,17 @@ final class ReadProgress: Sendable {
     var duration = Duration.zero
   }
 
-  let started = Gate()
-  let finished = Gate()
+  package let started = Gate()
+  package let finished = Gate()
   private let goal: Int
   private let state = Mutex(State())
 
-  init(goal: Int) { self.goal = goal }
+  package init(goal: Int) { self.goal = goal }
 
-  var beforeStart: Int { state.withLock(\.beforeStart) }
-  var duration: Duration { state.withLock(\.duration) }
+  package var beforeStart: Int { state.withLock(\.beforeStart) }
+  package var duration: Duration { state.withLock(\.duration) }
 
-  func add(_ records: Int) {
+  package func add(_ records: Int) {
     let now = ContinuousClock.now
     let (isFirst, isLast) = state.withLock { state in
       state.count += records
@@ -36,12 +36,12 @@ final class ReadProgress: Sendable {
 }
 
 /// Closed until it is opened, once and for all.
-struct Gate: Sendable {
+package struct Gate: Sendable {
   private let stream: AsyncStream<Void>
   private let continuation: AsyncStream<Void>.Continuation
 
-  init() { (stream, continuation) = AsyncStream.makeStream() }
+  package init() { (stream, continuation) = AsyncStream.makeStream() }
 
-  func open() { continuation.finish() }
-  func wait() async { for await _ in stream {} }
+  package func open() { continuation.finish() }
+  package func wait() async { for await _ in stream {} }
 }
