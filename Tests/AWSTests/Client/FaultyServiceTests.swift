@@ -95,7 +95,7 @@ struct FaultyServiceTests {
   func kinesisStorm() async throws {
     let reading = try await KinesisReading(
       environment: AWSEnvironment(),
-      pollInterval: .milliseconds(200),
+      retrieval: .polling(interval: .milliseconds(200)),
       Self.impatience
     )
     let log = Self.log()
@@ -198,7 +198,10 @@ struct FaultyServiceTests {
 
   @Test("tell that a Kinesis stream was deleted and created again, and leave the new one to who starts anew")
   func createdAgain() async throws {
-    let reading = try await KinesisReading(environment: AWSEnvironment(), pollInterval: .milliseconds(200))
+    let reading = try await KinesisReading(
+      environment: AWSEnvironment(),
+      retrieval: .polling(interval: .milliseconds(200))
+    )
     let (log, events) = (Self.log(), Events())
     let worker = try await log.workers(1, of: reading.source, events: events)[0]
     reading.put(0..<3)

@@ -1,4 +1,5 @@
 import Foundation
+import NIOHTTP1
 import Synchronization
 import Tidemark
 
@@ -18,7 +19,7 @@ struct KinesisReading {
 
   init(
     environment: AWSEnvironment? = nil,
-    pollInterval: Duration = .seconds(1),
+    retrieval: KinesisRetrieval = .polling,
     _ change: (inout AWSConfiguration) -> Void = { _ in }
   ) async throws {
     let (shard, faults) = (shard, faults)
@@ -34,7 +35,7 @@ struct KinesisReading {
     source = try KinesisSource(
       "orders",
       configuration: configuration,
-      retrieval: .polling(interval: pollInterval),
+      retrieval: retrieval,
       environment: environment ?? machine.environment(),
       logger: machine.logger
     )
@@ -55,10 +56,15 @@ struct KinesisReading {
 
 private final class FakeKinesisShard: Sendable {
   private struct Call: Decodable {
+    struct Position: Decodable {
+      var `Type`: String
+      var SequenceNumber: String?
+    }
     var ShardIteratorType: String?
     var StartingSequenceNumber: String?
     var ShardIterator: String?
     var Limit: Int?
+    var StartingPosition: Position?
   }
 
   /// A record's sequence number is its index and this.
@@ -84,29 +90,41 @@ private final class FakeKinesisShard: Sendable {
         "HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"\(UInt128.max)"}}]}
         """
       )
-    case "GetShardIterator": return iterator(call)
-    case "GetRecords": return records(call)
+    case "GetShardIterator":
+      guard let start = start(call.ShardIteratorType, call.StartingSequenceNumber) else { break }
+      return .json(#"{"ShardIterator":"\#(start)"}"#)
+    case "GetRecords":
+      guard let start = call.ShardIterator.flatMap({ Int($0) }), let limit = call.Limit else { break }
+      return records(from: start, limit).map { .json($0) } ?? .failing("InvalidArgumentException")
+    case "DescribeStreamConsumer":
+      let arn = "\(KinesisReading.arn)/consumer/billing:1700000000"
+      return .json(#"{"ConsumerDescription":{"ConsumerARN":"\#(arn)","ConsumerStatus":"ACTIVE"}}"#)
+    case "SubscribeToShard":
+      let position = call.StartingPosition
+      guard let start = start(position?.Type, position?.SequenceNumber),
+        let event = records(from: start, 1000)
+      else { break }
+      return .pushing(event)
     default: return .failing("UnknownOperationException")
     }
+    return .failing("InvalidArgumentException")
   }
 
-  private func iterator(_ call: Call) -> Reply {
-    let count = values.withLock { $0.count }
-    switch (call.ShardIteratorType, call.StartingSequenceNumber) {
-    case ("TRIM_HORIZON", nil), ("AT_TIMESTAMP", nil): return .json(#"{"ShardIterator":"0"}"#)
-    case ("LATEST", nil): return .json(#"{"ShardIterator":"\#(count)"}"#)
-    case ("AT_SEQUENCE_NUMBER", let number?):
-      return .json(#"{"ShardIterator":"\#((Int(number) ?? 0) - Self.firstNumber)"}"#)
-    default: return .failing("InvalidArgumentException")
+  /// The index of the first record.
+  private func start(_ type: String?, _ number: String?) -> Int? {
+    switch (type, number) {
+    case ("TRIM_HORIZON", nil), ("AT_TIMESTAMP", nil): 0
+    case ("LATEST", nil): values.withLock { $0.count }
+    case ("AT_SEQUENCE_NUMBER", let number?): Int(number).map { $0 - Self.firstNumber }
+    case ("AFTER_SEQUENCE_NUMBER", let number?): Int(number).map { $0 - Self.firstNumber + 1 }
+    default: nil
     }
   }
 
-  private func records(_ call: Call) -> Reply {
+  /// What a read and an event have in common, and what only one of them has, which the other's reader leaves aside.
+  private func records(from start: Int, _ limit: Int) -> String? {
     let values = values.withLock { $0 }
-    guard let start = call.ShardIterator.flatMap({ Int($0) }), let limit = call.Limit, start <= values.count
-    else {
-      return .failing("InvalidArgumentException")
-    }
+    guard start <= values.count else { return nil }
     let end = min(values.count, start + limit)
     let records = (start..<end).map { index in
       """
@@ -114,11 +132,23 @@ private final class FakeKinesisShard: Sendable {
       "Data":"\(Data("\(values[index])".utf8).base64EncodedString())","PartitionKey":"k"}
       """
     }
-    return .json(
+    return """
+      {"Records":[\(records.joined(separator: ","))],"MillisBehindLatest":\(end < values.count ? 1 : 0),\
+      "NextShardIterator":"\(end)","ContinuationSequenceNumber":"\(Self.firstNumber + end - 1)"}
       """
-      {"Records":[\(records.joined(separator: ","))],"NextShardIterator":"\(end)",\
-      "MillisBehindLatest":\(end < values.count ? 1 : 0)}
-      """
+  }
+}
+
+extension Reply {
+  /// A subscription with one event.
+  fileprivate static func pushing(_ event: String) -> Reply {
+    let start = eventStreamFrame([":message-type": "event", ":event-type": "initial-response"], "{}")
+    let headers: KeyValuePairs = [
+      ":message-type": "event", ":event-type": "SubscribeToShardEvent", ":content-type": "application/json",
+    ]
+    return Reply(
+      bytes: start + eventStreamFrame(headers, event),
+      headers: ["Content-Type": "application/vnd.amazon.eventstream"]
     )
   }
 }

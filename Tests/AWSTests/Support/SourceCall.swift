@@ -35,7 +35,7 @@ struct SourceCall: Sendable, CustomStringConvertible {
   var description: String { "\(operation) of \(service)\(hasFallback ? ", with a filter" : "")" }
 
   /// Whether it is about one shard, so that it may be the shard that is missing.
-  var readsShard: Bool { operation.hasPrefix("Get") }
+  var readsShard: Bool { operation.hasPrefix("Get") || operation == "SubscribeToShard" }
   var isOfDynamoDB: Bool { service == "DynamoDB Streams" }
 
   static let all = [
@@ -73,6 +73,14 @@ struct SourceCall: Sendable, CustomStringConvertible {
     },
   ]
 
+  /// Also those whose answer is not one piece of JSON.
+  static let allWithStreams =
+    all + [
+      kinesis("SubscribeToShard", .fanOut(consumerName: "billing")) { reading in
+        { try await reading.reader().values(3).values == [0, 1, 2] }
+      }
+    ]
+
   private static let children = SourceCall(operation: "DescribeStream", hasFallback: true) { change in
     let reading = try await DynamoDBReading(.init(recordsPerShard: 3), change)
     reading.put(0..<3)
@@ -99,10 +107,11 @@ struct SourceCall: Sendable, CustomStringConvertible {
 
   private static func kinesis(
     _ operation: String,
+    _ retrieval: KinesisRetrieval = .polling,
     _ goOn: @escaping @Sendable (KinesisReading) async throws -> @Sendable () async throws -> Bool
   ) -> SourceCall {
     SourceCall(operation: operation, service: "Kinesis") { change in
-      let reading = try await KinesisReading(change)
+      let reading = try await KinesisReading(retrieval: retrieval, change)
       reading.put(0..<3)
       return Ready(reading.faults, reading.server, reading.machine, goOn: try await goOn(reading))
     }
