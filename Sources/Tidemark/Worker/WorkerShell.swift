@@ -247,7 +247,7 @@ final class WorkerShell: Sendable {
   }
 
   private func syncShards() async throws {
-    let shards = try await environment.source.shards()
+    let shards = try await listShards()
     let leases = try await store.leases(in: scope)
     let missing = ShardSync.missingLeases(
       shards: shards,
@@ -257,6 +257,18 @@ final class WorkerShell: Sendable {
     if !missing.isEmpty { _ = try await store.createLeases(missing, in: scope) }
     let deletable = ShardSync.deletableLeases(leases: leases, listed: Set(shards.map(\.id)))
     if !deletable.isEmpty { try await store.deleteEndedLeases(deletable, in: scope) }
+  }
+
+  /// A worker that may not list has nothing to do, and should not be silent about it.
+  private func listShards() async throws -> [Shard] {
+    do {
+      return try await environment.source.shards()
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.warning("could not list the shards", metadata: ["error": "\(error)"])
+      }
+      throw error
+    }
   }
 
   /// A few tries, for a failover interval at most: if the store is away, or a hanging processor's transaction holds
