@@ -35,18 +35,9 @@ enum HTTPTransport {
   static func send(_ call: HTTPCall, timeout: Duration) async throws -> HTTPAnswer {
     try await within(timeout) {
       let response = try await client.execute(request(call), timeout: .init(timeout))
-      let body = try await body(of: response)
+      let body = try await response.body.collect(upTo: bodyLimit)
       return HTTPAnswer(status: Int(response.status.code), headers: response.headers, body: body)
     }
-  }
-
-  /// Into a buffer that has room for all of it at once: one that grows copies what it holds.
-  private static func body(of response: HTTPClientResponse) async throws -> ByteBuffer {
-    let length = response.headers.first(name: "Content-Length").flatMap { Int($0) } ?? 0
-    var body = ByteBuffer()
-    body.reserveCapacity(min(max(0, length), bodyLimit))
-    try await response.body.collect(upTo: bodyLimit, into: &body)
-    return body
   }
 
   /// The answer's head, with its body still to come.
