@@ -83,7 +83,7 @@ extension SnapshotMaker {
       throw error
     }
     await moment.close()
-    let seen = try await holder.query("SELECT pg_current_snapshot()::text")[0].decode(String.self)
+    let seen = try await holder.query(Self.seen)[0].decode(String.self)
     try await pool.execute(
       "SELECT tidemark.place_cut(\(cut)::text::uuid, \(moment.place.description)::text::pg_lsn)"
     )
@@ -100,6 +100,14 @@ extension SnapshotMaker {
       throw CancellationError()
     }
   }
+
+  /// What the transaction sees, as a text that the server reads again. A slot's snapshot may begin behind its end, after
+  /// transactions that have failed: it sees what is before its beginning, but as a text it is refused.
+  private static let seen: PostgresStatement = """
+    SELECT CASE WHEN pg_snapshot_xmin(s) > pg_snapshot_xmax(s) THEN format('%1$s:%1$s:', pg_snapshot_xmin(s))
+      ELSE s::text END
+    FROM pg_current_snapshot() AS s
+    """
 
   /// Whoever captures goes on as far as the cut; if nobody does, this is who.
   private func capture(until place: PostgresLSN) async throws {

@@ -138,6 +138,32 @@ struct SnapshotTests {
   }
 
   @Test(
+    "Transactions that fail one after the other while a snapshot is taken are not in its way",
+    arguments: 0..<3
+  )
+  func failing(attempt: Int) async throws {
+    let database = try await items(5, capture: .logical)
+    let pool = try StreamDatabase.makePool(database.url, connections: 3)
+    let stream = try database.stream("item")
+    try await withThrowingTaskGroup(of: Void.self) { writers in
+      for id in 10..<13 {
+        writers.addTask {
+          while !Task.isCancelled {
+            _ = try? await pool.transaction { transaction in
+              try await transaction.execute("INSERT INTO item VALUES (\(id))")
+              _ = try await transaction.query("SELECT 1 / 0 FROM pg_sleep(0.03)")
+            }
+          }
+        }
+      }
+      let view = try await snapshot(stream)
+      writers.cancelAll()
+      #expect(try await view.readAll().count == 5)
+    }
+    await pool.close()
+  }
+
+  @Test(
     "An application that has leases but no snapshot goes on without one, and one that has keeps it",
     arguments: StreamCapture.allCases
   )
