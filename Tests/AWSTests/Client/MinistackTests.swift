@@ -56,16 +56,7 @@ struct MinistackTests {
   func disabled() async throws {
     let ministack = try await Emulator(.ministack)
     let client = try ministack.client()
-    try await client.sendJSON(
-      "CreateTable",
-      to: .dynamoDB,
-      """
-      {"TableName":"Orders","BillingMode":"PAY_PER_REQUEST",
-      "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-      "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
-      "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"KEYS_ONLY"}}
-      """
-    )
+    try await client.createOrders(view: .keysOnly)
     for id in ["a", "b"] {
       try await client.sendJSON(
         "PutItem",

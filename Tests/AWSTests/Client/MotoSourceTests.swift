@@ -48,16 +48,7 @@ struct MotoSourceTests {
   func dynamoDB(view: StreamViewType) async throws {
     let moto = try await Emulator(.moto)
     let client = try moto.client()
-    try await client.sendJSON(
-      "CreateTable",
-      to: .dynamoDB,
-      """
-      {"TableName":"Orders","BillingMode":"PAY_PER_REQUEST",
-      "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-      "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
-      "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"\(view.rawValue)"}}
-      """
-    )
+    try await client.createOrders(view: view)
     for total in ["1", "2.50"] {
       try await client.sendJSON(
         "PutItem",

@@ -44,16 +44,7 @@ struct StreamCommandTests {
   func dynamoDB() async throws {
     let moto = try await Emulator(.moto)
     let client = try moto.client()
-    try await client.sendJSON(
-      "CreateTable",
-      to: .dynamoDB,
-      """
-      {"TableName":"Orders","BillingMode":"PAY_PER_REQUEST",
-      "AttributeDefinitions":[{"AttributeName":"id","AttributeType":"S"}],
-      "KeySchema":[{"AttributeName":"id","KeyType":"HASH"}],
-      "StreamSpecification":{"StreamEnabled":true,"StreamViewType":"NEW_AND_OLD_IMAGES"}}
-      """
-    )
+    try await client.createOrders()
     for total in ["1", "2.50"] {
       try await client.sendJSON(
         "PutItem",

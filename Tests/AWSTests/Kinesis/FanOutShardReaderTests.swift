@@ -43,12 +43,7 @@ private final class ScriptedShard: Sendable {
   }
 
   func source(timeout: Duration = .seconds(30)) throws -> KinesisSource {
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = server.url
-    configuration.endpoint.region = "eu-central-1"
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
+    var configuration = AWSConfiguration(endpoint: server.url)
     configuration.timeout = timeout
     return try KinesisSource(
       "orders",

@@ -31,12 +31,7 @@ private final class ScriptedShard: Sendable {
   }
 
   func source() throws -> KinesisSource {
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = server.url
-    configuration.endpoint.region = "eu-central-1"
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
+    let configuration = AWSConfiguration(endpoint: server.url)
     return try KinesisSource(
       "orders",
       configuration: configuration,

@@ -23,13 +23,8 @@ struct DynamoDBReading {
     self.fake = fake
     server = try await LoopbackServer { fake.reply(to: $0) }
     let used = environment ?? machine.environment()
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = server.url
-    configuration.endpoint.region = "eu-central-1"
+    var configuration = AWSConfiguration(endpoint: server.url)
     configuration.retry.maximumAttempts = 3
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
     change(&configuration)
     source = try DynamoDBStreamsSource(
       name,

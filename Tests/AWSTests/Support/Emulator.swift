@@ -40,15 +40,7 @@ final class Emulator: Sendable {
   deinit { try? lifeline.close() }
 
   /// With an access key, whose account is 123456789012.
-  var configuration: AWSConfiguration {
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = url
-    configuration.endpoint.region = "eu-central-1"
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
-    return configuration
-  }
+  var configuration: AWSConfiguration { AWSConfiguration(endpoint: url) }
 
   func client() throws -> AWSClient {
     try AWSClient(configuration, environment: AWSEnvironment(), logger: Logger(label: "test"))

@@ -24,13 +24,8 @@ struct KinesisReading {
   ) async throws {
     let (shard, faults) = (shard, faults)
     server = try await LoopbackServer { faults.reply(to: $0) ?? shard.reply(to: $0) }
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = server.url
-    configuration.endpoint.region = "eu-central-1"
+    var configuration = AWSConfiguration(endpoint: server.url)
     configuration.retry.maximumAttempts = 3
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
     change(&configuration)
     source = try KinesisSource(
       "orders",

@@ -54,12 +54,7 @@ final class TestMachine: Sendable {
   func client(of server: LoopbackServer, _ change: (inout AWSConfiguration) -> Void = { _ in }) throws
     -> AWSClient
   {
-    var configuration = AWSConfiguration()
-    configuration.endpoint.url = server.url
-    configuration.endpoint.region = "eu-central-1"
-    configuration.credentials.provider = StaticCredentialsProvider(
-      AWSCredentials(accessKeyID: "AKID", secretAccessKey: "SECRET")
-    )
+    var configuration = AWSConfiguration(endpoint: server.url)
     change(&configuration)
     return try AWSClient(configuration, environment: environment(), logger: logger)
   }
