@@ -7,3 +7,8 @@ DROP FUNCTION tidemark.lease_channel(text, text);
 DROP FUNCTION tidemark.planning_key(text, text);
 DROP FUNCTION tidemark.session_key(bigint);
 DROP FUNCTION tidemark.checkpoint_rank(text);
+DROP FUNCTION tidemark.epoch_floor();
+DROP FUNCTION tidemark.enter_history();
+DROP FUNCTION tidemark.next_history();
+DROP FUNCTION tidemark.known_history();
+DROP TABLE tidemark.history;

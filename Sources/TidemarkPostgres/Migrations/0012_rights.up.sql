@@ -51,7 +51,8 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee CONSTANT regrole := tidemark.find_role(role_name);
   function_names text[] := CASE kind
-    WHEN 'consumer' THEN ARRAY['checkpoint_rank', 'session_key', 'planning_key', 'lease_channel', 'find_stream',
+    WHEN 'consumer' THEN ARRAY['known_history', 'next_history', 'enter_history', 'epoch_floor', 'checkpoint_rank',
+      'session_key', 'planning_key', 'lease_channel', 'find_stream',
       'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
@@ -77,7 +78,8 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
   END LOOP;
   IF kind <> 'producer' THEN
-    EXECUTE format('GRANT SELECT ON tidemark.stream, tidemark.shard, tidemark.step, tidemark.snapshot TO %s', grantee);
+    EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.stream, tidemark.shard, tidemark.step, '
+      'tidemark.snapshot TO %s', grantee);
     -- Not its secret.
     EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, failure, ended_at) ON tidemark.logical_capture '
       'TO %s', grantee);
