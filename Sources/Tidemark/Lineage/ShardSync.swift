@@ -9,8 +9,10 @@ public enum ShardSync {
   ///
   /// - A listed shard without a lease was *handled before* if a leased shard descends from it while none of its
   ///   own ancestors is leased: leases are deleted oldest first. It needs no lease.
-  /// - Any other is new. With a leased ancestor it starts at `TRIM_HORIZON`, since everything in it came after
-  ///   something this application reads; without one it starts at `position`.
+  /// - Any other is new. With a leased ancestor it starts at its beginning, since everything in it came after
+  ///   something this application reads; without one it starts at `position`. Where that is the horizon and the shard
+  ///   descends from another that is new, it is the horizon of this moment: what is trimmed while the other is read
+  ///   is missed.
   /// - A shard that was closed before `position` begins holds nothing to read, and gets no lease.
   ///
   /// A parent that still looks open although its child is listed is no error: listings are not atomic, and the
@@ -21,6 +23,7 @@ public enum ShardSync {
     position: InitialPosition
   ) -> [NewLease] {
     let leased = Set(leases.map(\.shardID))
+    let listed = Set(shards.map(\.id))
     let graph = LineageGraph(shards, leases)
     let descendantsOfLeased = graph.descendants(of: leased)
     let ancestorsOfLeased = graph.ancestors(of: leased)
@@ -28,9 +31,17 @@ public enum ShardSync {
       shards
       .filter { !leased.contains($0.id) }
       .compactMap { shard -> NewLease? in
-        if descendantsOfLeased.contains(shard.id) { return NewLease(shard: shard, checkpoint: .trimHorizon) }
+        if descendantsOfLeased.contains(shard.id) {
+          return NewLease(shard: shard, checkpoint: shard.beginning)
+        }
         if ancestorsOfLeased.contains(shard.id) { return nil }
-        return position.checkpoint(in: shard).map { NewLease(shard: shard, checkpoint: $0) }
+        return position.checkpoint(in: shard).map { checkpoint in
+          let isFirst = shard.parentIDs.allSatisfy { !listed.contains($0) }
+          return NewLease(
+            shard: shard,
+            checkpoint: checkpoint == .trimHorizon && !isFirst ? shard.horizon : checkpoint
+          )
+        }
       }
       .sorted(by: olderFirst(shards))
   }

@@ -60,6 +60,7 @@ struct ShardConsumer {
     case failed(any Error, attempt: Int, pause: Duration?)
     case readFailed(TidemarkError, pause: Duration)
     case trimmed(TidemarkError, after: Checkpoint)
+    case lost(ShardPage.Loss)
     case deadLettered([DeadLetter])
     case stalled(ProcessorCall)
   }
@@ -323,7 +324,8 @@ struct ShardConsumer {
     reading = page.end == nil ? .open : .over
     if let last = page.records.last { readPosition = last.checkpoint }
     if !page.records.isEmpty || page.end != nil { nextPage = (page, instant) }
-    return settle() + readAhead()
+    let report = page.loss.map { [Action.report(.lost($0))] } ?? []
+    return report + settle() + readAhead()
   }
 
   private mutating func readFailed(_ error: TidemarkError) -> [Action] {

@@ -246,6 +246,7 @@ final class ShardConsumerRunner: Sendable {
       events.processingFailed(grant, error: error, attempt: attempt, nextAttempt: pause)
     case .readFailed(let error, let pause): events.readingFailed(grant, error: error, nextAttempt: pause)
     case .trimmed(let error, let position): events.recordsTrimmed(grant, after: position, error: error)
+    case .lost(let loss): events.recordsLost(grant, loss)
     case .deadLettered(let letters): events.recordsDeadLettered(grant, letters)
     case .stalled(let call):
       events.processorStalled(grant, call: call, givesLeaseAway: environment.stall.givesLeaseAway)

@@ -28,6 +28,13 @@ public struct Shard: Sendable, Hashable {
   /// When the shard was closed, where the source knows it.
   public var closedAt: Timestamp?
 
+  /// The place before the shard's first record, and the one before the oldest record that it still has. Where a source
+  /// can tell at a place whether records after it are gone, these are such places: an application that needs all of a
+  /// shard, because it has read what the shard descends from, then learns what it has missed. Otherwise both are
+  /// `TRIM_HORIZON`, after which nothing is ever missing.
+  public var beginning = Checkpoint.trimHorizon
+  public var horizon = Checkpoint.trimHorizon
+
   public var isOpen: Bool { endingSequenceNumber == nil }
 
   public init(

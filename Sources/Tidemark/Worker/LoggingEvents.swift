@@ -81,6 +81,14 @@ struct LoggingEvents: WorkerEvents {
     next?.recordsTrimmed(grant, after: position, error: error)
   }
 
+  func recordsLost(_ grant: LeaseGrant, _ loss: ShardPage.Loss) {
+    logger.critical(
+      "the source has lost records that were read before; what was derived from them may be ahead of it",
+      metadata: metadata(grant).merging(["after": "\(loss.after)", "through": "\(loss.through)"]) { $1 }
+    )
+    next?.recordsLost(grant, loss)
+  }
+
   func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter]) {
     logger.error(
       "records moved to the dead-letter queue",

@@ -26,6 +26,8 @@ public protocol WorkerEvents: Sendable {
   func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration)
   /// Records behind `position` are gone unread.
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError)
+  /// Records that this lease's reader had seen are lost to the source: it has come back without its newest commits.
+  func recordsLost(_ grant: LeaseGrant, _ loss: ShardPage.Loss)
   /// Records were given up on and stand in the dead-letter queue.
   func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter])
   /// A call to the processor has neither returned nor checkpointed for ``WorkerConfiguration/Stall/timeout``. It is
@@ -51,6 +53,7 @@ extension WorkerEvents {
   public func processingFailed(_ grant: LeaseGrant, error: any Error, attempt: Int, nextAttempt: Duration?) {}
   public func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration) {}
   public func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {}
+  public func recordsLost(_ grant: LeaseGrant, _ loss: ShardPage.Loss) {}
   public func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter]) {}
   public func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {}
   public func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {}

@@ -65,7 +65,7 @@ struct StreamReading: Sendable {
     in group: inout ThrowingTaskGroup<(Cursor, ShardPage)?, any Error>
   ) {
     for shard in shards {
-      let position = lineage.wasThereFirst(shard.id) ? start : .trimHorizon
+      let position = lineage.wasThereFirst(shard.id) ? start : shard.beginning
       group.addTask {
         let reader = try await stream.reader(of: shard.id, after: position)
         return try await next(Cursor(shardID: shard.id, isOpen: shard.isOpen, reader: reader))

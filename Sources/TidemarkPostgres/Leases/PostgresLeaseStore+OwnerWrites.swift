@@ -28,7 +28,7 @@ extension PostgresLeaseStore {
       """,
       grant.scope.application,
       grant.scope.stream,
-      try NewLeases.json(children.map { NewLease(shard: $0, checkpoint: .trimHorizon) }),
+      try NewLeases.json(children.map { NewLease(shard: $0, checkpoint: $0.beginning) }),
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,

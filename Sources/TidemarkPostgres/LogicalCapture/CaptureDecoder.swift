@@ -2,17 +2,33 @@ import PostgresClient
 import Tidemark
 
 /// Turns the messages of a replication slot into the records of one stream. Knows no connection and no clock.
-struct CaptureDecoder {
-  struct Source: Sendable {
-    var stream: Int32
-    var table: UInt32
-    var keyColumns: [String]
-    var viewType: StreamViewType
+package struct CaptureDecoder {
+  package struct Source: Sendable {
+    package var stream: Int32
+    package var table: UInt32
+    package var keyColumns: [String]
+    package var viewType: StreamViewType
     /// The prefix of this capture's own messages: see `tidemark.create_truncate_function`.
-    var messagePrefix: String
+    package var messagePrefix: String
     /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
     /// the cut of a snapshot.
-    var end: PostgresLSN?
+    package var end: PostgresLSN?
+
+    package init(
+      stream: Int32,
+      table: UInt32,
+      keyColumns: [String],
+      viewType: StreamViewType,
+      messagePrefix: String,
+      end: PostgresLSN? = nil
+    ) {
+      self.stream = stream
+      self.table = table
+      self.keyColumns = keyColumns
+      self.viewType = viewType
+      self.messagePrefix = messagePrefix
+      self.end = end
+    }
   }
 
   private struct Transaction {

@@ -2,21 +2,45 @@ import PostgresClient
 import Tidemark
 
 /// What the database says about the capture of an enabled stream, and about its slot.
-struct CaptureState: Sendable {
-  var captureID: Int32
-  var source: CaptureDecoder.Source
-  var position: CapturePosition
+package struct CaptureState: Sendable {
+  package var captureID: Int32
+  package var source: CaptureDecoder.Source
+  package var position: CapturePosition
   /// Whether there is nothing to capture until something else has happened: see `tidemark.capture_state`.
-  var isHeld: Bool
+  package var isHeld: Bool
+  /// Whether the stream is being disabled.
+  package var isEnding: Bool
   /// nil when the slot is gone.
-  var slot: Slot?
+  package var slot: Slot?
 
-  struct Slot: Sendable {
-    var name: String
+  package struct Slot: Sendable {
+    package var name: String
     /// Whether somebody has it.
-    var isActive: Bool
+    package var isActive: Bool
     /// Everything before is in the log; nil before the slot's first place is found.
-    var confirmed: PostgresLSN?
+    package var confirmed: PostgresLSN?
+
+    package init(name: String, isActive: Bool, confirmed: PostgresLSN?) {
+      self.name = name
+      self.isActive = isActive
+      self.confirmed = confirmed
+    }
+  }
+
+  package init(
+    captureID: Int32,
+    source: CaptureDecoder.Source,
+    position: CapturePosition,
+    isHeld: Bool,
+    isEnding: Bool,
+    slot: Slot?
+  ) {
+    self.captureID = captureID
+    self.source = source
+    self.position = position
+    self.isHeld = isHeld
+    self.isEnding = isEnding
+    self.slot = slot
   }
 
   /// - Returns: nil when the stream is not enabled, or not captured by decoding.
@@ -25,14 +49,15 @@ struct CaptureState: Sendable {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table, key_columns, view_type, message_prefix, ends_at, lsn, changes,
-          is_active, confirmed, is_held
+          is_active, confirmed, is_held, is_ending
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
-      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld) =
+      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld,
+        isEnding) =
         try row.decode(
-          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool).self
+          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool, Bool).self
         )
       return CaptureState(
         captureID: capture,
@@ -46,6 +71,7 @@ struct CaptureState: Sendable {
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),
         isHeld: isHeld,
+        isEnding: isEnding,
         slot: slot.map {
           Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })
         }

@@ -2,21 +2,26 @@ import PostgresClient
 import Tidemark
 
 /// How far a stream's table has been captured.
-struct CapturePosition: Sendable, Equatable {
+package struct CapturePosition: Sendable, Equatable {
   /// Transactions whose commit stands before this place are in the log as a whole.
-  var lsn: PostgresLSN
+  package var lsn: PostgresLSN
   /// How many changes of the next transaction are in the log already.
-  var changes: Int64
+  package var changes: Int64
+
+  package init(lsn: PostgresLSN, changes: Int64) {
+    self.lsn = lsn
+    self.changes = changes
+  }
 }
 
 /// Records that are ready to be appended, as the arrays that the statement takes.
-struct CapturedBatch: Sendable {
+package struct CapturedBatch: Sendable {
   /// Where this batch ends; nil as long as nothing was decoded into it.
   var position: CapturePosition?
-  private(set) var events = CapturedColumn(.text)
-  private(set) var keys = CapturedColumn(.text)
+  package private(set) var events = CapturedColumn(.text)
+  package private(set) var keys = CapturedColumn(.text)
   private(set) var hashes = CapturedColumn(.int8)
-  private(set) var newImages = CapturedColumn(.json)
+  package private(set) var newImages = CapturedColumn(.json)
   private(set) var oldImages = CapturedColumn(.json)
   private(set) var causes = CapturedColumn(.text)
   private(set) var sizes = CapturedColumn(.int4)
@@ -26,7 +31,7 @@ struct CapturedBatch: Sendable {
   static let maximumRecords = 4000
   static let maximumBytes = 8 << 20
 
-  var count: Int { events.count }
+  package var count: Int { events.count }
   var isFull: Bool { count >= Self.maximumRecords || bytes >= Self.maximumBytes }
 
   /// Appends the record of a change.

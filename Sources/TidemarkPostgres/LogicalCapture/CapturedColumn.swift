@@ -1,10 +1,10 @@
 import PostgresClient
 
 /// The elements of an array that is bound to a statement, written in the binary format as they come.
-struct CapturedColumn: Sendable {
+package struct CapturedColumn: Sendable {
   let elementType: PostgresType
-  private(set) var bytes: [UInt8] = []
-  private(set) var count = 0
+  package private(set) var bytes: [UInt8] = []
+  package private(set) var count = 0
 
   init(_ elementType: PostgresType) {
     self.elementType = elementType

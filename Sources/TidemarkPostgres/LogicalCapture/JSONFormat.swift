@@ -1,11 +1,11 @@
 /// How `row_to_json` writes the values of a type, given the text that the type's output function writes.
 ///
 /// `json.c` of PostgreSQL decides the same by the type (`json_categorize_type`), after domains.
-indirect enum JSONFormat: Sendable, Equatable {
-  struct Attribute: Sendable, Equatable {
+package indirect enum JSONFormat: Sendable, Equatable {
+  package struct Attribute: Sendable, Equatable {
     /// The name as JSON, with the colon that follows it.
-    var label: [UInt8]
-    var format: JSONFormat
+    package var label: [UInt8]
+    package var format: JSONFormat
   }
 
   /// Everything else: its text, quoted.
@@ -23,7 +23,7 @@ indirect enum JSONFormat: Sendable, Equatable {
   case composite([Attribute])
 
   /// The formats of PostgreSQL's own types by their fixed numbers; nil for all whose text says no more than this.
-  static func builtIn(_ type: UInt32) -> JSONFormat? {
+  package static func builtIn(_ type: UInt32) -> JSONFormat? {
     switch type {
     case 16: .bool
     case 20, 21, 23, 700, 701, 1700: .number

@@ -7,25 +7,36 @@ import Tidemark
 /// Any number of processes may do this for a stream: the slot lets one in at a time, and the others look now and then
 /// whether it is free. Whoever is taken for dead and is not cannot append any more, because each append is made on the
 /// condition that the log ends where the appender thinks it does.
-struct LogicalCapture: Sendable {
+package struct LogicalCapture: Sendable {
   /// How often it is looked whether the slot is free.
   static let standby = Duration.milliseconds(400)
 
-  let stream: Int32
-  let pool: PostgresPool
+  let store: any CaptureStore
   let clock: any MonotonicClock
   let logger: Logger
   /// Called after each append.
-  var onAppend: @Sendable () -> Void = {}
+  var onAppend: @Sendable () -> Void
+
+  package init(
+    _ store: any CaptureStore,
+    clock: any MonotonicClock,
+    logger: Logger,
+    onAppend: @escaping @Sendable () -> Void = {}
+  ) {
+    self.store = store
+    self.clock = clock
+    self.logger = logger
+    self.onAppend = onAppend
+  }
 
   /// Captures until the task is cancelled, the stream is disabled, or everything before `target` is in the log.
   ///
   /// - Throws: `captureLost` when the slot is lost, and changes with it.
-  func run(until target: PostgresLSN? = nil) async throws {
+  package func run(until target: PostgresLSN? = nil) async throws {
     var backoff = DoublingDelay(from: .milliseconds(50), to: .seconds(2))
     var turn = DoublingDelay(from: .milliseconds(2), to: Self.standby)
     var hold = DoublingDelay(from: .milliseconds(2), to: .milliseconds(50))
-    while let state = try await CaptureState.of(stream, on: pool) {
+    while let state = try await store.state() {
       try Task.checkCancellation()
       guard let slot = state.slot else { throw try await lost() }
       if let target, let confirmed = slot.confirmed, confirmed >= target { return }
@@ -45,7 +56,7 @@ struct LogicalCapture: Sendable {
       } catch let error as PostgresError where error.sqlState == "55006" {
         // Somebody else was faster.
       } catch is StaleCapture {
-        logger.debug("The capture begins anew", metadata: ["stream": "\(stream)"])
+        logger.debug("The capture begins again", metadata: ["stream": "\(state.source.stream)"])
       } catch let error as PostgresError where error.sqlState == "55000" || error.sqlState == "42704" {
         throw try await lost(error)
       } catch let error as PostgresError where error.code == .cancelled {
@@ -63,10 +74,7 @@ struct LogicalCapture: Sendable {
 
   /// Ends the stream with the reason, unless it was something that passes.
   private func lost(_ error: PostgresError? = nil) async throws -> any Error {
-    let reason = try await mappingStreamErrors {
-      try await pool.query("SELECT tidemark.maintain_logical_capture(\(stream))")[0].decode(String?.self)
-    }
-    if let reason { return TidemarkError.captureLost(reason) }
+    if let reason = try await store.endIfLost() { return TidemarkError.captureLost(reason) }
     return error.map { TidemarkError(streamError: $0) } ?? CancellationError()
   }
 }

@@ -6,16 +6,39 @@ extension PostgresStream {
   private func capture(_ stream: StreamGeneration, onAppend: @escaping @Sendable () -> Void = {})
     -> LogicalCapture
   {
-    LogicalCapture(stream: stream.id, pool: pool, clock: clock, logger: logger, onAppend: onAppend)
+    LogicalCapture(
+      PostgresCaptureStore(stream: stream.id, pool: pool),
+      clock: clock,
+      logger: logger,
+      onAppend: onAppend
+    )
   }
 
-  /// Captures the stream's table whenever no other process does, until the task is cancelled.
+  /// Captures the stream's table whenever no other process does, until the task is cancelled or changes are lost.
+  /// Whatever else goes wrong may pass, and the slot keeps the changes for as long.
   func captureForever(_ stream: StreamGeneration, alarm: Alarm) async throws {
-    do {
-      try await capture(stream) { alarm.ring() }.run()
-    } catch let error as TidemarkError where !error.isRetryable {
-      // Readers are told when they get to its end. What was captured before is still theirs to read.
-      logger.error("The stream is not captured any more", metadata: ["error": "\(error)"])
+    var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(30))
+    while true {
+      let began = clock.now
+      do {
+        try await capture(stream) { alarm.ring() }.run()
+        break
+      } catch let error as TidemarkError where error.code == .captureLost {
+        // Readers are told when they get to its end. What was captured before is still theirs to read.
+        logger.error(
+          "The stream is not captured any more",
+          metadata: ["stream": "\(stream.fullName)", "error": "\(error)"]
+        )
+        break
+      } catch let error as TidemarkError {
+        if began.duration(to: clock.now) > .seconds(60) { backoff.reset() }
+        let delay = backoff.next()
+        logger.error(
+          "The stream cannot be captured; the server keeps its changes until it can",
+          metadata: ["stream": "\(stream.fullName)", "error": "\(error)", "retry": "\(delay)"]
+        )
+        try await clock.sleep(for: delay)
+      }
     }
     // Nobody rings it: the task stays until it is cancelled, because its end would be the pump's.
     await Alarm().wait()

@@ -17,4 +17,6 @@ DROP FUNCTION tidemark.add_stream(text, interval, integer, oid, text, text, text
 DROP FUNCTION tidemark.last_shards(text, oid, text[], bigint, bigint);
 DROP FUNCTION tidemark.partition_interval(interval);
 DROP FUNCTION tidemark.add_shard(integer, bigint, bigint, bigint, text[]);
-DROP TABLE tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;
+DROP FUNCTION tidemark.note_loss(integer, bigint);
+DROP FUNCTION tidemark.follow_history(integer);
+DROP TABLE tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

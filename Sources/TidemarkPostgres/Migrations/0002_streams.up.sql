@@ -39,6 +39,8 @@ CREATE TABLE tidemark.stream (
   routing_version bigint,
   routing_starts bigint[],
   routing_ordinals integer[],
+  -- The history on which its numbers were last given out: see tidemark.follow_history.
+  history_number bigint NOT NULL,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   disabled_at timestamptz,
   UNIQUE (name, label),
@@ -107,6 +109,60 @@ CREATE TABLE tidemark.step (
   PRIMARY KEY (stream_id, head)
 ) WITH (autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 
+-- The jumps of a stream's numbers to another history. What had a number between the two ends was lost.
+CREATE TABLE tidemark.jump (
+  stream_id integer NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
+  history_number bigint NOT NULL,
+  -- The last number that the database had given out, as far as it knew.
+  from_head bigint NOT NULL,
+  -- The next one is given out after this.
+  to_head bigint NOT NULL,
+  jumped_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- The last number that a reader is known to have seen of those that are lost; null if none is.
+  lost_through bigint,
+  PRIMARY KEY (stream_id, to_head)
+);
+
+-- Has the stream's numbers go on from the database's history if they were last given out on another one: whatever was
+-- lost with that, no number is given out twice. Returns whether they have jumped. Before every step that gives out
+-- numbers, under the step's lock.
+CREATE FUNCTION tidemark.follow_history(of_stream integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  current_number bigint;
+  last tidemark.step;
+  target bigint;
+BEGIN
+  -- What is read must not be lost in a crash, so it is on disk before anybody sees it. (The setting is the
+  -- transaction's: no function on the way here has one of its own.)
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
+  current_number := tidemark.enter_history();
+  IF current_number = (SELECT s.history_number FROM tidemark.stream s WHERE s.stream_id = of_stream) THEN
+    RETURN false;
+  END IF;
+  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
+  SELECT (greatest((last.head >> 32) + 1, max(p.partition_ordinal) + 1, current_number) << 32) - 1 INTO target
+    FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
+  -- Transaction ids of another server's prove nothing here, so there is no candidate.
+  INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor)
+    VALUES (of_stream, target, '{}', '{}', '{}', last.inbox_floor);
+  INSERT INTO tidemark.jump (stream_id, history_number, from_head, to_head)
+    VALUES (of_stream, current_number, last.head, target);
+  UPDATE tidemark.stream s SET history_number = current_number WHERE s.stream_id = of_stream;
+  PERFORM pg_notify('tidemark_log_' || of_stream, target::text);
+  RETURN true;
+END $$;
+
+-- Says that a reader had seen numbers that were lost, up to this one.
+CREATE FUNCTION tidemark.note_loss(of_stream integer, through bigint) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE tidemark.jump j SET lost_through = through
+    WHERE j.stream_id = of_stream AND j.from_head < through AND through <= j.to_head
+      AND coalesce(j.lost_through < through, true)
+$$;
+
 -- Ordinals, and so ids, are unique among all streams of the name, because an application reads them as one.
 CREATE FUNCTION tidemark.add_shard(
   of_stream integer, starting bigint, first_hash bigint, last_hash bigint, parents text[]
@@ -160,6 +216,7 @@ DECLARE
   created timestamptz := clock_timestamp();
   new_label text;
   previous_head bigint;
+  current_history CONSTANT bigint := tidemark.enter_history();
   hash_count CONSTANT bigint := 4294967296;
 BEGIN
   IF stream_name = '' OR strpos(stream_name, '/') > 0 THEN
@@ -184,16 +241,23 @@ BEGIN
     EXIT WHEN NOT EXISTS (SELECT FROM tidemark.stream s WHERE s.name = stream_name AND s.label = new_label);
     created := created + interval '1 millisecond';
   END LOOP;
+  -- The id of a stream that was lost is not given to another: whoever read that one would read this.
+  PERFORM setval('tidemark.stream_stream_id_seq', current_history)
+    FROM tidemark.stream_stream_id_seq q WHERE q.last_value < current_history;
+  -- Its numbers go on from those before, and so does what they may have lost.
   INSERT INTO tidemark.stream (name, label, source_table, source_name, view_type, key_columns, retention,
-    partition_interval, minimum_shards, maximum_shards, created_at)
+    partition_interval, minimum_shards, maximum_shards, history_number, created_at)
   VALUES (stream_name, new_label, source, source_text, view, keys, kept_for, tidemark.partition_interval(kept_for),
-    shard_count, greatest(shard_count, 256), created)
+    shard_count, greatest(shard_count, 256), coalesce((SELECT min(s.history_number) FROM tidemark.stream s
+      WHERE s.name = stream_name), current_history), created)
   RETURNING stream_id INTO new_id;
   -- Numbers go on where the last stream of the name has stopped, so that they rise from parent to child.
   SELECT coalesce(max(p.head), 0) INTO previous_head
     FROM tidemark.stream s JOIN tidemark.step p ON p.stream_id = s.stream_id WHERE s.name = stream_name;
   INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads, shard_counts)
     VALUES (new_id, previous_head, '{}', '{}', '{}');
+  PERFORM tidemark.follow_history(new_id);
+  SELECT max(p.head) INTO previous_head FROM tidemark.step p WHERE p.stream_id = new_id;
   PERFORM tidemark.add_shard(new_id, previous_head + 1, r.first_hash, r.last_hash,
       tidemark.last_shards(stream_name, source, keys, r.first_hash, r.last_hash))
     FROM (SELECT hash_count * i / shard_count AS first_hash, hash_count * (i + 1) / shard_count - 1 AS last_hash

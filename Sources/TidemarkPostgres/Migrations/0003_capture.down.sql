@@ -2,22 +2,26 @@
 DO $$
 DECLARE
   stream record;
+  trigger record;
 BEGIN
-  FOR stream IN SELECT s.stream_id, quote_ident(n.nspname) || '.' || quote_ident(c.relname) AS source
+  FOR trigger IN SELECT t.tgname AS name, format('%I.%I', n.nspname, c.relname) AS source
     FROM tidemark.stream s
-    LEFT JOIN pg_catalog.pg_class c ON c.oid = s.source_table AND s.status = 'ENABLED'
-    LEFT JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    JOIN pg_catalog.pg_trigger t ON t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id))
+    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.tgparentid = 0
   LOOP
-    IF stream.source IS NOT NULL THEN
-      EXECUTE format('DROP TRIGGER IF EXISTS "!tidemark_capture" ON %s', stream.source);
-      EXECUTE format('DROP TRIGGER IF EXISTS "!tidemark_truncate" ON %s', stream.source);
-    END IF;
+    EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
+  END LOOP;
+  FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || stream.stream_id);
     EXECUTE format('DROP TRIGGER IF EXISTS disabled ON tidemark.%I', 'inbox_' || stream.stream_id);
   END LOOP;
 END $$;
 
 DROP FUNCTION tidemark.disable_stream(integer);
+DROP FUNCTION tidemark.clean_up_table(integer);
+DROP FUNCTION tidemark.switch_triggers_off(integer);
 DROP FUNCTION tidemark.refuse_record();
 DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer);
 DROP FUNCTION tidemark.begin_stream(regclass, text, text, interval, integer, text);

@@ -155,8 +155,8 @@ CREATE FUNCTION tidemark.begin_stream(
   source regclass, stream_name text, view text, kept_for interval, shard_count integer, captured_by text
 ) RETURNS integer
 LANGUAGE plpgsql
--- A writer that waits behind this transaction's lock waits no longer than this.
-SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+-- Writers that wait after this transaction's lock wait no longer than this. The caller tries again.
+SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   class pg_class;
   namespace text;
@@ -233,16 +233,17 @@ CREATE FUNCTION tidemark.enable_stream(
   source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
   kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
 ) RETURNS integer
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   new_id integer := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'TRIGGER');
 BEGIN
   PERFORM tidemark.create_capture_function(new_id);
   -- Triggers fire in the order of their names. "!" makes this one the first, so that a change is captured
   -- before what another trigger of the same row does because of it.
-  EXECUTE format('CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
+  -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
+  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
     'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
-  EXECUTE format('CREATE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
+  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
     'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   RETURN new_id;
 END $$;
@@ -255,21 +256,58 @@ BEGIN
     HINT = 'Enable it again, or create another one: tidemark stream create NAME.';
 END $$;
 
+-- Switches a stream's triggers off, and locks its table against writers until the end of the transaction. Not dropped:
+-- that would wait for readers, too, and everybody else would wait after it.
+CREATE FUNCTION tidemark.switch_triggers_off(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  trigger record;
+BEGIN
+  FOR trigger IN SELECT format('%I.%I', n.nspname, c.relname) AS source, t.tgname AS name
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)) AND t.tgparentid = 0
+    ORDER BY t.tgname
+  LOOP
+    EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', trigger.source);
+    EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', trigger.source, trigger.name);
+  END LOOP;
+END $$;
+
+-- Drops what a disabled stream has left at its table. A call that would have to wait for others, be it for who only
+-- reads the table, changes nothing and returns false; maintenance calls it again.
+CREATE FUNCTION tidemark.clean_up_table(of_stream integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms' SET client_min_messages = warning
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  trigger record;
+BEGIN
+  FOR trigger IN SELECT format('%I.%I', n.nspname, c.relname) AS source, t.tgname AS name
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)) AND t.tgparentid = 0
+    ORDER BY t.tgname
+  LOOP
+    EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
+  END LOOP;
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer)',
+    'capture_' || of_stream, 'expire_' || of_stream);
+  RETURN true;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN false;
+END $$;
+
 -- Stops the capture, sequences what is left, and closes all shards. The stream stays readable until retention.
 CREATE FUNCTION tidemark.disable_stream(of_stream integer) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql
+-- Writers that wait after this transaction's locks wait no longer than this. The caller tries again.
+SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
-  source text;
 BEGIN
   PERFORM tidemark.check_isolation();
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  SELECT format('%I.%I', n.nspname, c.relname) INTO source
-    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = stream.source_table;
-  IF source IS NOT NULL AND stream.status = 'ENABLED' THEN
+  IF stream.status = 'ENABLED' THEN
     -- Before the step's lock, because this waits for the table's writers.
-    EXECUTE format('DROP TRIGGER IF EXISTS "!tidemark_capture" ON %s', source);
-    EXECUTE format('DROP TRIGGER IF EXISTS "!tidemark_truncate" ON %s', source);
+    PERFORM tidemark.switch_triggers_off(of_stream);
   END IF;
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
@@ -283,8 +321,7 @@ BEGIN
   PERFORM tidemark.close_shards(of_stream,
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer)',
-    'capture_' || of_stream, 'expire_' || of_stream);
+  PERFORM tidemark.clean_up_table(of_stream);
   -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
   EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',
     'inbox_' || of_stream, stream.name);

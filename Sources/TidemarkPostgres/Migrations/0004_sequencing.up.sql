@@ -12,7 +12,8 @@ BEGIN
       SELECT s.partition_interval FROM tidemark.stream s WHERE s.stream_id = of_stream) > clock_timestamp() THEN
     RETURN latest.partition_ordinal;
   END IF;
-  next_ordinal := (stream_head >> 32) + 1;
+  -- After the latest as well: a snapshot has made one ahead of the head.
+  next_ordinal := greatest((stream_head >> 32) + 1, latest.partition_ordinal + 1);
   next_name := format('log_%s_%s', of_stream, next_ordinal);
   BEGIN
     -- Not CREATE TABLE ... PARTITION OF: that locks readers out of the whole log.
@@ -24,7 +25,7 @@ BEGIN
     INSERT INTO tidemark.log_partition (stream_id, partition_ordinal) VALUES (of_stream, next_ordinal);
     RETURN next_ordinal;
   EXCEPTION WHEN lock_not_available THEN
-    IF latest.partition_ordinal IS NULL THEN
+    IF latest.partition_ordinal IS DISTINCT FROM (stream_head + 1) >> 32 THEN
       RAISE;
     END IF;
     RETURN latest.partition_ordinal;
@@ -105,6 +106,9 @@ BEGIN
     WHERE i.preceding < maximum_bytes;
   IF last_id IS NULL THEN
     RETURN 0;
+  END IF;
+  IF tidemark.follow_history(%2$s) THEN
+    SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = %2$s ORDER BY s.head DESC LIMIT 1;
   END IF;
   base := greatest(last.head, tidemark.current_log_partition(%2$s, last.head) << 32);
   routing := tidemark.route_records(%2$s);

@@ -6,6 +6,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   ending bigint;
 BEGIN
+  PERFORM tidemark.follow_history(of_stream);
   SELECT s.head + 1 INTO STRICT ending FROM tidemark.step s
     WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   INSERT INTO tidemark.step

@@ -26,6 +26,10 @@ BEGIN
     -- The table may have got columns of other types.
     PERFORM tidemark.pin_capture_settings(of_stream);
   END IF;
+  IF stream.status = 'ENABLED' THEN
+    -- Also while nobody writes: whoever has seen what was lost learns it.
+    PERFORM tidemark.follow_history(of_stream);
+  END IF;
   horizon := clock_timestamp() - stream.retention;
   -- Steps that only changed shards wrote nothing: else an idle stream's records would stay as long as it rotates.
   SELECT greatest(stream.written_at, max(s.moved_at)) INTO written_at FROM tidemark.step s
@@ -52,6 +56,7 @@ BEGIN
 
   PERFORM tidemark.discard_abandoned_snapshots(of_stream);
   SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
+  DELETE FROM tidemark.jump j WHERE j.stream_id = of_stream AND j.jumped_at < horizon AND j.to_head < oldest_kept;
   DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.closed_at < horizon
     AND (oldest_kept IS NULL OR s.ending_sequence < oldest_kept)
     -- Not before the last shards of an earlier stream: they are what leads from those to a later one.
@@ -64,7 +69,8 @@ BEGIN
       AND NOT EXISTS (SELECT FROM tidemark.shard s
         WHERE s.stream_id = of_stream AND s.application = n.application);
   END IF;
-  IF stream.status = 'DISABLED' AND oldest_kept IS NULL AND stream.disabled_at < horizon
+  IF stream.status = 'DISABLED' AND tidemark.clean_up_table(of_stream)
+    AND oldest_kept IS NULL AND stream.disabled_at < horizon
     AND NOT EXISTS (SELECT FROM tidemark.shard s WHERE s.stream_id = of_stream) THEN
     EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
     EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint)', 'sequence_' || of_stream);

@@ -87,13 +87,20 @@ END $$;
 CREATE FUNCTION tidemark.prepare_logical_capture(
   source regclass, stream_name text, view text, kept_for interval, shard_count integer, most_lag bigint
 ) RETURNS integer
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql
+-- Whoever waits after this transaction's locks waits no longer than this. The caller tries again.
+SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   class pg_class;
+  before tidemark.logical_capture;
   problem text;
   remedy text;
   new_id integer;
 BEGIN
+  -- The slot is on disk as soon as it is made, and would outlive this in a crash.
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
   -- All that may be wrong with the rest is found out by doing it and undoing it.
   BEGIN
     PERFORM tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
@@ -110,9 +117,12 @@ BEGIN
       HINT = 'Allow it more write-ahead log; the default is 16 GiB.';
   END IF;
   SELECT * INTO STRICT class FROM pg_class c WHERE c.oid = source;
+  -- One that has ended may have left the table as it is, and then knows what was there before.
+  SELECT * INTO before FROM tidemark.logical_capture c
+    WHERE c.source_table = source AND c.ended_at IS NULL ORDER BY c.capture_id LIMIT 1;
   INSERT INTO tidemark.logical_capture (source_table, replica_identity, replica_index, maximum_lag)
-  VALUES (source, class.relreplident,
-    (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = source AND i.indisreplident), most_lag)
+  VALUES (source, coalesce(before.replica_identity, class.relreplident), coalesce(before.replica_index,
+    (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = source AND i.indisreplident)), most_lag)
   RETURNING capture_id INTO new_id;
   PERFORM pg_advisory_lock(hashtext('tidemark.enabling'), new_id);
   -- For the old row of each change: the old image, and values that are too large to be in the log twice.
@@ -133,13 +143,13 @@ $$;
 CREATE FUNCTION tidemark.enable_logical_stream(
   of_capture integer, source regclass, stream_name text, view text, kept_for interval, shard_count integer
 ) RETURNS integer
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   new_id integer;
 BEGIN
   new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   PERFORM tidemark.create_truncate_function(new_id, of_capture);
-  EXECUTE format('CREATE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
+  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
     'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   PERFORM tidemark.create_append_function(new_id);
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
@@ -185,7 +195,7 @@ $$;
 CREATE FUNCTION tidemark.capture_state(
   of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
   OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint,
-  OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
+  OUT is_active boolean, OUT confirmed text, OUT is_held boolean, OUT is_ending boolean)
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.drop_void_cut(of_stream);
@@ -196,7 +206,8 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         THEN c.message_prefix ELSE '' END,
       least(c.ends_at, c.cut_at)::text, p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text,
       c.cut_id IS NOT NULL AND c.cut_at IS NULL
-        OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false)
+        OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false),
+      c.ends_at IS NOT NULL
     FROM tidemark.logical_capture c
     JOIN tidemark.stream s USING (stream_id)
     CROSS JOIN LATERAL (SELECT q.lsn, q.changes FROM tidemark.capture_progress q
@@ -253,7 +264,8 @@ $create$,
 END $$;
 
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
--- and from_changes up to to_lsn and to_changes. Returns false, and does nothing, if the log is not at that place any
+-- and from_changes up to to_lsn and to_changes. Without records only the place moves: past a commit whose changes have
+-- all been appended before. Returns false, and does nothing, if the log is not at that place any
 -- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each
 -- change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
@@ -269,6 +281,9 @@ DECLARE
   next_head bigint;
 BEGIN
   PERFORM tidemark.check_isolation();
+  -- The slot's session may count as a synchronous standby, and confirms only after this has committed. So this commit
+  -- waits for no standby, only for the disk.
+  PERFORM set_config('synchronous_commit', 'local', true);
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   SELECT s.status = 'ENABLED' AND least(c.ends_at, c.cut_at) IS NOT DISTINCT FROM known_end
       AND (c.cut_id IS NULL OR c.cut_at IS NOT NULL) AND p.lsn = from_lsn AND p.changes = from_changes
@@ -281,6 +296,13 @@ BEGIN
   IF is_current IS NOT TRUE THEN
     RETURN false;
   END IF;
+  IF cardinality(events) = 0 THEN
+    UPDATE tidemark.capture_progress p SET lsn = to_lsn, changes = to_changes
+      WHERE p.capture_id = of_capture AND p.head = (SELECT max(q.head) FROM tidemark.capture_progress q
+        WHERE q.capture_id = of_capture);
+    RETURN true;
+  END IF;
+  PERFORM tidemark.follow_history(of_stream);
   SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   base := greatest(last.head, tidemark.current_log_partition(of_stream, last.head) << 32);
   EXECUTE format('SELECT tidemark.%I($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', 'append_' || of_stream) INTO next_head
@@ -291,13 +313,19 @@ BEGIN
   RETURN true;
 END $$;
 
--- Disabling, first step: fixes the place behind which changes are not the stream's any more. The first call decides.
+-- Disabling, first step: fixes the place after which changes are not the stream's any more. The first call decides, and
+-- is all that can fail: what follows waits for nobody's lock on the table, and whoever looks after the stream does it
+-- (maintain_logical_capture) if the caller does not live to do it.
 CREATE FUNCTION tidemark.end_logical_capture(of_stream integer) RETURNS pg_lsn
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   capture tidemark.logical_capture;
   source text;
 BEGIN
+  -- The slot may be confirmed up to the place as soon as it is known.
+  IF current_setting('synchronous_commit') = 'off' THEN
+    PERFORM set_config('synchronous_commit', 'on', true);
+  END IF;
   SELECT * INTO STRICT capture FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
   IF capture.ends_at IS NOT NULL THEN
     RETURN capture.ends_at;
@@ -307,6 +335,7 @@ BEGIN
   IF source IS NOT NULL THEN
     -- Waits for the table's writers.
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+    PERFORM tidemark.switch_triggers_off(of_stream);
   END IF;
   UPDATE tidemark.logical_capture c SET ends_at = coalesce(c.ends_at, tidemark.mark_log(c.capture_id))
     WHERE c.stream_id = of_stream RETURNING * INTO capture;
@@ -314,13 +343,15 @@ BEGIN
 END $$;
 
 -- Removes what a capture has of its own. May be called again after it has failed. The slot goes first, and whatever
--- becomes of this transaction: it is what keeps the server's disk from being freed.
+-- becomes of this transaction: it is what keeps the server's disk from being freed. The table's REPLICA IDENTITY may
+-- have to wait until nobody reads the table; then maintenance calls this again.
 CREATE FUNCTION tidemark.drop_logical_capture(of_capture integer) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   capture tidemark.logical_capture;
   source text;
   slot pg_replication_slots;
+  is_complete boolean := true;
 BEGIN
   SELECT * INTO capture FROM tidemark.logical_capture c WHERE c.capture_id = of_capture FOR UPDATE;
   IF NOT FOUND THEN
@@ -351,13 +382,19 @@ BEGIN
   -- Another one may have begun meanwhile, and has noted FULL as what was there before.
   IF source IS NOT NULL AND capture.ended_at IS NULL AND NOT EXISTS (SELECT FROM tidemark.logical_capture o
       WHERE o.source_table = capture.source_table AND o.capture_id <> of_capture AND o.ended_at IS NULL) THEN
-    EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', source, CASE capture.replica_identity
-      WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
-      WHEN 'i' THEN coalesce('USING INDEX ' || (SELECT quote_ident(c.relname) FROM pg_class c
-        WHERE c.oid = to_regclass(capture.replica_index)), 'DEFAULT')
-      ELSE 'DEFAULT' END);
+    BEGIN
+      EXECUTE format('ALTER TABLE %s REPLICA IDENTITY %s', source, CASE capture.replica_identity
+        WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+        WHEN 'i' THEN coalesce('USING INDEX ' || (SELECT quote_ident(c.relname) FROM pg_class c
+          WHERE c.oid = to_regclass(capture.replica_index)), 'DEFAULT')
+        ELSE 'DEFAULT' END);
+    EXCEPTION WHEN lock_not_available THEN
+      is_complete := false;
+    END;
   END IF;
-  IF capture.stream_id IS NULL THEN
+  IF NOT is_complete THEN
+    RETURN;
+  ELSIF capture.stream_id IS NULL THEN
     DELETE FROM tidemark.logical_capture c WHERE c.capture_id = of_capture;
   ELSE
     UPDATE tidemark.logical_capture c SET ended_at = clock_timestamp() WHERE c.capture_id = of_capture;
@@ -380,10 +417,19 @@ BEGIN
       PERFORM tidemark.drop_logical_capture(dead);
     END IF;
   END LOOP;
+  -- Slots that no capture is known of: it was lost, or replaced by one from a backup. They keep the log for nobody.
+  PERFORM pg_drop_replication_slot(r.slot_name) FROM pg_replication_slots r
+    WHERE r.slot_name ~ '^tidemark_[0-9]+_[0-9]+$' AND r.database = current_database() AND NOT r.active
+      AND r.slot_name = tidemark.slot_name(split_part(r.slot_name, '_', 3)::integer)
+      AND NOT EXISTS (SELECT FROM tidemark.logical_capture c
+        WHERE c.capture_id = split_part(r.slot_name, '_', 3)::integer)
+      AND EXISTS (SELECT FROM pg_roles o WHERE o.rolname = current_user AND (o.rolreplication OR o.rolsuper))
+      AND pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), split_part(r.slot_name, '_', 3)::integer);
 END $$;
 
 -- Ends a stream whose slot is lost, or keeps more of the write-ahead log than it may. Changes are missing then, which
--- readers are told at its end. Returns the reason, or null if all is well.
+-- readers are told at its end. Returns the reason, or null if all is well. Also completes a disabling that somebody's
+-- death has cut short.
 CREATE FUNCTION tidemark.maintain_logical_capture(of_stream integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -401,7 +447,11 @@ BEGIN
     SELECT max(q.head) FROM tidemark.capture_progress q WHERE q.capture_id = capture.capture_id);
   SELECT * INTO slot FROM pg_replication_slots r WHERE r.slot_name = tidemark.slot_name(capture.capture_id);
   lag := pg_wal_lsn_diff(pg_current_wal_lsn(), slot.restart_lsn);
-  IF slot.slot_name IS NULL THEN
+  IF capture.ends_at IS NOT NULL AND slot.confirmed_flush_lsn >= capture.ends_at THEN
+    PERFORM tidemark.disable_stream(of_stream);
+    PERFORM tidemark.drop_logical_capture(capture.capture_id);
+    RETURN NULL;
+  ELSIF slot.slot_name IS NULL THEN
     reason := format('its replication slot %s was dropped', tidemark.slot_name(capture.capture_id));
   ELSIF slot.wal_status = 'lost' THEN
     reason := format('its replication slot %s has lost its place: the server has removed what it needed',

@@ -53,7 +53,8 @@ DECLARE
   function_names text[] := CASE kind
     WHEN 'consumer' THEN ARRAY['known_history', 'next_history', 'enter_history', 'epoch_floor', 'checkpoint_rank',
       'session_key', 'planning_key', 'lease_channel', 'find_stream',
-      'streams_named', 'advance', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows', 'snapshot_key',
+      'streams_named', 'advance', 'note_loss', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows',
+      'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
       'drop_dead_captures']
@@ -78,7 +79,7 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
   END LOOP;
   IF kind <> 'producer' THEN
-    EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.stream, tidemark.shard, tidemark.step, '
+    EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.stream, tidemark.shard, tidemark.step, tidemark.jump, '
       'tidemark.snapshot TO %s', grantee);
     -- Not its secret.
     EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, failure, ended_at) ON tidemark.logical_capture '

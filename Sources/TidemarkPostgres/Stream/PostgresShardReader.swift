@@ -11,8 +11,9 @@ actor PostgresShardReader: ShardReader {
   private let shardID: String
   private let shardOrdinal: Int32
   let origin: Checkpoint
-  /// `nil` until the first record when reading began at the oldest one, which cannot be trimmed too early.
-  private var position: Int64?
+  private var position: ShardPosition
+  /// The history that the stream was on when it was last read.
+  private var history: Int64
   /// What was known of the shard when it was last read to its head; `nil` if there was more.
   private var caughtUp: StreamHeads.Mark?
   /// How many records a page holds by its limit in bytes, if they are like those of the last one: to ask for more only
@@ -25,7 +26,7 @@ actor PostgresShardReader: ShardReader {
     _ shardID: String,
     _ shardOrdinal: Int32,
     _ origin: Checkpoint,
-    _ position: Int64?
+    _ position: ShardPosition
   ) {
     self.stream = stream
     self.generation = generation
@@ -33,6 +34,8 @@ actor PostgresShardReader: ShardReader {
     self.shardOrdinal = shardOrdinal
     self.origin = origin
     self.position = position
+    // So that the first page says what was lost before.
+    self.history = -1
   }
 
   static func open(
@@ -40,43 +43,52 @@ actor PostgresShardReader: ShardReader {
     after checkpoint: Checkpoint,
     in stream: PostgresStream
   ) async throws -> PostgresShardReader {
-    let shard = try await ShardBounds.of(shardID, in: stream)
-    let position: Int64?
-    switch checkpoint {
-    case .trimHorizon:
-      position = nil
-    case .latest:
-      position = shard.endingSequence ?? shard.streamHead
-    case .shardEnd:
-      guard let ending = shard.endingSequence else {
-        throw TidemarkError(
-          .checkpointOutOfRange,
-          "The shard \(shardID) is open: it has no end to start behind."
-        )
-      }
-      position = ending
-    case .atTimestamp(let time):
-      position = try await positionAt(time, in: shard, on: stream.pool)
-    case .record(let number, _):
-      guard let number = number.uint64Value.flatMap({ Int64(exactly: $0) }) else {
-        throw TidemarkError(
-          .checkpointOutOfRange,
-          "The sequence number \(number) is not one of the stream \(shard.generation.fullName)."
-        )
-      }
-      if number < shard.trimmedThrough {
-        throw trimmed(shardID, after: number, through: shard.trimmedThrough)
-      }
-      position = number
+    let shard = try await ShardRow.of(shardID, in: stream)
+    let position = try await position(after: checkpoint, of: shardID, in: shard, on: stream.pool)
+    if position.hasMissed(trimmedThrough: shard.bounds.trimmedThrough), case .record = checkpoint {
+      throw trimmed(shardID, after: position.last, through: shard.bounds.trimmedThrough)
     }
+    // A place that the words mean now: opened there again, a reader misses nothing in between.
     let origin =
-      checkpoint == .latest ? position.map { .record(SequenceNumber(UInt64($0))) } ?? .latest : checkpoint
+      switch checkpoint {
+      case .latest, .trimHorizon: Checkpoint.record(SequenceNumber(UInt64(position.last)))
+      case .record, .atTimestamp, .shardEnd: checkpoint
+      }
     return PostgresShardReader(stream, shard.generation, shardID, shard.ordinal, origin, position)
+  }
+
+  private static func position(
+    after checkpoint: Checkpoint,
+    of shardID: String,
+    in shard: ShardRow,
+    on pool: PostgresPool
+  ) async throws -> ShardPosition {
+    var number: Int64?
+    switch checkpoint {
+    case .atTimestamp(let time):
+      return ShardPosition(after: try await positionAt(time, in: shard, on: pool))
+    case .record(let sequence, _):
+      number = sequence.uint64Value.flatMap { Int64(exactly: $0) }
+      if number == nil {
+        throw TidemarkError(
+          .checkpointOutOfRange,
+          "The sequence number \(sequence) is not one of the stream \(shard.generation.fullName)."
+        )
+      }
+    case .trimHorizon, .latest, .shardEnd: break
+    }
+    guard let position = ShardPosition(checkpoint, number: number, in: shard.bounds) else {
+      throw TidemarkError(
+        .checkpointOutOfRange,
+        "The shard \(shardID) is open: it has no end to start after."
+      )
+    }
+    return position
   }
 
   private static func positionAt(
     _ time: Timestamp,
-    in shard: ShardBounds,
+    in shard: ShardRow,
     on pool: PostgresPool
   ) async throws -> Int64 {
     try await mappingStreamErrors {
@@ -146,14 +158,15 @@ actor PostgresShardReader: ShardReader {
     let results = try await mappingStreamErrors {
       try await stream.pool.pipeline([
         """
-        SELECT s.ending_sequence,
+        SELECT s.ending_sequence, t.history_number,
           set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
-        FROM tidemark.shard s WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal)
+        FROM tidemark.shard s JOIN tidemark.stream t USING (stream_id)
+        WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal) AND s.shard_id = \(shardID)
         """,
         RecordPage.statement(
           stream: generation.id,
           shard: shardOrdinal,
-          after: position ?? 0,
+          after: position.last,
           maximumRecords: min(maximumRecords, likelyRecords)
         ),
         """
@@ -165,10 +178,10 @@ actor PostgresShardReader: ShardReader {
     guard let before = results[0].first, let after = results[2].first else {
       throw TidemarkError.noShard(shardID, in: stream.name)
     }
-    let (endingSequence, _, _) = try before.decode((Int64?, String, String).self)
+    let (endingSequence, history, _, _) = try before.decode((Int64?, Int64, String, String).self)
     let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
-    if let position, position < trimmedThrough {
-      throw Self.trimmed(shardID, after: position, through: trimmedThrough)
+    if position.hasMissed(trimmedThrough: trimmedThrough) {
+      throw Self.trimmed(shardID, after: position.last, through: trimmedThrough)
     }
     let content = try RecordPage(results[1], of: generation)
     var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
@@ -177,7 +190,11 @@ actor PostgresShardReader: ShardReader {
     } else if endingSequence != nil {
       page.end = try await end(isNext: content.records.isEmpty)
     }
-    if let last = content.lastPosition { position = last }
+    if history != self.history {
+      page.loss = try await loss()
+      self.history = history
+    }
+    if let last = content.lastPosition { position.returned(last) }
     likelyRecords = content.likelyRecords
     return (page, content.isCutShort)
   }
@@ -201,6 +218,25 @@ actor PostgresShardReader: ShardReader {
     }
   }
 
+  /// What was returned before, and is lost since the stream's numbers have jumped.
+  private func loss() async throws -> ShardPage.Loss? {
+    try await mappingStreamErrors {
+      let jumps = try await stream.pool.query(
+        """
+        SELECT j.from_head, j.to_head FROM tidemark.jump j
+        WHERE j.stream_id = \(generation.id) AND j.from_head < \(position.last) AND j.to_head >= \(position.last)
+        """
+      ).map { row in
+        let (from, to) = try row.decode((Int64, Int64).self)
+        return ShardPosition.Jump(fromHead: from, toHead: to)
+      }
+      guard let loss = position.loss(in: jumps) else { return nil }
+      // For whoever looks at the stream.
+      _ = try await stream.pool.query("SELECT tidemark.note_loss(\(generation.id), \(position.last))")
+      return loss
+    }
+  }
+
   private func captureFailure() async throws -> String? {
     let rows = try await stream.pool.query(
       "SELECT c.failure FROM tidemark.logical_capture c WHERE c.stream_id = \(generation.id)"
@@ -220,19 +256,18 @@ actor PostgresShardReader: ShardReader {
   }
 }
 
-/// Where a shard begins and ends, read when a reader is opened.
-private struct ShardBounds {
+/// A shard as it is when a reader is opened.
+private struct ShardRow {
   var generation: StreamGeneration
   var ordinal: Int32
-  var endingSequence: Int64?
-  var trimmedThrough: Int64
-  var streamHead: Int64
+  var bounds: ShardPosition.Bounds
 
-  static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardBounds {
+  static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardRow {
     let rows = try await mappingStreamErrors {
       try await stream.pool.query(
         """
-        SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, t.capture, s.shard_ordinal, s.ending_sequence, s.trimmed_through,
+        SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, t.capture, s.shard_ordinal, s.starting_sequence,
+          s.ending_sequence, s.trimmed_through,
           (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
         FROM tidemark.streams_named(\(stream.name)) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
         WHERE s.shard_id = \(shardID)
@@ -240,17 +275,20 @@ private struct ShardBounds {
       )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }
-    let (id, name, label, uid, viewType, capture, ordinal, ending, trimmed, head) = try row.decode(
-      (Int32, String, String, Int64, String?, String, Int32, Int64?, Int64, Int64).self
+    let (id, name, label, uid, viewType, capture, ordinal, starting, ending, trimmed, head) = try row.decode(
+      (Int32, String, String, Int64, String?, String, Int32, Int64, Int64?, Int64, Int64).self
     )
-    return ShardBounds(
+    return ShardRow(
       generation: stream.known(
         StreamGeneration(id: id, name: name, label: label, uid: uid, viewType: viewType, capture: capture)
       ),
       ordinal: ordinal,
-      endingSequence: ending,
-      trimmedThrough: trimmed,
-      streamHead: head
+      bounds: ShardPosition.Bounds(
+        startingSequence: starting,
+        endingSequence: ending,
+        trimmedThrough: trimmed,
+        streamHead: head
+      )
     )
   }
 }

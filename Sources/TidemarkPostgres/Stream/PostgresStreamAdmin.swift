@@ -47,8 +47,8 @@ public struct PostgresStreamAdmin: Sendable {
 
   /// Captures the changes of a table from now on.
   ///
-  /// Waits for transactions that have written to the table to end, and holds up new ones for as long, at most
-  /// five seconds. The table's key columns must not be renamed while the stream is enabled.
+  /// Waits for transactions that have written to the table to end, and holds up new ones for half a second at a time,
+  /// ten seconds in all. The table's key columns must not be renamed while the stream is enabled.
   ///
   /// - Parameters:
   ///   - table: As in SQL: `orders`, `shop.orders`, `"Order"`.
@@ -88,7 +88,7 @@ public struct PostgresStreamAdmin: Sendable {
       )
     }
     if capture == .logical {
-      let wish = LogicalCapture.Wish(
+      let wish = LogicalEnabling.Wish(
         table: source,
         name: name,
         viewType: viewType,
@@ -96,7 +96,7 @@ public struct PostgresStreamAdmin: Sendable {
         shardCount: shardCount,
         maximumLag: Int64(maximumSlotLag)
       )
-      return try await begin(try await LogicalCapture.enable(wish, on: pool), settings)
+      return try await begin(try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run(), settings)
     }
     return try await begin(
       PostgresStatement(
@@ -107,7 +107,8 @@ public struct PostgresStreamAdmin: Sendable {
         retention.inSeconds,
         Int32(clamping: shardCount)
       ),
-      settings
+      settings,
+      locking: source
     )
   }
 
@@ -126,31 +127,6 @@ public struct PostgresStreamAdmin: Sendable {
     let altered = settings
     try await mappingStreamErrors { try await altered.apply(to: id, on: pool) }
     return try await describe(id)
-  }
-
-  /// Ends the capture and closes all shards. What was captured stays readable until retention.
-  ///
-  /// Waits like ``enable(table:name:viewType:retention:shardCount:expiryColumn:sharding:)`` does.
-  @discardableResult
-  public func disable(_ stream: String) async throws -> PostgresStreamDescription {
-    let id = try await find(stream)
-    try await disable(id)
-    return try await describe(id)
-  }
-
-  func disable(_ id: Int32) async throws {
-    let isDecoded = try await CaptureState.of(id, on: pool) != nil
-    if isDecoded { try await capture(of: id).finish() }
-    try await mappingStreamErrors {
-      // Most of the inbox, while the table is not locked yet.
-      var isBehind = true
-      while isBehind {
-        let (answer, isComplete) = try await StreamAdvance.advanceFully(id, from: nil, on: pool)
-        isBehind = !isComplete && !answer.isBusy
-      }
-      try await pool.execute("SELECT tidemark.disable_stream(\(id))")
-    }
-    if isDecoded { try await LogicalCapture.remove(of: id, on: pool) }
   }
 
   public func describe(_ stream: String) async throws -> PostgresStreamDescription {
@@ -218,11 +194,7 @@ public struct PostgresStreamAdmin: Sendable {
     }
   }
 
-  func capture(of id: Int32) -> LogicalCapture {
-    LogicalCapture(stream: id, pool: pool, clock: ContinuousClock(), logger: logger)
-  }
-
-  private func find(_ stream: String) async throws -> Int32 {
+  func find(_ stream: String) async throws -> Int32 {
     try await mappingStreamErrors {
       try await pool.query("SELECT tidemark.find_stream(\(stream))")[0].decode(Int32.self)
     }
@@ -231,13 +203,16 @@ public struct PostgresStreamAdmin: Sendable {
   /// Makes a stream, by a statement that returns its id, and gives it its settings.
   private func begin(
     _ statement: PostgresStatement,
-    _ settings: PostgresStreamSettings
+    _ settings: PostgresStreamSettings,
+    locking table: Int64? = nil
   ) async throws -> PostgresStreamDescription {
     let id = try await mappingStreamErrors {
-      try await pool.transaction { transaction in
-        let id = try await transaction.query(statement)[0].decode(Int32.self)
-        try await settings.apply(to: id, on: transaction)
-        return id
+      try await lock(on: table, for: "Enabling the stream").taking {
+        try await pool.transaction { transaction in
+          let id = try await transaction.query(statement)[0].decode(Int32.self)
+          try await settings.apply(to: id, on: transaction)
+          return id
+        }
       }
     }
     return try await describe(id)
@@ -258,7 +233,7 @@ public struct PostgresStreamAdmin: Sendable {
     return try await describe(id)
   }
 
-  private func describe(_ id: Int32) async throws -> PostgresStreamDescription {
+  func describe(_ id: Int32) async throws -> PostgresStreamDescription {
     let found = try await mappingStreamErrors {
       try await PostgresStreamDescription.all(on: pool, id: id).first
     }

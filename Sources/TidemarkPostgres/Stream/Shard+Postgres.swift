@@ -16,7 +16,7 @@ extension Shard {
     let rows = try await database.query(
       PostgresStatement(
         """
-        SELECT v.shard_id, v.parents, v.hash_start, v.hash_end, v.starting_sequence, v.ending_sequence,
+        SELECT v.shard_id, v.parents, v.hash_start, v.hash_end, v.starting_sequence, v.ending_sequence, v.trimmed_through,
           (date_part('epoch', v.closed_at) * 1000000)::bigint
         FROM (
           SELECT s.*, CASE WHEN s.application IS NULL AND s.starting_sequence = n.starting_sequence THEN
@@ -43,8 +43,8 @@ extension Shard {
   }
 
   private init(_ row: PostgresRow) throws {
-    let (id, parents, hashStart, hashEnd, starting, ending, closed) = try row.decode(
-      (String, [String], Int64, Int64, Int64, Int64?, Int64?).self
+    let (id, parents, hashStart, hashEnd, starting, ending, trimmed, closed) = try row.decode(
+      (String, [String], Int64, Int64, Int64, Int64?, Int64, Int64?).self
     )
     self.init(
       id: id,
@@ -54,6 +54,14 @@ extension Shard {
       endingSequenceNumber: ending.map { SequenceNumber(UInt64($0)) },
       closedAt: closed.map { Timestamp(microsecondsSinceEpoch: $0) }
     )
+    let bounds = ShardPosition.Bounds(
+      startingSequence: starting,
+      endingSequence: ending,
+      trimmedThrough: trimmed,
+      streamHead: starting
+    )
+    beginning = .record(SequenceNumber(UInt64(bounds.beginning)))
+    horizon = .record(SequenceNumber(UInt64(bounds.horizon)))
   }
 }
 

@@ -7,33 +7,9 @@ extension SnapshotMaker {
   /// How long a slot in the making waits for a transaction. The stream goes on after as long.
   private static let slotPatience = "5s"
 
-  /// Runs `body`, which calls ``cutLog(seenBy:)``, until that has succeeded.
-  ///
-  /// `body` holds a lock on the table, and a transaction that the slot waits for may wait for that. So it is let go
-  /// between two attempts.
-  func untilCut<Result: Sendable>(
-    on connection: PostgresConnection,
-    _ body: @Sendable () async throws -> Result
-  ) async throws -> Result {
-    var pause = DoublingDelay(from: .seconds(1), to: .seconds(60))
-    while true {
-      try await waitForWriters(on: connection)
-      do {
-        return try await body()
-      } catch let missed as MissedCut {
-        let delay = pause.next()
-        logger.warning(
-          "The snapshot could not begin, and is tried again",
-          metadata: metadata(copied: 0).merging(["error": "\(missed.reason)", "retry": "\(delay)"]) { $1 }
-        )
-        try await clock.sleep(for: delay)
-      }
-    }
-  }
-
   /// Waits for the transactions that are under way now, in all databases. A slot has to wait for them, too, but the
   /// stream stands still as long as that takes, and goes on as long as this does.
-  private func waitForWriters(on connection: PostgresConnection) async throws {
+  func waitForWriters(on connection: PostgresConnection) async throws {
     let next = try await connection.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
       .decode(String.self)
     var delay = DoublingDelay(from: .milliseconds(5), to: .milliseconds(250))
@@ -57,16 +33,13 @@ extension SnapshotMaker {
   func cutLog(seenBy holder: PostgresTransaction) async throws -> Target {
     let requested = try await pool.query("SELECT tidemark.request_cut(\(stream.id), \(application))::text")[0]
     guard let cut = try requested.decode(String?.self) else {
-      throw MissedCut(reason: "another snapshot of the stream begins")
+      throw SnapshotHindrance(reason: "another snapshot of the stream begins")
     }
     do {
       return try await place(cut, seenBy: holder)
     } catch {
       // So that the stream goes on at once. If this fails, it does when the maker's lock is free or the time is up.
       _ = try? await pool.execute("SELECT tidemark.end_cut(\(cut)::text::uuid)")
-      if let error = error as? PostgresError, ["40001", "55P03"].contains(error.sqlState) {
-        throw MissedCut(reason: error.message)
-      }
       throw error
     }
   }
@@ -112,7 +85,8 @@ extension SnapshotMaker {
   /// Whoever captures goes on as far as the cut; if nobody does, this is who.
   private func capture(until place: PostgresLSN) async throws {
     do {
-      try await LogicalCapture(stream: stream.id, pool: pool, clock: clock, logger: logger).run(until: place)
+      let store = PostgresCaptureStore(stream: stream.id, pool: pool)
+      try await LogicalCapture(store, clock: clock, logger: logger).run(until: place)
     } catch let error as TidemarkError where !error.isRetryable {
       logger.warning(
         "The snapshot waits for who captures, because this process cannot",
@@ -137,9 +111,4 @@ extension SnapshotMaker {
       try await clock.sleep(for: delay.next())
     }
   }
-}
-
-/// A slot was not there in time. Another attempt may be luckier.
-private struct MissedCut: Error {
-  var reason: String
 }

@@ -54,7 +54,6 @@ struct SnapshotMaker: Sendable {
       WHERE c.oid = tidemark.snapshot_source(\(stream.id))
       """
     )[0].decode((Int64, String, String).self)
-    try await sequenceMost()
     // The transaction that keeps the moment is idle most of the time, and may last for hours.
     _ = try await connection.query(
       """
@@ -62,22 +61,24 @@ struct SnapshotMaker: Sendable {
       WHERE s.name IN ('idle_in_transaction_session_timeout', 'transaction_timeout')
       """
     )
-    let copyAll = { @Sendable in
+    let pid = try await connection.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
+    let count = try await untilUnhindered {
+      switch stream.capture {
+      case .trigger: try await sequenceMost()
+      case .logical: try await waitForWriters(on: connection)
+      }
       // It never writes: an open transaction that does keeps the inbox's floor where it is.
-      try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
+      return try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
         // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
         try await holder.execute(
           "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
         )
-        let target = try await begin(seenBy: holder)
-        return try await copy(source, to: target, seenBy: holder)
+        return try await givingWay(to: source, by: pid) {
+          let target = try await begin(seenBy: holder)
+          return try await copy(source, to: target, seenBy: holder)
+        }
       }
     }
-    let count =
-      switch stream.capture {
-      case .trigger: try await copyAll()
-      case .logical: try await untilCut(on: connection, copyAll)
-      }
     while try await !complete(count, on: connection) { try await clock.sleep(for: .milliseconds(100)) }
     logger.info("The snapshot is complete", metadata: metadata(copied: count))
   }
@@ -128,8 +129,11 @@ struct SnapshotMaker: Sendable {
   private func cut(seenBy holder: PostgresTransaction) async throws -> Target {
     try await pool.withConnection { connection in
       do {
-        // The session's, because in the transaction it would come after what that sees was fixed.
+        // The session's, because in the transaction it would come after what that sees was fixed. Whoever has the lock
+        // may wait for the table, which is locked already.
+        try await connection.execute("SET lock_timeout = '1s'")
         try await connection.execute("SELECT pg_advisory_lock(hashtext('tidemark.step'), \(stream.id))")
+        try await connection.execute("RESET lock_timeout")
         let target = try await connection.transaction(isolation: .repeatableRead) { transaction in
           let (partition, starts, ordinals) = try await transaction.query(
             """

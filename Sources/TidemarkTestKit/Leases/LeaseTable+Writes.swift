@@ -67,7 +67,7 @@ extension LeaseTable {
     let complete = children.filter { child in
       child.parentIDs.allSatisfy { self.row($0, in: grant.scope) != nil }
     }
-    _ = create(complete.map { NewLease(shard: $0, checkpoint: .trimHorizon) }, in: grant.scope)
+    _ = create(complete.map { NewLease(shard: $0, checkpoint: $0.beginning) }, in: grant.scope)
     note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
   }

@@ -1,0 +1,75 @@
+import PostgresClient
+import Tidemark
+
+/// A capture's place and records in the database of its table.
+struct PostgresCaptureStore: CaptureStore {
+  /// The settings that the trigger's function has, for values spelled alike.
+  private static let settings = [
+    "TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex",
+    "extra_float_digits": "1", "search_path": "pg_catalog,pg_temp",
+    // A process that is paused for longer loses the slot to another.
+    "wal_sender_timeout": "5s",
+  ]
+
+  let stream: Int32
+  let pool: PostgresPool
+
+  func state() async throws -> CaptureState? { try await CaptureState.of(stream, on: pool) }
+
+  func open(_ state: CaptureState, slot: String) async throws -> any CaptureFeed {
+    var configuration = PostgresReplication.Configuration(
+      slot: slot,
+      options: [
+        "proto_version": "1", "publication_names": "\"tidemark_\(state.captureID)\"", "messages": "true",
+      ],
+      start: state.position.lsn
+    )
+    configuration.settings = Self.settings
+    return try await pool.startReplication(configuration)
+  }
+
+  func formats(of types: [UInt32]) async throws -> [UInt32: JSONFormat] {
+    let catalog = try await FormatCatalog.of(types, on: pool)
+    return Dictionary(uniqueKeysWithValues: types.map { ($0, catalog.format(of: $0)) })
+  }
+
+  func append(
+    _ batch: CapturedBatch,
+    from start: CapturePosition,
+    to end: CapturePosition,
+    _ state: CaptureState
+  ) async throws -> Bool {
+    try await mappingStreamErrors {
+      let rows = try await pool.query(
+        PostgresStatement(
+          """
+          SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
+            $13, $14, $15)
+          """,
+          stream,
+          state.captureID,
+          state.source.end?.description,
+          start.lsn.description,
+          start.changes,
+          end.lsn.description,
+          end.changes,
+          CapturedTexts(column: batch.events),
+          CapturedTexts(column: batch.keys),
+          CapturedHashes(column: batch.hashes),
+          CapturedImages(column: batch.newImages),
+          CapturedImages(column: batch.oldImages),
+          CapturedTexts(column: batch.causes),
+          CapturedIntegers(column: batch.sizes),
+          CapturedTimes(column: batch.times)
+        )
+      )
+      return try rows[0].decode(Bool.self)
+    }
+  }
+
+  func endIfLost() async throws -> String? {
+    try await mappingStreamErrors {
+      try await pool.query("SELECT tidemark.maintain_logical_capture(\(stream))")[0].decode(String?.self)
+    }
+  }
+}
