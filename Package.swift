@@ -95,7 +95,7 @@ let package = Package(
     .executableTarget(
       name: "Simulation",
       dependencies: [
-        "Tidemark", "TidemarkTestKit",
+        "Tidemark", "TidemarkPostgres", "TidemarkTestKit", "PostgresClient",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),

@@ -11,6 +11,8 @@ public struct PostgresReplicationChunk: Sendable {
   /// For each message its length, in the machine's byte order, and its bytes as the server sent them.
   private(set) var bytes: [UInt8] = []
 
+  package init() {}
+
   public var isEmpty: Bool { bytes.isEmpty }
   /// How many bytes of memory it takes.
   public var size: Int { bytes.count }
@@ -30,7 +32,7 @@ public struct PostgresReplicationChunk: Sendable {
     }
   }
 
-  mutating func append(_ message: UnsafeRawBufferPointer) {
+  package mutating func append(_ message: UnsafeRawBufferPointer) {
     withUnsafeBytes(of: UInt32(message.count)) { bytes.append(contentsOf: $0) }
     bytes.append(contentsOf: message)
   }

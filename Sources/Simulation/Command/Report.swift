@@ -46,7 +46,10 @@ final class Report: Sendable {
         Scenario(seed: seeds.lowerBound + UInt64(index), duration: duration),
         isTraced: isTraced
       )
-      let outcome = world.run()
+      var outcome = world.run()
+      if outcome.violation == nil {
+        outcome.add(CaptureWorld(seed: outcome.seed, isTraced: isTraced).run())
+      }
       let runs = sums.withLock { sums in
         sums.add(outcome)
         return sums.runs

@@ -4,7 +4,7 @@ extension Mutant {
   private static let lineage = "Sources/Tidemark/Lineage"
   private static let table = "Sources/TidemarkTestKit/Leases"
 
-  static let all: [Mutant] = fencing + deaths + handlingOrder + lineages + planning
+  static let all: [Mutant] = fencing + deaths + handlingOrder + lineages + planning + capture
 
   private static let fencing = [
     Mutant(
@@ -161,6 +161,53 @@ extension Mutant {
       breaks: "S5",
       in: "\(lineage)/ShardSync.swift",
       "ancestorsOfLeased.contains(shard.id)",
+      becomes: "false"
+    ),
+  ]
+
+  private static let logical = "Sources/TidemarkPostgres/LogicalCapture"
+
+  private static let capture = [
+    Mutant(
+      "commit-is-confirmed-and-not-stored",
+      breaks: "exactly once",
+      in: "\(logical)/CapturePlace.swift",
+      "stored.changes > 0 && position.lsn > stored.lsn",
+      becomes: "false"
+    ),
+    Mutant(
+      "changes-are-counted-on-after-a-commit",
+      breaks: "exactly once",
+      in: "\(logical)/CaptureDecoder.swift",
+      "if «transaction?.isSkipped == false» { position.changes = 0 }",
+      becomes: "false"
+    ),
+    Mutant(
+      "skipped-changes-are-not-counted",
+      breaks: "exactly once",
+      in: "\(logical)/CaptureDecoder.swift",
+      "«number > position.changes» else { return false }",
+      becomes: "number != position.changes"
+    ),
+    Mutant(
+      "capture-goes-past-its-end",
+      breaks: "exactly once",
+      in: "\(logical)/CaptureDecoder.swift",
+      "source.end.map { final >= $0 } ?? false",
+      becomes: "false"
+    ),
+    Mutant(
+      "append-is-made-wherever-the-log-is",
+      breaks: "exactly once",
+      in: "Sources/Simulation/Streams/CaptureServer.swift",
+      "stored == start",
+      becomes: "true"
+    ),
+    Mutant(
+      "disabling-that-was-cut-short-is-never-completed",
+      breaks: "liveness",
+      in: "Sources/Simulation/Streams/CaptureServer.swift",
+      "if let endsAt, «confirmed >= endsAt» {",
       becomes: "false"
     ),
   ]

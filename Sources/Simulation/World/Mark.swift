@@ -10,5 +10,6 @@ enum Mark: String, CaseIterable, Sendable {
   case recordsBeyondLostLease, outageOutlasted
   case recordRetried, recordDeadLettered, shardStopped, shardReset, trimmedSkipped
   case latestPlaceKept, pendingCheckpointInherited, drainTookTooLong, capHeldLeaseBack
+  case commitStoredAlone, appendRefused, disablingCutShort
   case stalledLeaseGivenAway, unownedShardRefused
 }

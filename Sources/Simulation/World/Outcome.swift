@@ -12,4 +12,12 @@ struct Outcome: Sendable {
   var rest: Duration
   var faults: [FaultKind: Int]
   var marks: [Mark: Int]
+
+  /// Adds what came of another simulation of the same seed.
+  mutating func add(_ other: (violation: String?, hash: UInt64, marks: [Mark: Int], changes: Int)) {
+    violation = violation ?? other.violation
+    hash = hash &* 31 &+ other.hash
+    marks.merge(other.marks, uniquingKeysWith: +)
+    records += other.changes
+  }
 }

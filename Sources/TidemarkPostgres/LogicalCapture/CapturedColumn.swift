@@ -44,6 +44,21 @@ package struct CapturedColumn: Sendable {
     bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0.suffix(length))) }
   }
 
+  /// The elements as texts; empty for null.
+  package var texts: [String] {
+    bytes.withUnsafeBytes { buffer in
+      var offset = 0
+      return (0..<count).map { _ in
+        let length = max(
+          0,
+          Int(Int32(bigEndian: buffer.loadUnaligned(fromByteOffset: offset, as: Int32.self)))
+        )
+        defer { offset += 4 + length }
+        return String(decoding: buffer[(offset + 4)..<(offset + 4 + length)], as: UTF8.self)
+      }
+    }
+  }
+
   mutating func removeAll() {
     bytes.removeAll(keepingCapacity: true)
     count = 0

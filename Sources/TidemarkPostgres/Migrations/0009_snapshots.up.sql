@@ -101,7 +101,7 @@ BEGIN
     WHERE s.stream_id = of_stream AND s.ending_sequence IS NULL ORDER BY s.hash_start);
   SELECT (tidemark.close_shards(of_stream, array_agg(c.shard_ordinal)) >> 32) + 1 INTO partition_ordinal
     FROM unnest(closing) AS c;
-  SELECT greatest(partition_ordinal, max(p.partition_ordinal) + 1) INTO partition_ordinal
+  SELECT greatest(reserve_snapshot.partition_ordinal, max(p.partition_ordinal) + 1) INTO partition_ordinal
     FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
   last_number := ((partition_ordinal + 1) << 32) - 1;
   INSERT INTO tidemark.step

@@ -661,6 +661,7 @@ extension ShardConsumer.Action {
     case .report(.failed(_, let attempt, _)): "failed \(attempt)"
     case .report(.readFailed(let error, _)): "readFailed \(error.code)"
     case .report(.trimmed(_, let position)): "trimmed after \(position)"
+    case .report(.lost(let loss)): "lost \(loss.after) to \(loss.through)"
     case .report(.deadLettered(let letters)): "deadLettered \(letters.count)"
     case .watch: "watch"
     case .giveAway: "giveAway"
