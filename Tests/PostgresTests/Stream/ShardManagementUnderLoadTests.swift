@@ -11,8 +11,7 @@ struct ShardManagementUnderLoadTests {
   private static let itemsOfEach = 25
 
   @Test(
-    "While shards rotate, split and merge, no writer waits, nothing is lost, and items stay in order",
-    .timeLimit(.minutes(15))
+    "While shards rotate, split and merge, no writer waits, nothing is lost, and items stay in order"
   )
   func everything() async throws {
     let database = try await makeDatabase()
@@ -89,7 +88,7 @@ struct ShardManagementUnderLoadTests {
 
   /// Until each kind of change has happened some times.
   private static func waitForChanges(in database: StreamDatabase) async throws {
-    try await eventually(within: .seconds(90), "shards were rotated, split and merged") {
+    try await eventually(within: .seconds(600), "shards were rotated, split and merged") {
       let shards = try await database.admin.describe("item").shards
       let merges = shards.count { $0.parentIDs.count == 2 }
       let children = Dictionary(grouping: shards.filter { $0.parentIDs.count == 1 }) { $0.parentIDs[0] }
