@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
 # its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
-# With --tests also what only tests need: PgBouncer, Python with venv for moto and ministack (the tests install them from
-# PyPI), and for root, who alone can cut a network, iproute2.
+# With --tests also what only tests need: PgBouncer, Python with venv, moto and ministack from PyPI (below .build, a
+# minute), and for root, who alone can cut a network, iproute2.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
+cd "$(dirname "$0")/.."
 
 fail() {
   printf 'setup: %s\n' "$@" >&2
@@ -47,7 +48,7 @@ as_root() {
 }
 
 install_packages() {
-  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" </dev/null
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@" </dev/null
 }
 
 # Debian creates and starts a system-wide cluster along with the first server, unless told otherwise.
@@ -66,6 +67,51 @@ install_pooler() {
   if [ -d /run/systemd/system ]; then as_root systemctl disable --quiet --now pgbouncer; fi
 }
 
+install_missing() {
+  local package
+  if ! command -v apt-get >/dev/null; then
+    fail "Missing: ${missing[*]} (Debian's names)." \
+      "Install libpq with its headers, a PostgreSQL server 14 or newer, and pkg-config" \
+      "(macOS: brew install libpq postgresql pkgconf), for tests PgBouncer and Python 3 too, then run this again."
+  fi
+  echo "setup: installing ${missing[*]}"
+  as_root apt-get update -q </dev/null
+  for package in "${missing[@]}"; do
+    case $package in
+      postgresql) install_server ;;
+      pgbouncer) install_pooler ;;
+      *) install_packages "$package" ;;
+    esac
+  done
+}
+
+has_ensurepip() { python3 -c 'import ensurepip' 2>/dev/null; }
+
+# Debian has Python's venv, and what puts pip into one, in a package of its own. A pip that is there does as well.
+has_venv() { python3 -c 'import venv' 2>/dev/null && { has_ensurepip || python3 -c 'import pip' 2>/dev/null; }; }
+
+# They are there whole or not at all: who runs this beside another installs for nothing, and who is interrupted leaves
+# nothing that would be taken for them. The name says which versions these are.
+install_emulators() (
+  requirements=Tests/AWSTests/requirements.txt
+  target=.build/emulators-$(cksum <$requirements | cut -d ' ' -f 1)
+  if [ -d "$target" ]; then exit; fi
+  echo "setup: installing moto and ministack"
+  mkdir -p .build
+  venv=$(mktemp -d .build/emulators.XXXXXX)
+  trap 'rm -rf "$venv"' EXIT
+  chmod 755 "$venv"
+  if has_ensurepip; then
+    python3 -m venv "$venv"
+    pip=("$venv/bin/python" -m pip)
+  else
+    python3 -m venv --without-pip "$venv"
+    pip=(python3 -m pip --python "$venv/bin/python")
+  fi
+  "${pip[@]}" install --quiet --disable-pip-version-check --requirement $requirements </dev/null
+  python3 -c 'import os, sys; os.rename(*sys.argv[1:])' "$venv" "$target" 2>/dev/null || [ -d "$target" ]
+)
+
 check_swift
 
 missing=()
@@ -74,23 +120,9 @@ pkg-config --exists libpq 2>/dev/null || missing+=(libpq-dev)
 has_server || missing+=(postgresql)
 if [ "${1:-}" = --tests ]; then
   PATH=$PATH:/usr/sbin command -v pgbouncer >/dev/null || missing+=(pgbouncer)
-  python3 -c 'import ensurepip, venv' 2>/dev/null || missing+=(python3-venv)
+  has_venv || missing+=(python3-venv)
   if [ "$(id -u)" -eq 0 ] && ! command -v ip >/dev/null; then missing+=(iproute2); fi
 fi
-if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
 
-if ! command -v apt-get >/dev/null; then
-  fail "Missing: ${missing[*]} (Debian's names)." \
-    "Install libpq with its headers, a PostgreSQL server 14 or newer, and pkg-config" \
-    "(macOS: brew install libpq postgresql pkgconf), for tests PgBouncer and Python 3 too, then run this again."
-fi
-
-echo "setup: installing ${missing[*]}"
-as_root apt-get update -q </dev/null
-for package in "${missing[@]}"; do
-  case $package in
-    postgresql) install_server ;;
-    pgbouncer) install_pooler ;;
-    *) install_packages "$package" ;;
-  esac
-done
+if [ ${#missing[@]} -gt 0 ]; then install_missing; fi
+if [ "${1:-}" = --tests ]; then install_emulators; fi

@@ -166,7 +166,7 @@ public final class DrillFleet: Sendable {
   /// - Throws: ``DrillTimeout``.
   public nonisolated(nonsending) func wait(
     _ what: String,
-    within limit: Duration = .seconds(30),
+    within limit: Duration = .seconds(120),
     every interval: Duration = .milliseconds(10),
     until condition: () async throws -> Bool
   ) async throws {
@@ -178,7 +178,7 @@ public final class DrillFleet: Sendable {
   }
 
   /// Waits until everything that was committed was handled.
-  public func waitUntilConsumed(within limit: Duration = .seconds(60)) async throws {
+  public func waitUntilConsumed(within limit: Duration = .seconds(300)) async throws {
     let committed = Set(try await table.journal().values.joined())
     try await wait("every committed change is handled", within: limit, every: .milliseconds(100)) {
       committed.isSubset(of: Set(try history().compactMap(\.change)))

@@ -1,23 +1,29 @@
 #!/bin/sh
-# Runs an emulator of AWS, moto or ministack, on 127.0.0.1 at the given port until standard input ends. What it needs
-# from PyPI stands in a virtual environment below the package's build directory, and is installed once.
+# Runs an emulator of AWS, moto or ministack, on 127.0.0.1 at the given port until standard input ends. If the emulator
+# ends before that, so does this, and says what it said last.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-venv=$here/../../.build/$1
-case $1 in
-  moto) package='moto[server]==5.2.1' ;;
-  ministack) package='ministack==1.5.33' ;;
-esac
-if [ ! -e "$venv/installed" ]; then
-  python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check "$package"
-  touch "$venv/installed"
+# As deploy/setup.sh calls it.
+venv=$here/../../.build/emulators-$(cksum <"$here/requirements.txt" | cut -d ' ' -f 1)
+if [ ! -d "$venv" ]; then
+  echo "moto and ministack are not installed. Run deploy/setup.sh --tests first." >&2
+  exit 1
 fi
 export BIND_HOST=127.0.0.1 GATEWAY_PORT="$2"
 case $1 in
   moto) set -- -H 127.0.0.1 -p "$2" && script=moto_server.py ;;
   ministack) set -- && script=ministack_server.py ;;
 esac
-"$venv/bin/python" "$here/$script" "$@" </dev/null >/dev/null 2>&1 &
-cat >/dev/null
-kill -s KILL $!
+log=$(mktemp)
+"$venv/bin/python" "$here/$script" "$@" </dev/null >"$log" 2>&1 &
+server=$!
+# What runs beside a shell has no standard input of its own.
+exec 3<&0
+(
+  cat <&3 >/dev/null
+  kill -s KILL $server
+) >/dev/null 2>&1 &
+wait $server || true
+tail -n 20 "$log" >&2
+rm "$log"
+exit 1

@@ -2,38 +2,40 @@ import FleetDrill
 import TestSupport
 import Testing
 
-/// Small drills, as a user runs them. Their own limits are for a machine that does nothing else; these tests allow ten
-/// times as much, so that they judge the program.
-@Suite("tidemark drill", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
+/// Small drills, as a user runs them. Their own limits are for a machine that does nothing else. What these tests allow
+/// only tells the ways apart: the end of a session, or a handoff, from a failover interval, which is 5 s.
+@Suite("tidemark drill", .needsMachineAlone, .serialized)
 struct DrillTests {
-  @Test("what a killed worker leaves is read elsewhere, at the median within half a second, and none is lost")
+  @Test(
+    "what a killed worker leaves is read elsewhere, at the median before its failover interval is over, and none is lost"
+  )
   func kill() async throws {
     let result = try await drill("kill", rounds: 20)
-    #expect(try result.measure("first record").median < 0.5)
-    #expect(try result.measure("all its shards").median < 1.5)
+    #expect(try result.measure("first record").median < 4)
+    #expect(try result.measure("all its shards").median < 4)
   }
 
   @Test("a worker that joins gets its share")
   func join() async throws {
-    #expect(try await drill("join", rounds: 2).measure("balanced").max < 10)
+    #expect(try await drill("join", rounds: 2).measure("balanced").max < 60)
   }
 
   @Test("after SIGTERM no record is repeated and no shard stands still")
   func drain() async throws {
     let result = try await drill("drain", rounds: 3)
     #expect(try result.measure("repeated").max == 0)
-    #expect(try result.measure("longest gap").median < 0.5)
+    #expect(try result.measure("longest gap").median < 4)
   }
 
   @Test("a fleet that starts cold is balanced soon")
   func start() async throws {
-    #expect(try await drill("start", rounds: 2).measure("balanced").max < 10)
+    #expect(try await drill("start", rounds: 2).measure("balanced").max < 60)
   }
 
   @Test("a worker that was stopped past the default failover time has its checkpoints refused")
   func stale() async throws {
     let result = try await drill("stale", rounds: 1)
-    #expect(try result.measure("all its shards").max < 10)
+    #expect(try result.measure("all its shards").max < 60)
     #expect(try result.measure("accepted").max == 0)
     #expect(try result.measure("moved back").max == 0)
   }
@@ -45,8 +47,8 @@ struct DrillTests {
   func vanish() async throws {
     let result = try await drill("vanish", rounds: 1)
     // Without the session's settings the server would keep it for hours.
-    #expect(try result.measure("ends the worker's session").max < 8)
-    #expect(try result.measure("all its shards").max < 10)
+    #expect(try result.measure("ends the worker's session").max < 60)
+    #expect(try result.measure("all its shards").max < 60)
   }
 
   @Test("it says what it does meanwhile, and then prints a table")

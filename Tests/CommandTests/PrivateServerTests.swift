@@ -42,13 +42,13 @@ struct PrivateServerTests {
     let home = try Home()
     _ = try await home.tidemark.run("stream", "create", "s", "--shards", "1")
     let tail = try home.tidemark.start(["stream", "tail", "s"])
-    try await eventually(within: .seconds(60), "the server runs") { home.server != nil }
+    try await eventually("the server runs") { home.server != nil }
     let server = home.server
     let put = try await home.tidemark.run("stream", "put", "s", "--key", "k", "--data", "hello")
     #expect(put.status == 0)
     #expect(put.errors.contains("which another tidemark command runs"))
     #expect(home.server == server)
-    try await eventually(within: .seconds(20), "the record is printed") { tail.output.contains("hello") }
+    try await eventually("the record is printed") { tail.output.contains("hello") }
     tail.signal(SIGTERM)
     #expect(await tail.outcome.status == 0)
     #expect(home.server == nil)
@@ -96,9 +96,9 @@ struct PrivateServerTests {
     let home = try Home()
     _ = try await home.tidemark.run("stream", "create", "s", "--shards", "1")
     let tail = try home.tidemark.start(["stream", "tail", "s"])
-    try await eventually(within: .seconds(60), "the server runs") { home.server != nil }
+    try await eventually("the server runs") { home.server != nil }
     tail.signal(SIGKILL)
-    try await eventually(within: .seconds(30), "the server is gone") { home.server == nil }
+    try await eventually("the server is gone") { home.server == nil }
     #expect(try await home.tidemark.run("stream", "describe", "s").status == 0)
   }
 }

@@ -282,7 +282,7 @@ struct StreamTests {
     let tail = try database.tidemark.start(["stream", "tail", "item", "--from", "LATEST", "--limit", "1"])
     // When it has begun cannot be seen from outside, so there is always another change.
     var names = 0
-    try await eventually(within: .seconds(30), "a change is printed") {
+    try await eventually("a change is printed") {
       names += 1
       try await database.run("UPDATE item SET name = 'name \(names)'")
       return !tail.output.isEmpty
@@ -301,7 +301,7 @@ struct StreamTests {
     let tail = try tidemark.start(["stream", "tail", "s"])
     for data in ["first", "second"] {
       _ = try await tidemark.run("stream", "put", "s", "--key", "k", "--data", data)
-      try await eventually(within: .seconds(20), "\(data) is printed") { tail.output.contains(data) }
+      try await eventually("\(data) is printed") { tail.output.contains(data) }
     }
     tail.signal(SIGINT)
     let outcome = await tail.outcome
@@ -325,7 +325,7 @@ struct StreamTests {
     // The server may notice a little later that the first command has ended.
     try await eventually("the first command has left") { try await sessions() == 0 }
     let put = try database.tidemark.start(["stream", "put", "s", "--key", "k"], input: nil)
-    try await eventually(within: .seconds(20), "the command is connected") { try await sessions() > 0 }
+    try await eventually("the command is connected") { try await sessions() > 0 }
     put.signal(SIGTERM)
     #expect(await put.outcome.status == 128 + SIGTERM)
   }

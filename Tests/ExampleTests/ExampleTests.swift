@@ -7,7 +7,6 @@ import Testing
 struct ExampleTests {
   @Test(
     "each handles a change of the given database and ends in good order on SIGTERM",
-    .timeLimit(.minutes(10)),
     arguments: [
       ("FirstProcessor", #"INSERT {"id":1,"customer":"Ada","cents":100}"#),
       ("CustomProcessor", "order 1: Ada, 100 cents"),
@@ -30,13 +29,12 @@ struct ExampleTests {
 
   @Test(
     "each shows something without a database, and ends in good order on Ctrl-C",
-    .timeLimit(.minutes(10)),
     arguments: ["FirstProcessor", "CustomProcessor", "CustomerTotals"]
   )
   func demo(name: String) async throws {
     let example = try ExampleProcess(name, database: nil)
     var url = ""
-    try await eventually(within: .seconds(60), "the example says where its server is") {
+    try await eventually("the example says where its server is") {
       guard example.isRunning else { throw ExampleEnded(output: example.output) }
       url = example.output.firstMatch(of: /url=(\S+)/).map { String($0.1) } ?? ""
       return !url.isEmpty
@@ -56,7 +54,7 @@ struct ExampleTests {
       let example = try ExampleProcess("CustomProcessor", database: url)
       try await shop.waitUntilOpen(example)
       try await shop.pool.execute("INSERT INTO orders (customer, cents) VALUES ('Ada', -1)")
-      try await eventually(within: .seconds(30), "a dead letter") {
+      try await eventually("a dead letter") {
         let count: Int = try await shop.pool.query("SELECT count(*) FROM tidemark.dead_letter")[0].decode()
         return count > 0
       }

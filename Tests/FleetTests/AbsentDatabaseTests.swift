@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 import TidemarkPostgres
 
-@Suite("A worker without a database", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
+@Suite("A worker without a database", .needsMachineAlone, .serialized)
 struct AbsentDatabaseTests {
   @Test("a worker that starts before its database waits for it, says so, and then works")
   func downAtStart() async throws {

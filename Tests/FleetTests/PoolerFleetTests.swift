@@ -8,8 +8,7 @@ import Testing
   "A fleet behind a transaction pooler",
   .enabled(if: Pooler.program != nil, "PgBouncer is not installed: deploy/setup.sh --tests"),
   .needsMachineAlone,
-  .serialized,
-  .timeLimit(.minutes(10))
+  .serialized
 )
 struct PoolerFleetTests {
   @Test("notices it, says so, and works by heartbeats and polling: a dead worker's shards are read elsewhere")

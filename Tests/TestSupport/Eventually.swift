@@ -2,10 +2,12 @@ import Testing
 
 /// Polls the condition until it holds.
 ///
+/// The limit is for what never comes. It costs nothing where all goes well, so it is one that a busy machine keeps, too.
+///
 /// - Parameter what: what is waited for, as a sentence, for the failure's message.
 /// - Throws: ``NotInTime`` after the given time; what the condition throws.
 public func eventually(
-  within limit: Duration = .seconds(20),
+  within limit: Duration = .seconds(120),
   _ what: String,
   isolation: isolated (any Actor)? = #isolation,
   sourceLocation: SourceLocation = #_sourceLocation,

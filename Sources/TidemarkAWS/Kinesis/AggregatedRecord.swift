@@ -17,6 +17,8 @@ struct AggregatedRecord: Equatable, Sendable {
   }
 
   private(set) var records: [UserRecord] = []
+  /// How many there are, with those that were left out.
+  private(set) var count = 0
 
   private static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]
   private static let digestSize = Insecure.MD5.byteCount
@@ -50,7 +52,8 @@ struct AggregatedRecord: Equatable, Sendable {
     let tables = try AggregationTables(data, in: message)
     let filter = hashRange == .all ? nil : hashRange
     let hashes = filter == nil ? nil : tables.hashes(in: data)
-    records.reserveCapacity(tables.records.count)
+    count = tables.records.count
+    records.reserveCapacity(count)
     for (position, range) in tables.records.enumerated() {
       let packed = try PackedRecord(data, in: range)
       guard let partitionKey = tables.partitionKeys.element(at: packed.partitionKeyIndex) else {

@@ -58,12 +58,13 @@ struct FanOutPosition: Sendable {
   /// - Returns: the records that are new; `nil` if the one at the checkpoint is gone, and others may be.
   mutating func receive(
     _ records: [Record],
+    of span: ReceivedSpan?,
     isCaughtUp: Bool,
     isEnd: Bool,
     continuation: SequenceNumber?,
     at now: Instant
   ) -> ArraySlice<Record>? {
-    let new = position.receive(records, isCaughtUp: isCaughtUp, isEnd: isEnd)
+    let new = position.receive(records, of: span, isCaughtUp: isCaughtUp, isEnd: isEnd)
     tip = isCaughtUp && new != nil ? continuation.map { ($0, now) } : nil
     return new
   }

@@ -115,12 +115,14 @@ actor FanOutShardReader: ShardReader {
     let records = (0..<answer.records.count).map { Record(in: answer.records, at: $0) }
     let new = position.receive(
       records,
+      of: answer.records.span,
       isCaughtUp: isCaughtUp,
       isEnd: isEnd,
       continuation: answer.continuation,
       at: now
     )
     guard let new else { throw KinesisSource.trimmed(at: position.checkpoint, of: shardID) }
+    source.tellForeign(answer.records)
     return Rest(
       records: new,
       millisBehindLatest: answer.millisBehindLatest,

@@ -17,11 +17,15 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
   }
 
   private let body: ByteBuffer
-  private let shardID: String
+  let shardID: String
   private let hashRange: Shard.HashRange?
   private let decoded: UnsafeMutableRawBufferPointer
   private var decodedCount = 0
   private var entries: ContiguousArray<Entry> = []
+  private var firstNumber: Range<Int>?
+  private var last: (number: Range<Int>, subSequenceNumber: UInt64)?
+  /// How many user records were left out because they belong to other shards.
+  private(set) var foreignCount = 0
 
   var count: Int { entries.count }
 
@@ -47,9 +51,11 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
   /// One record, or those that are packed in it.
   private func append(_ entry: Entry) {
     let data = UnsafeRawBufferPointer(rebasing: decoded[entry.data])
-    guard let aggregated = AggregatedRecord(in: data, hashRange: hashRange) else {
-      return entries.append(entry)
-    }
+    let aggregated = AggregatedRecord(in: data, hashRange: hashRange)
+    firstNumber = firstNumber ?? entry.sequenceNumber
+    last = (entry.sequenceNumber, UInt64(max(1, aggregated?.count ?? 1) - 1))
+    guard let aggregated else { return entries.append(entry) }
+    foreignCount += aggregated.count - aggregated.records.count
     for record in aggregated.records {
       var packed = entry
       packed.data = record.data.moved(by: entry.data.lowerBound)
@@ -104,8 +110,19 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
     body.withUnsafeReadableBytes { JSONScanner($0).text(of: text) }
   }
 
-  private func number(at index: Int) -> String {
-    text(JSONScanner.Text(range: entries[index].sequenceNumber, hasEscapes: false))
+  private func number(_ range: Range<Int>) -> String {
+    text(JSONScanner.Text(range: range, hasEscapes: false))
+  }
+
+  private func number(at index: Int) -> String { number(entries[index].sequenceNumber) }
+
+  /// `nil` if the service sent none.
+  var span: ReceivedSpan? {
+    guard let firstNumber, let last else { return nil }
+    return ReceivedSpan(
+      first: SequenceNumber(number(firstNumber)) ?? 0,
+      last: .record(SequenceNumber(number(last.number)) ?? 0, subSequenceNumber: last.subSequenceNumber)
+    )
   }
 
   func sequenceNumber(at index: Int) -> SequenceNumber { SequenceNumber(number(at: index)) ?? 0 }

@@ -26,6 +26,8 @@ public final class KinesisSource: StreamSource {
   private let identity = Mutex(StreamIdentity())
   /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
   private let hashRanges = Mutex<[String: Shard.HashRange]>([:])
+  /// The shards whose foreign user records were told of.
+  private let foreignShards = Mutex<Set<String>>([])
 
   /// - Parameters:
   ///   - stream: The stream's name or its ARN.
@@ -136,6 +138,23 @@ public final class KinesisSource: StreamSource {
   }
 
   func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
+
+  /// Once a shard, because a producer that packs this way does it all the time.
+  func tellForeign(_ records: KinesisRecords) {
+    guard records.foreignCount > 0,
+      foreignShards.withLock({ $0.insert(records.shardID).inserted })
+    else { return }
+    logger.warning(
+      """
+      User records in an aggregated record do not belong to the shard that it stands in and are left out. The Kinesis \
+      Producer Library sends them again to where they belong; a producer that packs any keys together does not.
+      """,
+      metadata: [
+        "shard": "\(records.shardID)", "number": "\(records.span?.first.description ?? "")",
+        "count": "\(records.foreignCount)",
+      ]
+    )
+  }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     try ensureSameStream()

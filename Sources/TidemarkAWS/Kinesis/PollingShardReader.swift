@@ -102,8 +102,14 @@ actor PollingShardReader: ShardReader {
     let isEnd = answer.nextIterator == nil
     let children = isEnd ? try await source.children(of: shardID, in: answer, response) : []
     let records = (0..<answer.records.count).map { Record(in: answer.records, at: $0) }
-    let new = position.receive(records, isCaughtUp: answer.millisBehindLatest == 0, isEnd: isEnd)
+    let new = position.receive(
+      records,
+      of: answer.records.span,
+      isCaughtUp: answer.millisBehindLatest == 0,
+      isEnd: isEnd
+    )
     guard let new else { throw KinesisSource.trimmed(at: position.checkpoint, of: shardID) }
+    source.tellForeign(answer.records)
     return ShardPage(
       records: new.count == records.count ? records : Array(new),
       millisBehindLatest: answer.millisBehindLatest,

@@ -20,20 +20,31 @@ struct ReadPosition: Sendable {
     expectsCheckpoint = checkpoint.sequenceNumber != nil && !isBehindCheckpoint
   }
 
+  /// What the service sent is decisive, not what is left of it: a record whose user records all belong to other shards has
+  /// come, too, and is behind this reader.
+  ///
+  /// - Parameters:
+  ///   - records: those of the shard.
+  ///   - span: all that the service sent; `nil` if it sent nothing.
   /// - Returns: the records that are new; `nil` if the one at the checkpoint is gone, and others may be.
-  mutating func receive(_ records: [Record], isCaughtUp: Bool, isEnd: Bool) -> ArraySlice<Record>? {
-    guard let first = records.first else {
+  mutating func receive(
+    _ records: [Record],
+    of span: ReceivedSpan?,
+    isCaughtUp: Bool,
+    isEnd: Bool
+  ) -> ArraySlice<Record>? {
+    guard let span else {
       if expectsCheckpoint && isEnd { return nil }
       if isCaughtUp { expectsCheckpoint = false }
       return []
     }
     var new = records[...]
     if expectsCheckpoint {
-      if first.sequenceNumber != checkpoint.sequenceNumber { return nil }
+      if span.first != checkpoint.sequenceNumber { return nil }
       new = new.drop { $0.checkpoint <= checkpoint }
       expectsCheckpoint = false
     }
-    if let last = new.last { checkpoint = last.checkpoint }
+    checkpoint = max(checkpoint, span.last)
     return new
   }
 }

@@ -130,7 +130,7 @@ struct EndpointCredentialsTests {
     #expect(error.code == .accessDenied)
   }
 
-  @Test("a token that is lost on the way leaves version 1", .timeLimit(.minutes(15)))
+  @Test("a token that is lost on the way leaves version 1")
   func lostToken() async throws {
     let server = try await metadata(token: Reply(delivery: .silence))
     #expect(try await instance(server).credentials()?.accessKeyID == "DOC")

@@ -312,7 +312,7 @@ struct FanOutShardReaderTests {
       pushed(event(1), delivery: delivery),
       pushed(event(1), delivery: .open)
     )
-    let reader = try await shard.reader(timeout: .milliseconds(300))
+    let reader = try await shard.reader(timeout: .seconds(1))
     let error = try await #require(throws: TidemarkError.self) { try await reader.numbers() }
     #expect(error.code == .sourceUnavailable)
     #expect(try await reader.numbers() == [1])

@@ -40,6 +40,7 @@ struct ReadPositionTests {
     var position = position(.record(5, subSequenceNumber: 1))
     let received = position.receive(
       records((5, 0), (5, 1), (5, 2), (6, 0)),
+      of: ReceivedSpan(first: 5, last: .record(6)),
       isCaughtUp: false,
       isEnd: false
     )
@@ -67,6 +68,62 @@ struct ReadPositionTests {
     #expect(position.count(records((6, 0)), isCaughtUp: true, isEnd: false) == 1)
   }
 
+  /// What is left of three user records under 5.
+  struct Left: Sendable {
+    var ofFive: [UInt64]
+    var checkpoint: UInt64
+    var new: [UInt64]
+  }
+
+  @Test(
+    "goes on in and behind a record whose user records belong to other shards, all or some",
+    arguments: [
+      Left(ofFive: [], checkpoint: 2, new: []), Left(ofFive: [], checkpoint: 0, new: []),
+      Left(ofFive: [0, 2], checkpoint: 1, new: [2]), Left(ofFive: [0, 2], checkpoint: 0, new: [2]),
+      Left(ofFive: [1], checkpoint: 0, new: [1]), Left(ofFive: [1], checkpoint: 2, new: []),
+      Left(ofFive: [0, 1], checkpoint: 2, new: []), Left(ofFive: [0, 1, 2], checkpoint: 2, new: []),
+      Left(ofFive: [0, 1, 2], checkpoint: 1, new: [2]),
+    ]
+  )
+  func foreign(left: Left) throws {
+    for isAlone in [true, false] {
+      var position = position(.record(5, subSequenceNumber: left.checkpoint))
+      let others = isAlone ? [] : records((6, 0))
+      let received = position.receive(
+        left.ofFive.flatMap { records((5, $0)) } + others,
+        of: ReceivedSpan(first: 5, last: isAlone ? .record(5, subSequenceNumber: 2) : .record(6)),
+        isCaughtUp: false,
+        isEnd: isAlone
+      )
+      let new = left.new.map { Checkpoint.record(5, subSequenceNumber: $0) } + others.map(\.checkpoint)
+      #expect(try #require(received).map(\.checkpoint) == new)
+      #expect(position.checkpoint == (isAlone ? .record(5, subSequenceNumber: 2) : .record(6)))
+      #expect(!position.expectsCheckpoint)
+    }
+  }
+
+  @Test("still knows that records are gone when what comes first was left out")
+  func trimmedForeign() {
+    var position = position(.record(5))
+    let span = ReceivedSpan(first: 6, last: .record(6, subSequenceNumber: 2))
+    #expect(position.receive([], of: span, isCaughtUp: true, isEnd: false) == nil)
+    #expect(position.checkpoint == .record(5))
+  }
+
+  @Test(
+    "moves on over records that were left out, so that it is not opened anew before them",
+    arguments: [Checkpoint.trimHorizon, .latest, .atTimestamp(Self.noon), .record(4)]
+  )
+  func onlyForeign(checkpoint: Checkpoint) {
+    var position = position(checkpoint)
+    let isRecord = checkpoint.sequenceNumber != nil
+    let span = ReceivedSpan(first: isRecord ? 4 : 5, last: .record(5, subSequenceNumber: 2))
+    #expect(position.receive([], of: span, isCaughtUp: true, isEnd: false)?.isEmpty == true)
+    position.opened(at: Self.noon)
+    // The range is no longer known: what was left out once is not handed out now.
+    #expect(position.count(records((5, 0), (5, 1), (5, 2)), isCaughtUp: true, isEnd: true) == 0)
+  }
+
   @Test(
     "needs no record before TRIM_HORIZON or a moment",
     arguments: [Checkpoint.trimHorizon, .atTimestamp(Self.noon)]
@@ -79,8 +136,13 @@ struct ReadPositionTests {
 }
 
 extension ReadPosition {
+  /// Where nothing was left out.
   fileprivate mutating func count(_ records: [Record], isCaughtUp: Bool, isEnd: Bool) -> Int? {
-    receive(records, isCaughtUp: isCaughtUp, isEnd: isEnd)?.count
+    var span: ReceivedSpan?
+    if let first = records.first, let last = records.last {
+      span = ReceivedSpan(first: first.sequenceNumber, last: last.checkpoint)
+    }
+    return receive(records, of: span, isCaughtUp: isCaughtUp, isEnd: isEnd)?.count
   }
 }
 

@@ -23,21 +23,31 @@ final class Emulator: Sendable {
       .appending(path: "emulator.sh")
     process.executableURL = script
     process.arguments = [name.rawValue, "\(port)"]
-    let pipe = Pipe()
+    let (pipe, errors) = (Pipe(), Pipe())
     process.standardInput = pipe
     process.standardOutput = FileHandle.nullDevice
+    process.standardError = errors
     try process.run()
     lifeline = pipe.fileHandleForWriting
     url = "http://127.0.0.1:\(port)"
     let call = HTTPCall(url: "\(url)\(name == .moto ? "/moto-api/" : "/_ministack/health")")
-    // The first start installs it.
-    try await eventually(within: .seconds(180), "\(name) answers") {
-      if !process.isRunning { throw CocoaError(.executableLoad) }
+    try await eventually("\(name) answers") {
+      if !process.isRunning {
+        let said = try errors.fileHandleForReading.readToEnd() ?? Data()
+        throw EmulatorEnded(name: name, said: String(decoding: said, as: UTF8.self))
+      }
       return (try? await HTTPTransport.send(call, timeout: .seconds(2)))?.isSuccess == true
     }
   }
 
   deinit { try? lifeline.close() }
+
+  private struct EmulatorEnded: Error, CustomStringConvertible {
+    var name: Name
+    var said: String
+
+    var description: String { "\(name) has ended: \(said)" }
+  }
 
   /// With an access key, whose account is 123456789012.
   var configuration: AWSConfiguration { AWSConfiguration(endpoint: url) }

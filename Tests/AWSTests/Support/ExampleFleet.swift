@@ -62,7 +62,7 @@ final class ExampleFleet {
 
   /// Writes, a few values ahead of what is handled, until the condition holds.
   func writeUntil(_ what: String, _ condition: () throws -> Bool) async throws {
-    try await eventually(within: .seconds(60), what) {
+    try await eventually(what) {
       try readOutput()
       if handled.count >= (writtenCount - 4) * itemCount {
         try await write(writtenCount)
@@ -81,7 +81,7 @@ final class ExampleFleet {
   }
 
   func waitUntilAllIsHandled() async throws {
-    try await eventually(within: .seconds(60), "all of it is handled") {
+    try await eventually("all of it is handled") {
       try readOutput()
       return handled.count == writtenCount * itemCount
     }

@@ -36,11 +36,15 @@ struct KinesisReading {
     )
   }
 
-  func put(_ values: Range<Int>) { shard.values.withLock { $0 += values } }
+  func put(_ values: Range<Int>) { shard.records.withLock { $0 += values.map { Array("\($0)".utf8) } } }
+  func put(data: [UInt8]) { shard.records.withLock { $0.append(data) } }
+
+  /// The range that listings say the shard has, which is all hash keys at first.
+  func list(_ range: Shard.HashRange) { shard.hashRange.withLock { $0 = range } }
 
   /// The stream is deleted and created again under its name, without records.
   func createAgain() {
-    shard.values.withLock { $0 = [] }
+    shard.records.withLock { $0 = [] }
     shard.creation.withLock { $0 += 1 }
   }
 
@@ -65,7 +69,8 @@ private final class FakeKinesisShard: Sendable {
   /// A record's sequence number is its index and this.
   private static let firstNumber = 1000
 
-  let values = Mutex<[Int]>([])
+  let records = Mutex<[[UInt8]]>([])
+  let hashRange = Mutex(Shard.HashRange.all)
   let creation = Mutex(1_700_000_000)
 
   func reply(to request: ReceivedRequest) -> Reply {
@@ -79,10 +84,11 @@ private final class FakeKinesisShard: Sendable {
         #"{"StreamDescriptionSummary":{"StreamARN":"\#(KinesisReading.arn)","StreamCreationTimestamp":\#(time)}}"#
       )
     case "ListShards":
+      let range = hashRange.withLock { $0 }
       return .json(
         """
         {"Shards":[{"ShardId":"\(KinesisReading.shardID)","SequenceNumberRange":{"StartingSequenceNumber":"1"},\
-        "HashKeyRange":{"StartingHashKey":"0","EndingHashKey":"\(UInt128.max)"}}]}
+        "HashKeyRange":{"StartingHashKey":"\(range.start)","EndingHashKey":"\(range.end)"}}]}
         """
       )
     case "GetShardIterator":
@@ -109,7 +115,7 @@ private final class FakeKinesisShard: Sendable {
   private func start(_ type: String?, _ number: String?) -> Int? {
     switch (type, number) {
     case ("TRIM_HORIZON", nil), ("AT_TIMESTAMP", nil): 0
-    case ("LATEST", nil): values.withLock { $0.count }
+    case ("LATEST", nil): records.withLock { $0.count }
     case ("AT_SEQUENCE_NUMBER", let number?): Int(number).map { $0 - Self.firstNumber }
     case ("AFTER_SEQUENCE_NUMBER", let number?): Int(number).map { $0 - Self.firstNumber + 1 }
     default: nil
@@ -118,17 +124,17 @@ private final class FakeKinesisShard: Sendable {
 
   /// What a read and an event have in common, and what only one of them has, which the other's reader leaves aside.
   private func records(from start: Int, _ limit: Int) -> String? {
-    let values = values.withLock { $0 }
-    guard start <= values.count else { return nil }
-    let end = min(values.count, start + limit)
+    let all = self.records.withLock { $0 }
+    guard start <= all.count else { return nil }
+    let end = min(all.count, start + limit)
     let records = (start..<end).map { index in
       """
       {"SequenceNumber":"\(Self.firstNumber + index)","ApproximateArrivalTimestamp":1780315199.123,\
-      "Data":"\(Data("\(values[index])".utf8).base64EncodedString())","PartitionKey":"k"}
+      "Data":"\(Data(all[index]).base64EncodedString())","PartitionKey":"k"}
       """
     }
     return """
-      {"Records":[\(records.joined(separator: ","))],"MillisBehindLatest":\(end < values.count ? 1 : 0),\
+      {"Records":[\(records.joined(separator: ","))],"MillisBehindLatest":\(end < all.count ? 1 : 0),\
       "NextShardIterator":"\(end)","ContinuationSequenceNumber":"\(Self.firstNumber + end - 1)"}
       """
   }

@@ -65,7 +65,7 @@ final class ExampleProcess: Sendable {
   }
 
   func waitUntilExit() async throws -> Exit {
-    try await eventually(within: .seconds(30), "\(processID) ends") { !isRunning }
+    try await eventually("\(processID) ends") { !isRunning }
     return try #require(ending.exit.withLock { $0 })
   }
 }

@@ -14,7 +14,7 @@ struct Shop: Sendable {
 
   /// Waits until the example has made its tables and its worker owns leases.
   func waitUntilOpen(_ example: ExampleProcess) async throws {
-    try await eventually(within: .seconds(60), "the example's worker owns leases") {
+    try await eventually("the example's worker owns leases") {
       guard example.isRunning else { throw ExampleEnded(output: example.output) }
       let isMigrated: Bool = try await pool.query("SELECT to_regclass('tidemark.lease') IS NOT NULL")[0]
         .decode()
@@ -38,7 +38,7 @@ struct Shop: Sendable {
   /// Waits until the process itself has moved a checkpoint.
   func waitForProgress(of example: ExampleProcess, since start: [String: Int]) async throws {
     var earlier = start
-    try await eventually(within: .seconds(30), "\(example.processID) moves a checkpoint") {
+    try await eventually("\(example.processID) moves a checkpoint") {
       guard example.isRunning else { throw ExampleEnded(output: example.output) }
       let now = try await checkpoints(of: example)
       let hasMoved = now.contains { key, number in earlier[key].map { number > $0 } ?? false }

@@ -44,7 +44,7 @@ func postgresError(
 
 /// Waits until a session runs a statement that begins so, as the server sees it.
 func waitUntilRunning(_ prefix: String, seenBy observer: some PostgresQueryable) async throws {
-  try await eventually(within: .seconds(10), "a session runs \(prefix)") {
+  try await eventually("a session runs \(prefix)") {
     try await observer.value(
       """
       SELECT count(*) FROM pg_stat_activity

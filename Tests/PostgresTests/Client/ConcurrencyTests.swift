@@ -107,7 +107,7 @@ struct ConcurrencyTests {
       return try await connection.value("SELECT pg_backend_pid()")
     }
     let processID = try await use()
-    try await eventually(within: .seconds(5), "the session has ended") {
+    try await eventually("the session has ended") {
       try await observer.query("SELECT 1 FROM pg_stat_activity WHERE pid = \(processID)").isEmpty
     }
   }

@@ -65,7 +65,7 @@ struct ConnectionLossTests {
     let observer = try await connect(configuration)
     let processID: Int = try await connection.value("SELECT pg_backend_pid()")
     try await observer.execute("SELECT pg_terminate_backend(\(Int32(processID)))")
-    try await eventually(within: .seconds(5), "the connection is closed") { connection.isClosed }
+    try await eventually("the connection is closed") { connection.isClosed }
   }
 
   private func terminate(_ prefix: String, _ observer: PostgresConnection) async throws {

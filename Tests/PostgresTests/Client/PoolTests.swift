@@ -54,7 +54,7 @@ struct PoolTests {
             await arrivals.note(caller)
             try await pool.withConnection { _ in _ = await served.note(caller) }
           }
-          try await eventually(within: .seconds(5), "caller \(caller) came") {
+          try await eventually("caller \(caller) came") {
             await arrivals.entries.count == caller + 1
           }
           // Nobody outside can see the queue itself; from its arrival to there the task needs microseconds.
@@ -111,7 +111,7 @@ struct PoolTests {
 
     let idle = try await pool.withConnection { $0 }
     try await observer.execute(kill)
-    try await eventually(within: .seconds(5), "the loss is noticed") { idle.isClosed }
+    try await eventually("the loss is noticed") { idle.isClosed }
     for _ in 0..<5 { #expect(try await pool.value("SELECT 1", as: Int.self) == 1) }
   }
 
@@ -126,7 +126,7 @@ struct PoolTests {
       #expect(try await pool.value("SELECT 1", as: Int.self) == 1)
       let idle = try await pool.withConnection { $0 }
       async let restart: Void = local.restart()
-      try await eventually(within: .seconds(30), "the loss is noticed") { idle.isClosed }
+      try await eventually("the loss is noticed") { idle.isClosed }
       #expect(try await pool.value("SELECT 2", as: Int.self) == 2)
       try await restart
       await pool.close()

@@ -68,7 +68,7 @@ struct TLSTests {
       try await connection.execute("ALTER SYSTEM SET ssl = on")
       try await connection.execute("SELECT pg_reload_conf()")
       let url = server.url() + "?sslmode=require"
-      try await eventually(within: .seconds(20), "the server takes TLS connections") {
+      try await eventually("the server takes TLS connections") {
         (try? await connect(url)) != nil
       }
       try await body(url)

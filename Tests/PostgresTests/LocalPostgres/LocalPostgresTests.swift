@@ -36,7 +36,7 @@ struct LocalPostgresTests {
     let traces = try await {
       try ServerTraces(dataDirectory: try await LocalPostgres.start(.quick).dataDirectory)
     }()
-    try await eventually(within: .seconds(30), "the server is gone") { traces.areGone }
+    try await eventually("the server is gone") { traces.areGone }
   }
 
   #if compiler(>=6.2)
@@ -52,7 +52,7 @@ struct LocalPostgresTests {
         kill(getpid(), SIGKILL)
       }
       let traces = try JSONDecoder().decode(ServerTraces.self, from: Data(result.standardOutputContent))
-      try await eventually(within: .seconds(30), "the server is gone") { traces.areGone }
+      try await eventually("the server is gone") { traces.areGone }
     }
   #endif
 
@@ -81,12 +81,12 @@ struct LocalPostgresTests {
       try await server.createDatabase("kept")
       let psql = [server.installation.binaryDirectory + "/psql", "-Atc"]
       let busy = try ChildProcess(psql + ["do $$ begin loop end loop; end $$", server.url()])
-      try await eventually(within: .seconds(30), "the client is busy") {
+      try await eventually("the client is busy") {
         let count = "select count(*) from pg_stat_activity where query like 'do %' and state = 'active'"
         return try await ChildProcess.run(psql + [count, server.url()]).output == "1"
       }
       kill(try ServerTraces(dataDirectory: server.dataDirectory).process, SIGKILL)
-      try await eventually(within: .seconds(30), "the server is known to be down") {
+      try await eventually("the server is known to be down") {
         await !server.isRunning
       }
       try await server.restart()

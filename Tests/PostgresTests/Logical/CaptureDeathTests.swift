@@ -9,8 +9,7 @@ import Tidemark
 @Suite("A capture whose sessions die", .sharesMachine)
 struct CaptureDeathTests {
   @Test(
-    "It loses nothing and doubles nothing, and keeps every item's changes in order",
-    .timeLimit(.minutes(15))
+    "It loses nothing and doubles nothing, and keeps every item's changes in order"
   )
   func everyBoundary() async throws {
     let database = try await StreamDatabase.make()
@@ -21,7 +20,7 @@ struct CaptureDeathTests {
     let streams = [try database.stream("item"), try database.stream("item")]
     let versions = SharedCounter()
     try await pumping(streams[0], streams[1]) {
-      try await eventually(within: .seconds(120), "both have died at every boundary") {
+      try await eventually(within: .seconds(600), "both have died at every boundary") {
         versions.add()
         try await database.run(
           """

@@ -46,7 +46,7 @@ struct StatementBoundaryTests {
         }
         // What died holds nothing once it is gone.
         let stream = try await database.stream("item").identified()
-        try await eventually(within: .seconds(10), "the step's lock is free") {
+        try await eventually("the step's lock is free") {
           try await !StreamAdvance.advance(stream.id, from: nil, on: database.pool).isBusy
         }
       }

@@ -170,7 +170,7 @@ struct StreamLifecycleTests {
       try await database.pool.transaction { transaction in
         try await transaction.execute("INSERT INTO item VALUES (1)")
         group.addTask { _ = try await admin.disable("item") }
-        try await eventually(within: .seconds(5), "disabling waits for the table's lock") {
+        try await eventually("disabling waits for the table's lock") {
           try await database.number(
             "SELECT count(*) FROM pg_locks WHERE NOT granted AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
           ) == 1
@@ -245,8 +245,7 @@ struct StreamLifecycleTests {
   }
 
   @Test(
-    "Neither waiting for what is committed nor disabling waits for the writers to pause",
-    .timeLimit(.minutes(10))
+    "Neither waiting for what is committed nor disabling waits for the writers to pause"
   )
   func incessantWriters() async throws {
     let database = try await StreamDatabase.make()

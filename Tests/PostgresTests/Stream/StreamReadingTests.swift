@@ -47,7 +47,7 @@ struct StreamReadingTests {
     }
     #expect(unpumped >= .milliseconds(900))
     try await pumping(stream) {
-      try await eventually(within: .seconds(5), "the pump runs") {
+      try await eventually("the pump runs") {
         try await stream.identified().heads.isPumped
       }
       let pumped = try await ContinuousClock().measure {
@@ -78,7 +78,7 @@ struct StreamReadingTests {
     #expect(pages[1].millisBehindLatest >= 0)
     #expect(pages[2].millisBehindLatest == 0)
     // A page of the first two lags behind by as much as the clock has moved on.
-    try await eventually(within: .seconds(5), "the first records are some time old") {
+    try await eventually("the first records are some time old") {
       let page = try await stream.reader(of: shard, after: .trimHorizon).nextPage(maximumRecords: 2)
       return page.millisBehindLatest >= 20
     }
@@ -237,7 +237,7 @@ struct StreamReadingTests {
     let (database, stream) = try await makeStream(shardCount: 2)
     let shards = try await stream.shards().map(\.id)
     try await pumping(stream) {
-      try await eventually(within: .seconds(5), "the pump runs") {
+      try await eventually("the pump runs") {
         try await stream.identified().heads.isPumped
       }
       let split = try await stream.reader(of: shards[0], after: .trimHorizon)
@@ -379,7 +379,7 @@ struct StreamReadingTests {
     let reader = try await stream.reader(of: parent, after: .trimHorizon)
     try await database.admin.maintain()
     #expect(try await stream.shards().count == 3)
-    try await eventually(within: .seconds(20), "the parent is listed no more") {
+    try await eventually("the parent is listed no more") {
       try await database.admin.maintain()
       return try await stream.shards().count == 2
     }
@@ -389,7 +389,7 @@ struct StreamReadingTests {
     #expect(error.code == .shardNotFound)
     try await database.admin.disable("events")
     #expect(try await database.admin.list().count == 1)
-    try await eventually(within: .seconds(20), "the stream is listed no more") {
+    try await eventually("the stream is listed no more") {
       try await database.admin.maintain()
       return try await database.admin.list().isEmpty
     }

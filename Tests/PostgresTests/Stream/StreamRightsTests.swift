@@ -99,11 +99,11 @@ struct StreamRightsTests {
     let group = ServiceGroup(services: [worker], logger: StreamDatabase.logger)
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await group.run() }
-      try await eventually(within: .seconds(30), "all are handled") { Set(handled.ids).count == 99 }
+      try await eventually("all are handled") { Set(handled.ids).count == 99 }
       try await database.run(
         "UPDATE tidemark.log_partition SET created_at = created_at - interval '2 h'; INSERT INTO items VALUES (101)"
       )
-      try await eventually(within: .seconds(30), "a later partition is read") { handled.ids.contains(101) }
+      try await eventually("a later partition is read") { handled.ids.contains(101) }
       await group.triggerGracefulShutdown()
       try await tasks.waitForAll()
     }

@@ -57,7 +57,7 @@ struct StreamSequencingTests {
     // Transactions of other databases count, too, and these end.
     try await database.pool.transaction(isolation: .repeatableRead, readOnly: true) { transaction in
       _ = try await transaction.query("SELECT count(*) FROM item")
-      try await eventually(within: .seconds(30), "the floor rises") { try await step() > 0 }
+      try await eventually("the floor rises") { try await step() > 0 }
     }
     let written = try await database.pool.transaction { transaction in
       try await transaction.execute("INSERT INTO item VALUES (0)")
@@ -65,7 +65,7 @@ struct StreamSequencingTests {
       for _ in 1...5 { #expect(try await step() < written) }
       return written
     }
-    try await eventually(within: .seconds(30), "the floor rises again") { try await step() > written }
+    try await eventually("the floor rises again") { try await step() > written }
     #expect(try await database.number("SELECT count(*) FROM tidemark.log_\(id)") == items.value + 1)
   }
 
@@ -109,7 +109,7 @@ struct StreamSequencingTests {
       group.addTask {
         // Each kill hits a step at another point of its work.
         for _ in 0..<12 {
-          try await eventually(within: .seconds(10), "a step runs, or all is done") {
+          try await eventually("a step runs, or all is done") {
             let killed = try await database.number(
               """
               SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
@@ -227,7 +227,7 @@ struct StreamSequencingTests {
       PostgresStream(
         "item",
         pool: try StreamDatabase.makePool(database.url, connections: 3),
-        pollInterval: .seconds(5),
+        pollInterval: .seconds(20),
         logger: StreamDatabase.logger
       )
     }
@@ -250,7 +250,7 @@ struct StreamSequencingTests {
       }
       times.sort()
       print("wake-up: median \(times[times.count / 2]), 99 % \(times[times.count * 99 / 100])")
-      #expect(times[times.count / 2] < .milliseconds(2500), "only polling found it")
+      #expect(times[times.count / 2] < .seconds(10), "only polling found it")
     }
   }
 }

@@ -93,8 +93,7 @@ struct StreamSuccessionTests {
   }
 
   @Test(
-    "Workers drain a stream that was disabled under load, and go on with those that follow it",
-    .timeLimit(.minutes(15))
+    "Workers drain a stream that was disabled under load, and go on with those that follow it"
   )
   func workers() async throws {
     let database = try await StreamDatabase.make()
@@ -119,13 +118,13 @@ struct StreamSuccessionTests {
       tasks.addTask { try await groups[1].run() }
       try await writing(to: database) {
         let before = log.count
-        try await eventually(within: .seconds(60), "the second stream is read") { log.count > before + 100 }
+        try await eventually("the second stream is read") { log.count > before + 100 }
         try await database.admin.disable("item")
       }
       try await database.run("ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (code)")
       try await database.admin.enable(table: "item", shardCount: 1)
       try await database.run("UPDATE item SET n = 3000000")
-      try await eventually(within: .seconds(60), "everything is delivered") {
+      try await eventually("everything is delivered") {
         log.all.count { $0.value == 3_000_000 } >= 50
       }
       for group in groups { await group.triggerGracefulShutdown() }

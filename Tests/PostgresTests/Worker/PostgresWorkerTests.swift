@@ -88,7 +88,7 @@ struct PostgresWorkerTests {
       try await database.run(
         "INSERT INTO items SELECT 1, string_agg(md5(n::text), '') FROM generate_series(1, 327680) n"
       )
-      try await eventually(within: .seconds(30), "it is handled") { handled.all.count == 1 }
+      try await eventually("it is handled") { handled.all.count == 1 }
     }
     let size = try #require(handled.all.first?.change.newImage?.bytes.count)
     #expect(size > 10 * 1024 * 1024)
@@ -109,7 +109,7 @@ struct PostgresWorkerTests {
         "SELECT s.shard_id FROM tidemark.shard s WHERE ('x' || left(md5('{\"id\":100}'), 8))::bit(32)::bigint "
           + "BETWEEN s.hash_start AND s.hash_end"
       )
-      try await eventually(within: .seconds(30), "the other shards are read to their heads") {
+      try await eventually("the other shards are read to their heads") {
         let leases = try await database.pool.query(
           """
           SELECT l.shard_id, l.checkpoint, max(r.sequence_number)::text FROM tidemark.lease l
@@ -136,7 +136,7 @@ struct PostgresWorkerTests {
       configuration: configuration,
       processor: { Collector(shardID: $0.shardID, handled: handled) { $0.keys.description == #"{"id":7}"# } }
     ) {
-      try await eventually(within: .seconds(30), "all others are handled") { Set(handled.ids).count == 49 }
+      try await eventually("all others are handled") { Set(handled.ids).count == 49 }
     }
     #expect(handled.ids.count == 49)
     let row = try await database.pool.query(
@@ -177,7 +177,7 @@ struct PostgresWorkerTests {
       database,
       processor: { Once(pool: database.pool, handled: handled, shardID: $0.shardID) }
     ) {
-      try await eventually(within: .seconds(30), "all are handled") { handled.ids.count == 100 }
+      try await eventually("all are handled") { handled.ids.count == 100 }
     }
     #expect(Set(handled.ids).count == 100)
     #expect(try await database.number("SELECT count FROM seen") == 100)
