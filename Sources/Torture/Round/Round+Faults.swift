@@ -84,7 +84,7 @@ extension Round {
     let setting = random.pick(["statement_timeout", "lock_timeout", "idle_session_timeout"]) ?? "lock_timeout"
     let milliseconds = Int.random(in: 100...500, using: &random)
     let connection = pool
-    try await connection.execute(PostgresStatement("ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'"))
+    try await connection.execute(PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'"))
     // Sessions have what was so when they began.
     let end: PostgresStatement =
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'"
@@ -92,7 +92,7 @@ extension Round {
     try await ContinuousClock().sleep(for: random.duration(500...2500))
     // Whatever is in the way: what comes after rests on it.
     let isReset = try await holds(within: .seconds(30)) {
-      try await pool.execute(PostgresStatement("ALTER ROLE postgres RESET \(setting)"))
+      try await pool.execute(PostgresStatement(stringLiteral: "ALTER ROLE postgres RESET \(setting)"))
       _ = try await pool.query(end)
       return true
     }

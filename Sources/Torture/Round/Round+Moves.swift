@@ -18,7 +18,7 @@ extension Round {
     if plan.faults.contains(where: { $0.kind == .promotion }) {
       let pool = try Settings.pool(url: server.url(), connections: 1)
       try await pool.execute(
-        PostgresStatement("ALTER SYSTEM SET synchronous_standby_names = '\(standbyName)'")
+        PostgresStatement(stringLiteral: "ALTER SYSTEM SET synchronous_standby_names = '\(standbyName)'")
       )
       try await pool.execute("SELECT pg_reload_conf()")
       await pool.close()

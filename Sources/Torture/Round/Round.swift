@@ -114,6 +114,7 @@ final class Round: Sendable {
         }
       }
       group.addTask { try await self.keepFleet() }
+      group.addTask { try await SecondPhase(gate: self.gate).run() }
       group.addTask {
         defer { self.gate.stop() }
         try await withThrowingTaskGroup(of: Void.self) { parts in

@@ -38,7 +38,6 @@ struct Writer: Sendable {
           break
         }
         defer { gate.leave() }
-        if let due = gate.takeDue() { await finish(due, on: pool) }
         if await perform(next, named: "torture \(number) \(count) \(attempt)", on: pool) { break }
       }
       try await clock.sleep(for: next.pauseAfter)
@@ -80,23 +79,9 @@ struct Writer: Sendable {
   private func prepare(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async throws {
     var statements: [PostgresStatement] = ["BEGIN"]
     for case .statement(let statement) in planned.steps { statements.append(statement) }
-    statements.append(PostgresStatement("PREPARE TRANSACTION '\(name)'"))
+    statements.append(PostgresStatement(stringLiteral: "PREPARE TRANSACTION '\(name)'"))
     _ = try await pool.pipeline(statements)
     gate.note { $0.prepared += 1 }
-  }
-
-  private func finish(_ prepared: WriterGate.Prepared, on pool: PostgresPool) async {
-    do {
-      try await pool.withConnection {
-        try await $0.executeScript("\(prepared.commits ? "COMMIT" : "ROLLBACK") PREPARED '\(prepared.name)'")
-      }
-    } catch let error as PostgresError where error.sqlState == "42704" {
-      // It was finished by an attempt that had no answer, or was lost with a server.
-    } catch {
-      var later = prepared
-      later.due = .now + .milliseconds(100)
-      gate.add(later)
-    }
   }
 
   private func note(_ error: PostgresError, _ planned: PlannedTransaction) {

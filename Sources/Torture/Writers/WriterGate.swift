@@ -84,9 +84,9 @@ final class WriterGate: Sendable {
   func add(_ prepared: Prepared) { state.withLock { $0.prepared.append(prepared) } }
 
   /// A prepared transaction whose second phase is due.
-  func takeDue() -> Prepared? {
+  func takeDue() -> (prepared: Prepared, pool: PostgresPool)? {
     state.withLock { state in
-      state.prepared.firstIndex { $0.due <= .now }.map { state.prepared.remove(at: $0) }
+      state.prepared.firstIndex { $0.due <= .now }.map { (state.prepared.remove(at: $0), state.pool) }
     }
   }
 }
