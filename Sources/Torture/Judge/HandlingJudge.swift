@@ -21,6 +21,7 @@ struct HandlingJudge: Sendable {
     var reached: [Int64: Int] = [:]
     var wrong: Set<Int64> = []
     var attempts = 0
+    var seen: Set<OrderChange> = []
     var delivery: [Int64: [OrderChange]] = [:]
     for entry in handled {
       guard let change = entry.change else { continue }
@@ -32,13 +33,14 @@ struct HandlingJudge: Sendable {
         continue
       }
       attempts += 1
+      seen.insert(change)
       let next = reached[change.order, default: 0]
       if index > next, wrong.insert(change.order).inserted {
         note(change.order, "\(change.text) was handled before what precedes it", next, journal, delivery, application)
       }
       reached[change.order] = max(next, index + 1)
     }
-    delivered = reached.values.reduce(0, +)
+    delivered = seen.count
     repeats = attempts - delivered
     for (item, entries) in journal.items.sorted(by: { $0.key < $1.key }) {
       let next = reached[item, default: 0]

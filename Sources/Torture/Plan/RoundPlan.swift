@@ -61,7 +61,9 @@ struct RoundPlan: Sendable {
     workers = Int.random(in: 2...3, using: &random)
     rows = kind == .snapshot ? 14_000 : 300
     phases = Self.drawPhases(length, using: &random)
-    faults = Self.drawFaults(kind, allowed, length, using: &random)
+    let faults = Self.drawFaults(capture, allowed, length, using: &random)
+    let restarts = capture == .logical ? Self.drawRestarts(in: phases, allowed, using: &random) : []
+    self.faults = (faults + restarts).sorted { $0.at < $1.at }
     var arrivals: [Duration] = []
     if kind == .snapshot {
       for _ in 0..<3 { arrivals.append(random.duration(500...Int(length / .milliseconds(1)) * 4 / 5)) }
@@ -84,7 +86,7 @@ struct RoundPlan: Sendable {
 
   /// Each round is thick with some kinds and free of others.
   private static func drawFaults(
-    _ capture: CaptureKind,
+    _ capture: StreamCapture,
     _ allowed: Set<Ingredient>,
     _ length: Duration,
     using random: inout some RandomNumberGenerator
@@ -109,5 +111,26 @@ struct RoundPlan: Sendable {
       faults.append(Fault(at: moveAt, kind: kind, draw: draw))
     }
     return faults.sorted { $0.at < $1.at }
+  }
+
+  /// The capture is to find its place again after each of the single rows of a slow phase, with nothing behind it that
+  /// would hide a wrong one.
+  private static func drawRestarts(
+    in phases: [Phase],
+    _ allowed: Set<Ingredient>,
+    using random: inout some RandomNumberGenerator
+  ) -> [Fault] {
+    let kinds = [Ingredient.walsender, .walsender, .kill, .terminate].filter(allowed.contains)
+    var faults: [Fault] = []
+    var start = Duration.zero
+    for phase in phases {
+      var at = start + random.duration(200...700)
+      start += phase.length
+      while phase.kind == .slow, at < start, let kind = random.pick(kinds) {
+        faults.append(Fault(at: at, kind: kind, draw: random.next()))
+        at += random.duration(200...700)
+      }
+    }
+    return faults
   }
 }

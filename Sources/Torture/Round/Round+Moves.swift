@@ -73,6 +73,11 @@ extension Round {
     fleet.goOn()
     gate.resume()
     await oldPool.close()
+    do {
+      try await admin.maintain()
+    } catch let error as TidemarkError where error.code != .sourceUnavailable {
+      note(Violation("A restored database cannot be looked after: \(error)"))
+    }
     try await beginAnewIfCaptureIsLost(because: "dump")
   }
 
