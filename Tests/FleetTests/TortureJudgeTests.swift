@@ -12,7 +12,9 @@ struct TortureJudgeTests {
     change(.insert, 1, 10), change(.modify, 1, 11), change(.insert, 2, 12), change(.modify, 1, 13),
     change(.remove, 1, 13), change(.modify, 2, 14),
   ]
-  private static let journal = Journal(changes.enumerated().map { JournalEntry(place: Int64($0 + 1), change: $1) })
+  private static let journal = Journal(
+    changes.enumerated().map { JournalEntry(place: Int64($0 + 1), change: $1) }
+  )
 
   private static func change(_ event: Change.EventName, _ item: Int64, _ tick: Int64) -> OrderChange {
     OrderChange(order: item, event: event, version: tick << 20)
@@ -76,7 +78,9 @@ struct TortureJudgeTests {
     for place in [index, 6] {
       var changes = Self.changes
       changes.insert(changes[index], at: place)
-      #expect(logViolations(of: changes).first?.contains("\(Self.changes[index].text) is there twice") == true)
+      #expect(
+        logViolations(of: changes).first?.contains("\(Self.changes[index].text) is there twice") == true
+      )
     }
   }
 
@@ -84,10 +88,17 @@ struct TortureJudgeTests {
   func swapped() {
     var changes = Self.changes
     changes.swapAt(1, 3)
-    #expect(logViolations(of: changes) == ["Item 1 in the log of s: MODIFY@13.0 comes before MODIFY@11.0, the wrong way round."])
+    #expect(
+      logViolations(of: changes) == [
+        "Item 1 in the log of s: MODIFY@13.0 comes before MODIFY@11.0, the wrong way round."
+      ]
+    )
   }
 
-  @Test("it finds a change that nobody made, of an item that exists and of one that does not", arguments: [1, 9])
+  @Test(
+    "it finds a change that nobody made, of an item that exists and of one that does not",
+    arguments: [1, 9]
+  )
   func invented(item: Int64) {
     let invented = Self.change(.modify, item, 99)
     #expect(
@@ -119,7 +130,9 @@ struct TortureJudgeTests {
     }
   }
 
-  @Test("a stream answers for what was written in its time, and one that ended early not for its last moments")
+  @Test(
+    "a stream answers for what was written in its time, and one that ended early not for its last moments"
+  )
   func spans() {
     let last = LogJudge.Span(after: 2)
     #expect(logViolations(of: Array(Self.changes[2...]), last).isEmpty)
@@ -152,7 +165,11 @@ struct TortureJudgeTests {
   func skipped() {
     var changes = Self.changes
     changes.swapAt(1, 3)
-    #expect(handlingViolations(of: changes) == ["Item 1, application p: MODIFY@13.0 was handled before what precedes it."])
+    #expect(
+      handlingViolations(of: changes) == [
+        "Item 1, application p: MODIFY@13.0 was handled before what precedes it."
+      ]
+    )
   }
 
   @Test("it finds a change that was handled and never committed")

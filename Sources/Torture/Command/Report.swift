@@ -33,7 +33,9 @@ struct Report: Sendable {
     var count = 0
     var failed = 0
     say("seed \(seed)")
-    while options.rounds.map({ count < $0 }) ?? (count < kinds.count || .now - start < .seconds(60 * options.minutes)) {
+    while options.rounds.map({ count < $0 })
+      ?? (count < kinds.count || .now - start < .seconds(60 * options.minutes))
+    {
       let kind = kinds[count % kinds.count]
       let result = try await round(seed, kind, number: count + 1)
       count += 1
@@ -47,14 +49,22 @@ struct Report: Sendable {
       seed = next.next() % 1_000_000_000
     }
     say(Self.text(sum, rounds: count, elapsed: start.duration(to: .now)))
-    if failed == 0, options.directory == nil { try? FileManager.default.removeItem(atPath: settings.directory) }
-    say(failed == 0 ? "Everything that was committed was delivered, in order." : "\(failed) of \(count) rounds failed.")
+    if failed == 0, options.directory == nil {
+      try? FileManager.default.removeItem(atPath: settings.directory)
+    }
+    say(
+      failed == 0
+        ? "Everything that was committed was delivered, in order." : "\(failed) of \(count) rounds failed."
+    )
     return failed == 0
   }
 
   private func round(_ seed: UInt64, _ kind: CaptureKind, number: Int) async throws -> RoundResult {
     let plan = RoundPlan(seed: seed, kind: kind, allowed: allowed, length: .seconds(options.roundSeconds))
-    say("round \(number): \(kind.rawValue), seed \(seed)" + (plan.commitsLoosely ? ", synchronous_commit off" : ""))
+    say(
+      "round \(number): \(kind.rawValue), seed \(seed)"
+        + (plan.commitsLoosely ? ", synchronous_commit off" : "")
+    )
     let start = ContinuousClock.now
     let progress = Task {
       while !Task.isCancelled {
@@ -95,7 +105,9 @@ struct Report: Sendable {
   }
 
   private static func list(_ counts: [Ingredient: Int]) -> String {
-    Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }.joined(separator: ", ")
+    Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }.joined(
+      separator: ", "
+    )
   }
 
   private static func text(_ sum: RoundResult, rounds: Int, elapsed: Duration) -> String {

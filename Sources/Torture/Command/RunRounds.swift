@@ -10,7 +10,9 @@ struct RunRounds: AsyncParsableCommand {
 
   @Option(help: "No round begins after so many minutes; at least one of each kind is run.")
   var minutes = 1.0
-  @Option(help: "What the first round is drawn from, and the seeds of the others; drawn itself if it is left out.")
+  @Option(
+    help: "What the first round is drawn from, and the seeds of the others; drawn itself if it is left out."
+  )
   var seed: UInt64?
   @Option(help: "What the rounds are about; all in turn if it is left out.")
   var capture: CaptureKind?
@@ -27,7 +29,9 @@ struct RunRounds: AsyncParsableCommand {
   var without = ""
   @Option(help: ArgumentHelp("Only these kinds.", valueName: "kinds"))
   var only: String?
-  @Option(help: "Where to keep data; otherwise a new directory for temporary files, kept if something is wrong.")
+  @Option(
+    help: "Where to keep data; otherwise a new directory for temporary files, kept if something is wrong."
+  )
   var directory: String?
   @Flag(help: "Go on after a round that failed.")
   var keepGoing = false

@@ -28,7 +28,14 @@ struct HandlingJudge: Sendable {
       delivery[change.order, default: []].append(change)
       guard let index = position[change] else {
         if !isLost(entry), wrong.insert(change.order).inserted {
-          note(change.order, "\(change.text) was handled and never committed", 0, journal, delivery, application)
+          note(
+            change.order,
+            "\(change.text) was handled and never committed",
+            0,
+            journal,
+            delivery,
+            application
+          )
         }
         continue
       }
@@ -36,7 +43,14 @@ struct HandlingJudge: Sendable {
       seen.insert(change)
       let next = reached[change.order, default: 0]
       if index > next, wrong.insert(change.order).inserted {
-        note(change.order, "\(change.text) was handled before what precedes it", next, journal, delivery, application)
+        note(
+          change.order,
+          "\(change.text) was handled before what precedes it",
+          next,
+          journal,
+          delivery,
+          application
+        )
       }
       reached[change.order] = max(next, index + 1)
     }

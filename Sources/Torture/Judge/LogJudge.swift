@@ -49,12 +49,18 @@ struct LogJudge: Sendable {
     _ name: String
   ) {
     let (wanted, got) = (expected.map(\.change), delivered.map(\.change))
-    if let index = zip(wanted, got).enumerated().first(where: { $1.0 != $1.1 })?.offset ?? lengthDiffers(wanted, got)
+    if let index = zip(wanted, got).enumerated().first(where: { $1.0 != $1.1 })?.offset
+      ?? lengthDiffers(wanted, got)
     {
       if span.endedEarly, index >= got.count { return }
       let what = Self.difference(wanted, got, at: index, all: journal.items[item]?.map(\.change) ?? [])
       note(
-        Violation("Item \(item) in the log of \(name): \(what)", journal: wanted, delivered: got, around: index)
+        Violation(
+          "Item \(item) in the log of \(name): \(what)",
+          journal: wanted,
+          delivered: got,
+          around: index
+        )
       )
       return
     }
@@ -76,8 +82,12 @@ struct LogJudge: Sendable {
   }
 
   /// What is wrong at the first place where two lists differ.
-  static func difference(_ wanted: [OrderChange], _ got: [OrderChange], at index: Int, all: [OrderChange]) -> String {
-    if index >= got.count { return "\(wanted[index].text) is missing, and \(wanted.count - index - 1) after it." }
+  static func difference(_ wanted: [OrderChange], _ got: [OrderChange], at index: Int, all: [OrderChange])
+    -> String
+  {
+    if index >= got.count {
+      return "\(wanted[index].text) is missing, and \(wanted.count - index - 1) after it."
+    }
     let found = got[index]
     if got[..<index].contains(found) { return "\(found.text) is there twice." }
     if !all.contains(found) { return "\(found.text) is there and was never committed." }

@@ -17,7 +17,9 @@ struct SnapshotJudge: Sendable {
       guard let change = entry.change else { continue }
       if entry.isSnapshot == true { rows[change.order, default: []].append(change) }
       let isKnown = journal.items[change.order]?.contains { $0.change.version == change.version } ?? false
-      if entry.isSnapshot != true, isKnown || !isLost(entry) { changes[change.order, default: []].append(change) }
+      if entry.isSnapshot != true, isKnown || !isLost(entry) {
+        changes[change.order, default: []].append(change)
+      }
     }
     for item in Set(journal.items.keys).union(rows.keys).union(changes.keys).sorted() {
       let entries = journal.items[item]?.map(\.change) ?? []
@@ -66,7 +68,9 @@ struct SnapshotJudge: Sendable {
     let position = Dictionary(wanted.enumerated().map { ($1, $0) }, uniquingKeysWith: { first, _ in first })
     var reached = 0
     for change in changes {
-      guard let index = position[change] else { return ("\(change.text) does not belong behind the snapshot", reached) }
+      guard let index = position[change] else {
+        return ("\(change.text) does not belong behind the snapshot", reached)
+      }
       if index > reached { return ("\(change.text) was handled before what precedes it", reached) }
       reached = max(reached, index + 1)
     }

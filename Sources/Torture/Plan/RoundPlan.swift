@@ -71,7 +71,9 @@ struct RoundPlan: Sendable {
     self.arrivals = arrivals.sorted()
   }
 
-  private static func drawPhases(_ length: Duration, using random: inout some RandomNumberGenerator) -> [Phase] {
+  private static func drawPhases(_ length: Duration, using random: inout some RandomNumberGenerator)
+    -> [Phase]
+  {
     var phases: [Phase] = []
     var left = length
     while left > .zero {
@@ -107,7 +109,9 @@ struct RoundPlan: Sendable {
     let moves = Ingredient.allCases.filter { $0.movesDatabase && allowed.contains($0) }
     let moveAt = length / 4 + length * Int.random(in: 0..<50, using: &random) / 100
     let draw = random.next()
-    if random.happens(oneIn: 3) || moves.count == allowed.filter(\.isFault).count, let kind = random.pick(moves) {
+    if random.happens(oneIn: 3) || moves.count == allowed.filter(\.isFault).count,
+      let kind = random.pick(moves)
+    {
       faults.append(Fault(at: moveAt, kind: kind, draw: draw))
     }
     return faults.sorted { $0.at < $1.at }

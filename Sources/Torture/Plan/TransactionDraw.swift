@@ -23,6 +23,7 @@ struct TransactionDraw: Sendable {
     case .slow:
       guard isFirst else { return nil }
       var transaction = PlannedTransaction(steps: [.statement(single())])
+      if random.happens(oneIn: 3) { transaction.steps.append(.statement(Self.elsewhere)) }
       transaction.pauseAfter = .milliseconds(30)
       return transaction
     case .load:
@@ -40,7 +41,8 @@ struct TransactionDraw: Sendable {
       return PlannedTransaction(alone: alone, pauseAfter: random.duration(20...200))
     }
     var transaction = PlannedTransaction(pauseAfter: random.duration(5...60))
-    transaction.isolation = random.pick([.readCommitted, .readCommitted, .repeatableRead, .serializable]) ?? .readCommitted
+    transaction.isolation =
+      random.pick([.readCommitted, .readCommitted, .repeatableRead, .serializable]) ?? .readCommitted
     if random.happens(oneIn: 12) {
       transaction.steps = crossing()
     } else {
@@ -69,15 +71,20 @@ struct TransactionDraw: Sendable {
     switch Int.random(in: 0..<12, using: &random) {
     case 0:
       return [
-        .statement("SAVEPOINT a"), .statement(single()), .statement(many()), .statement("ROLLBACK TO SAVEPOINT a"),
+        .statement("SAVEPOINT a"), .statement(single()), .statement(many()),
+        .statement("ROLLBACK TO SAVEPOINT a"),
         .statement(single()),
       ]
     case 1: return [.statement("SAVEPOINT b"), .statement(single()), .statement("RELEASE SAVEPOINT b")]
     case 2, 3: return [.statement(many())]
     case 4: return [.statement(keyChange())]
+    case 5 where random.happens(oneIn: 4): return [.statement(single()), .statement(Self.elsewhere)]
     default: return [.statement(single())]
     }
   }
+
+  /// What decoding goes through between a captured change and its commit, so that the two come apart.
+  private static let elsewhere: PostgresStatement = "INSERT INTO elsewhere SELECT generate_series(1, 3000)"
 
   /// Two rows in an order that somebody else may have the other way round.
   private mutating func crossing() -> [PlannedTransaction.Step] {

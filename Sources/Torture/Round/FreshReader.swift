@@ -27,7 +27,9 @@ struct FreshReader: Sendable {
     }
   }
 
-  private func read(_ shard: Shard, of source: PostgresStream, endedEarly: Bool) async throws -> [LogJudge.Entry] {
+  private func read(_ shard: Shard, of source: PostgresStream, endedEarly: Bool) async throws -> [LogJudge
+    .Entry]
+  {
     let reader = try await source.reader(of: shard.id, after: .trimHorizon)
     var entries: [LogJudge.Entry] = []
     do {

@@ -29,7 +29,8 @@ extension Round {
       try await state.withLock(\.server).restart(mode: .immediate)
       if plan.commitsLoosely { noteLosses() }
     case .restart: try await state.withLock(\.server).restart(mode: .fast)
-    case .exclusiveLock: try await hold("LOCK TABLE item IN ACCESS EXCLUSIVE MODE", random.duration(50...1500))
+    case .exclusiveLock:
+      try await hold("LOCK TABLE item IN ACCESS EXCLUSIVE MODE", random.duration(50...1500))
     case .shareLock: try await hold("LOCK TABLE item IN SHARE MODE", random.duration(50...1500))
     case .stepLock:
       try await hold(
@@ -81,10 +82,13 @@ extension Round {
   }
 
   private func shortenTimeouts(_ random: inout SeededGenerator) async throws {
-    let setting = random.pick(["statement_timeout", "lock_timeout", "idle_session_timeout"]) ?? "lock_timeout"
+    let setting =
+      random.pick(["statement_timeout", "lock_timeout", "idle_session_timeout"]) ?? "lock_timeout"
     let milliseconds = Int.random(in: 100...500, using: &random)
     let connection = pool
-    try await connection.execute(PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'"))
+    try await connection.execute(
+      PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
+    )
     // Sessions have what was so when they began.
     let end: PostgresStatement =
       "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'"

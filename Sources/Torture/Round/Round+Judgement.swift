@@ -31,7 +31,8 @@ extension Round {
     for wrong in result.writers.wrong.prefix(5) { note(Violation(wrong)) }
     let history = try fleet.histories.entries()
     result.staleCheckpoints = (
-      history.count { $0.kind == .staleCheckpointRefused }, history.count { $0.kind == .staleCheckpointAccepted }
+      history.count { $0.kind == .staleCheckpointRefused },
+      history.count { $0.kind == .staleCheckpointAccepted }
     )
     result.workers = fleet.starts
     state.withLock { state in
@@ -57,12 +58,13 @@ extension Round {
           left += wanted.changes.subtracting(try await table.ledger()).count
         } else if application.startsWithSnapshot {
           let handled = (history[application.name] ?? []).filter { $0.kind == .handled }
-          left += SnapshotJudge(
-            journal: try await table.journal(),
-            handled: handled,
-            application: application.name,
-            isLost: isLost
-          ).violations.count
+          left +=
+            SnapshotJudge(
+              journal: try await table.journal(),
+              handled: handled,
+              application: application.name,
+              isLost: isLost
+            ).violations.count
         } else {
           left += wanted.changes.subtracting((history[application.name] ?? []).compactMap(\.change)).count
         }
@@ -70,7 +72,11 @@ extension Round {
       if left == 0 { return }
       if left < missing { (missing, progress) = (left, .now) }
       if .now - progress > Self.patience {
-        note(Violation("The fleet did not come to rest: \(left) changes were not handled \(Self.patience) after the last."))
+        note(
+          Violation(
+            "The fleet did not come to rest: \(left) changes were not handled \(Self.patience) after the last."
+          )
+        )
         return
       }
       try await ContinuousClock().sleep(for: .milliseconds(300))
@@ -95,7 +101,9 @@ extension Round {
         note(Violation("The log of \(name) is wrong for \(judge.violations.count) items."))
       }
       guard index == state.withLock({ $0.eras.count }) - 1 else { continue }
-      var versions = Journal(journal.items.values.joined().filter { $0.place <= era.span.after }.sorted { $0.place < $1.place }).versions
+      var versions = Journal(
+        journal.items.values.joined().filter { $0.place <= era.span.after }.sorted { $0.place < $1.place }
+      ).versions
       for entry in log {
         versions[entry.change.order] = entry.change.event == .remove ? nil : entry.change.version
       }
@@ -116,14 +124,28 @@ extension Round {
       let handled = history[application.name] ?? []
       result.handled += handled.count
       if application.keepsLedger {
-        let ledger = try await table.ledger().enumerated().map { LogJudge.Entry(sequence: UInt64($0), change: $1) }
+        let ledger = try await table.ledger().enumerated().map {
+          LogJudge.Entry(sequence: UInt64($0), change: $1)
+        }
         result.handled += ledger.count
-        let stateless = Journal(journal.items.values.joined().map { JournalEntry(place: $0.place, change: $0.change) }
-          .sorted { $0.place < $1.place })
-        let judge = LogJudge(journal: stateless, span: span, log: ledger, name: "the application that does all once")
+        let stateless = Journal(
+          journal.items.values.joined().map { JournalEntry(place: $0.place, change: $0.change) }
+            .sorted { $0.place < $1.place }
+        )
+        let judge = LogJudge(
+          journal: stateless,
+          span: span,
+          log: ledger,
+          name: "the application that does all once"
+        )
         judge.violations.prefix(5).forEach(note)
       } else if application.startsWithSnapshot {
-        let judge = SnapshotJudge(journal: journal, handled: handled, application: application.name, isLost: isLost)
+        let judge = SnapshotJudge(
+          journal: journal,
+          handled: handled,
+          application: application.name,
+          isLost: isLost
+        )
         judge.violations.prefix(5).forEach(note)
       } else {
         let judge = HandlingJudge(

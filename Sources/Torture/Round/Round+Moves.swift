@@ -11,7 +11,9 @@ extension Round {
   /// The standby's name where its primary lists those that it waits for. A capture's session is none of them.
   private static let standbyName = "walreceiver"
 
-  static func follow(_ server: LocalPostgres, _ plan: RoundPlan, directory: String) async throws -> LocalPostgres {
+  static func follow(_ server: LocalPostgres, _ plan: RoundPlan, directory: String) async throws
+    -> LocalPostgres
+  {
     var configuration = configuration(plan, directory: "\(directory)/standby")
     configuration.primary = server
     let standby = try await LocalPostgres.start(configuration)
@@ -60,7 +62,9 @@ extension Round {
     try await gate.pause()
     fleet.suspend()
     try await server.createDatabase("restored")
-    try await Self.command(["\(binaries)/pg_restore", "--exit-on-error", "-d", server.url(database: "restored"), file])
+    try await Self.command([
+      "\(binaries)/pg_restore", "--exit-on-error", "-d", server.url(database: "restored"), file,
+    ])
     let url = server.url(database: "restored")
     let pool = try Settings.pool(url: url)
     state.withLock { state in
@@ -89,7 +93,11 @@ extension Round {
       try await admin.describe("item").captureFailure != nil
     }
     guard saysSo else {
-      note(Violation("After the \(what) the stream lost its replication slot and did not say so within a minute."))
+      note(
+        Violation(
+          "After the \(what) the stream lost its replication slot and did not say so within a minute."
+        )
+      )
       return
     }
     try await gate.pause()
@@ -105,7 +113,10 @@ extension Round {
       state.eras.append(Era(stream: stream.fullName, span: LogJudge.Span(after: place)))
       return state.eras.count - 1
     }
-    try fleet.add(Fleet.Application(name: "plain-again", stream: stream.fullName, era: era), workers: plan.workers)
+    try fleet.add(
+      Fleet.Application(name: "plain-again", stream: stream.fullName, era: era),
+      workers: plan.workers
+    )
     gate.resume()
   }
 
@@ -113,7 +124,9 @@ extension Round {
   func finishPrepared() async throws {
     var random = SeededGenerator(seed: plan.seed, part: 7)
     let isFinished = try await holds(within: .seconds(30)) {
-      let rows = try await pool.query("SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid")
+      let rows = try await pool.query(
+        "SELECT gid FROM pg_prepared_xacts WHERE database = current_database() ORDER BY gid"
+      )
       for row in rows {
         let verb = Bool.random(using: &random) ? "COMMIT" : "ROLLBACK"
         let name = try row.decode(String.self)

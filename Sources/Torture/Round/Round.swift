@@ -9,7 +9,7 @@ import TidemarkPostgres
 /// One server, one table, one fleet, from the first row to the judgement.
 final class Round: Sendable {
   /// How long after the last progress a round that is to come to rest is given up.
-  static let patience = Duration.seconds(60)
+  static let patience = Duration.seconds(30)
 
   /// A stream of the table, for as long as it was captured without a break.
   struct Era: Sendable {
@@ -71,7 +71,13 @@ final class Round: Sendable {
     do {
       try await server.createDatabase("torture")
       if plan.needsStandby { standby = try await follow(server, plan, directory: directory) }
-      let round = try Round(plan: plan, settings: settings, directory: directory, server: server, standby: standby)
+      let round = try Round(
+        plan: plan,
+        settings: settings,
+        directory: directory,
+        server: server,
+        standby: standby
+      )
       let result = try await round.play()
       await standby?.stop(mode: .immediate)
       await server.stop(mode: .immediate)
@@ -115,6 +121,7 @@ final class Round: Sendable {
       }
       group.addTask { try await self.keepFleet() }
       group.addTask { try await SecondPhase(gate: self.gate).run() }
+      group.addTask { try await LockWatch(round: self).run() }
       group.addTask {
         defer { self.gate.stop() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
@@ -194,7 +201,9 @@ final class Round: Sendable {
   private func perform(_ fault: RoundPlan.Fault) async throws {
     do {
       try await strike(fault.kind, draw: fault.draw)
-    } catch let error as PostgresError where error.isRetryable || error.isOutcomeUnknown || error.code == .closed {
+    } catch let error as PostgresError
+      where error.isRetryable || error.isOutcomeUnknown || error.code == .closed
+    {
       // Another fault was in the way.
     } catch let error as TidemarkError {
       note(error, of: fault)
@@ -203,7 +212,9 @@ final class Round: Sendable {
 
   private func note(_ error: TidemarkError, of fault: RoundPlan.Fault) {
     // Another fault was in the way, or a split came too late for its shard.
-    if [.sourceUnavailable, .shardNotFound, .invalidConfiguration, .streamDisabled].contains(error.code) { return }
+    if [.sourceUnavailable, .shardNotFound, .invalidConfiguration, .streamDisabled].contains(error.code) {
+      return
+    }
     note(Violation("\(fault.kind.rawValue) failed: \(error)"))
   }
 

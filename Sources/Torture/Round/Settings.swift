@@ -40,7 +40,8 @@ func holds(
   let deadline = ContinuousClock.now + limit
   while true {
     // The database may be away just now.
-    do { if try await condition() { return true } } catch let error as PostgresError where error.isRetryable {}
+    do { if try await condition() { return true } } catch let error as PostgresError where error.isRetryable {
+    }
     guard ContinuousClock.now < deadline else { return false }
     try await ContinuousClock().sleep(for: interval)
   }

@@ -29,6 +29,7 @@ struct ItemTable: Sendable {
     CREATE TABLE journal (
       place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id bigint NOT NULL, event text NOT NULL,
       version bigint NOT NULL, old_version bigint, size int, filled bigint);
+    CREATE TABLE elsewhere (number bigint NOT NULL);
     CREATE TABLE ledger (
       place bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, id bigint NOT NULL, event text NOT NULL,
       version bigint NOT NULL);

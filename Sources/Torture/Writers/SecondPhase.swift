@@ -5,6 +5,35 @@ struct SecondPhase: Sendable {
   let gate: WriterGate
 
   func run() async throws {
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await finishDue() }
+      group.addTask { try await finishForgotten() }
+      try await group.waitForAll()
+    }
+  }
+
+  /// Rolls back what was prepared by a session that was lost before it had its answer.
+  private func finishForgotten() async throws {
+    while !gate.isStopped {
+      try await ContinuousClock().sleep(for: .seconds(1))
+      guard let pool = gate.enter() else { continue }
+      defer { gate.leave() }
+      do {
+        let rows = try await pool.query(
+          """
+          SELECT gid FROM pg_prepared_xacts
+          WHERE database = current_database() AND prepared < clock_timestamp() - interval '4 s'
+          """
+        )
+        for row in rows {
+          let name = try row.decode(String.self)
+          _ = await finish(WriterGate.Prepared(name: name, commits: false, due: .now), on: pool)
+        }
+      } catch is PostgresError {}
+    }
+  }
+
+  private func finishDue() async throws {
     while !gate.isStopped {
       try await ContinuousClock().sleep(for: .milliseconds(10))
       while let due = gate.takeDue() {

@@ -45,7 +45,8 @@ struct Writer: Sendable {
   }
 
   /// - Returns: whether it is done with, for better or worse.
-  private func perform(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async -> Bool {
+  private func perform(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async -> Bool
+  {
     do {
       if let alone = planned.alone {
         try await pool.withConnection { try await $0.executeScript(alone) }
@@ -76,7 +77,8 @@ struct Writer: Sendable {
     }
   }
 
-  private func prepare(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async throws {
+  private func prepare(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async throws
+  {
     var statements: [PostgresStatement] = ["BEGIN"]
     for case .statement(let statement) in planned.steps { statements.append(statement) }
     statements.append(PostgresStatement(stringLiteral: "PREPARE TRANSACTION '\(name)'"))
