@@ -17,8 +17,6 @@ final class Fleet: Sendable {
   private struct Member {
     var application: Application
     var process: WorkerProcess
-    /// Ended by the torture; not by itself.
-    var isEnding = false
   }
 
   private struct State {
@@ -86,14 +84,21 @@ final class Fleet: Sendable {
   }
 
   /// Starts another for each that has ended.
-  func replaceEnded() throws {
-    let gone = state.withLock { state -> [Application] in
+  /// - Returns: what those said last that ended with an error, which none should.
+  @discardableResult
+  func replaceEnded() throws -> [String] {
+    let gone = state.withLock { state -> [Member] in
       guard !state.isOver else { return [] }
       let ended = state.members.filter { !$0.process.isRunning }
       state.members.removeAll { !$0.process.isRunning }
-      return ended.map(\.application)
+      return ended
     }
-    for application in gone { try start(application) }
+    for member in gone { try start(member.application) }
+    return gone.filter { $0.process.exitStatus == 1 }.map { member in
+      let log =
+        (try? String(contentsOfFile: "\(directory)/\(member.process.name).log", encoding: .utf8)) ?? ""
+      return "\(member.application.name): \(log.split(separator: "\n").last ?? "nothing")"
+    }
   }
 
   /// Ends all as a crash does; nobody is replaced until ``goOn()``.

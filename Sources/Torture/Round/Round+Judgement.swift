@@ -9,7 +9,7 @@ extension Round {
   /// Waits until the fleet has come to rest, and compares everything with the journal.
   func judge() async throws -> RoundResult {
     fleet.resumeAll()
-    try fleet.replaceEnded()
+    try keepRunning()
     try await finishPrepared()
     try await comeToRest()
     let journal = try await table.journal()
@@ -80,7 +80,7 @@ extension Round {
         return
       }
       try await ContinuousClock().sleep(for: .milliseconds(300))
-      try fleet.replaceEnded()
+      try keepRunning()
     }
   }
 
@@ -124,9 +124,7 @@ extension Round {
       let handled = history[application.name] ?? []
       result.handled += handled.count
       if application.keepsLedger {
-        let ledger = try await table.ledger().enumerated().map {
-          LogJudge.Entry(sequence: UInt64($0), change: $1)
-        }
+        let ledger = try await ledger(besides: journal)
         result.handled += ledger.count
         let stateless = Journal(
           journal.items.values.joined().map { JournalEntry(place: $0.place, change: $0.change) }
@@ -158,5 +156,14 @@ extension Round {
         result.repeats += judge.repeats
       }
     }
+  }
+
+  /// What the application that does all once has done. Where a server lost commits, a page that was read before may be
+  /// handled after, so its changes are in the ledger and never came to be.
+  private func ledger(besides journal: Journal) async throws -> [LogJudge.Entry] {
+    let known = journal.changes
+    let hadLosses = state.withLock { $0.lossesUntil > 0 }
+    return try await table.ledger().filter { known.contains($0) || !hadLosses }
+      .enumerated().map { LogJudge.Entry(sequence: UInt64($0), change: $1) }
   }
 }

@@ -28,6 +28,8 @@ final class Round: Sendable {
     var faults: [Ingredient: Int] = [:]
     var violations: [Violation] = []
     var arrivals = 0
+    /// Of workers that ended by themselves.
+    var lastWords: Set<String> = []
   }
 
   let plan: RoundPlan
@@ -151,7 +153,15 @@ final class Round: Sendable {
   private func keepFleet() async throws {
     while !gate.isStopped {
       try await ContinuousClock().sleep(for: .milliseconds(300))
-      try fleet.replaceEnded()
+      try keepRunning()
+    }
+  }
+
+  /// Replaces workers that have ended. One that ended by itself is a violation, the same only once.
+  func keepRunning() throws {
+    for words in try fleet.replaceEnded() {
+      let isNew = state.withLock { $0.lastWords.insert(words).inserted }
+      if isNew { note(Violation("A worker ended by itself. \(words)")) }
     }
   }
 
