@@ -1,7 +1,7 @@
-import FleetDrill
 import Testing
 import Tidemark
 
+@testable import FleetDrill
 @testable import Torture
 
 /// A judge that finds nothing proves nothing: here it is shown what it must find.
