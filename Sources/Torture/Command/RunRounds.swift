@@ -27,6 +27,13 @@ struct RunRounds: AsyncParsableCommand {
     )
   )
   var without = ""
+  @Option(
+    help: ArgumentHelp(
+      "Kinds to add that are left out otherwise: looseCommits, promotionWithLoss, dump.",
+      valueName: "kinds"
+    )
+  )
+  var with = ""
   @Option(help: ArgumentHelp("Only these kinds.", valueName: "kinds"))
   var only: String?
   @Option(
@@ -51,7 +58,7 @@ struct RunRounds: AsyncParsableCommand {
         }
       )
     }
-    return try (only.map(parse) ?? Ingredient.standard).subtracting(parse(without))
+    return try (only.map(parse) ?? Ingredient.standard).union(parse(with)).subtracting(parse(without))
   }
 
   func run() async throws {

@@ -28,6 +28,7 @@ enum Ingredient: String, CaseIterable, Sendable {
   /// Puts another server or database in the place of the one before; once a round at most.
   var movesDatabase: Bool { [.promotion, .promotionWithLoss, .dump].contains(self) }
 
-  /// Not among these unless they are asked for.
-  static let standard = Set(allCases)
+  /// What is expected to be withstood. Where commits are lost that were confirmed, effects of a processor in the same
+  /// database are lost with them, and a restored table is another one to its stream.
+  static let standard = Set(allCases).subtracting([.looseCommits, .promotionWithLoss, .dump])
 }

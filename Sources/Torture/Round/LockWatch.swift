@@ -8,7 +8,7 @@ struct LockWatch: Sendable {
   let round: Round
 
   func run() async throws {
-    while !round.gate.isStopped {
+    while true {
       try await ContinuousClock().sleep(for: .seconds(1))
       let found: [String]
       do { found = try await waits() } catch is PostgresError { continue }

@@ -60,6 +60,7 @@ extension Round {
     try await Self.command(["\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture")])
     // Nobody waits for what is committed from here on: it is lost.
     try await gate.pause()
+    try await finishPrepared()
     fleet.suspend()
     try await server.createDatabase("restored")
     try await Self.command([
@@ -88,18 +89,15 @@ extension Round {
   /// A replication slot is neither on a standby nor in a dump. The stream has to say so; then it is enabled again, and
   /// what was written in between is nobody's.
   private func beginAnewIfCaptureIsLost(because what: String) async throws {
-    guard plan.capture == .logical else { return }
-    let saysSo = try await holds(within: .seconds(60)) {
+    let mayBeLost = plan.capture == .logical
+    let saysSo = try await holds(within: mayBeLost ? .seconds(60) : .zero) {
       try await admin.describe("item").captureFailure != nil
     }
-    guard saysSo else {
-      note(
-        Violation(
-          "After the \(what) the stream lost its replication slot and did not say so within a minute."
-        )
-      )
-      return
+    let isOver = try await admin.describe("item").status == .disabled
+    if !saysSo, isOver || mayBeLost {
+      note(Violation("After the \(what) the stream took no more changes, and does not say why."))
     }
+    guard saysSo || isOver else { return }
     try await gate.pause()
     try await finishPrepared()
     let old = fleet.applications

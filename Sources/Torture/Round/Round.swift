@@ -113,6 +113,19 @@ final class Round: Sendable {
   private func play() async throws -> RoundResult {
     defer { fleet.killAll() }
     try await setUp()
+    try await withThrowingTaskGroup(of: Void.self) { helpers in
+      // Until the last writer is done: it may wait for what these end or find.
+      helpers.addTask { try await SecondPhase(gate: self.gate).run() }
+      helpers.addTask { try await LockWatch(round: self).run() }
+      helpers.addTask { try await self.keepFleet() }
+      try await playAll()
+      helpers.cancelAll()
+      do { try await helpers.waitForAll() } catch is CancellationError {} catch is PostgresError {}
+    }
+    return try await judge()
+  }
+
+  private func playAll() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for number in 0..<plan.writers {
         group.addTask { [plan, gate] in
@@ -121,9 +134,6 @@ final class Round: Sendable {
           try await writer.run()
         }
       }
-      group.addTask { try await self.keepFleet() }
-      group.addTask { try await SecondPhase(gate: self.gate).run() }
-      group.addTask { try await LockWatch(round: self).run() }
       group.addTask {
         defer { self.gate.stop() }
         try await withThrowingTaskGroup(of: Void.self) { parts in
@@ -135,7 +145,6 @@ final class Round: Sendable {
       }
       try await group.waitForAll()
     }
-    return try await judge()
   }
 
   private func setUp() async throws {
@@ -151,7 +160,7 @@ final class Round: Sendable {
   }
 
   private func keepFleet() async throws {
-    while !gate.isStopped {
+    while true {
       try await ContinuousClock().sleep(for: .milliseconds(300))
       try keepRunning()
     }

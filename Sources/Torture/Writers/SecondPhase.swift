@@ -14,10 +14,9 @@ struct SecondPhase: Sendable {
 
   /// Rolls back what was prepared by a session that was lost before it had its answer.
   private func finishForgotten() async throws {
-    while !gate.isStopped {
+    while true {
       try await ContinuousClock().sleep(for: .seconds(1))
-      guard let pool = gate.enter() else { continue }
-      defer { gate.leave() }
+      let pool = gate.pool
       do {
         let rows = try await pool.query(
           """
@@ -34,7 +33,7 @@ struct SecondPhase: Sendable {
   }
 
   private func finishDue() async throws {
-    while !gate.isStopped {
+    while true {
       try await ContinuousClock().sleep(for: .milliseconds(10))
       while let due = gate.takeDue() {
         if await !finish(due.prepared, on: due.pool) {

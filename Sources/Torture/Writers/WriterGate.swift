@@ -41,6 +41,7 @@ final class WriterGate: Sendable {
     get { state.withLock(\.phase) }
     set { state.withLock { $0.phase = newValue } }
   }
+  var pool: PostgresPool { state.withLock(\.pool) }
   var figures: Figures { state.withLock(\.figures) }
   var isStopped: Bool { state.withLock(\.isStopped) }
 
