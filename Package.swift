@@ -118,6 +118,15 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .executableTarget(
+      name: "Torture",
+      dependencies: [
+        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
         "Tidemark", "TidemarkAWS", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
@@ -198,7 +207,7 @@ let package = Package(
       name: "FleetTests",
       dependencies: [
         "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres",
-        "TidemarkCommand",
+        "TidemarkCommand", "Torture",
       ],
       swiftSettings: swiftSettings
     ),

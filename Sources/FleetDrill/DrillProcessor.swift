@@ -37,7 +37,8 @@ struct DrillProcessor: RecordProcessor {
         epoch: shard.epoch.number,
         sequence: record?.sequenceNumber.uint64Value.map { Int64($0) },
         written: record?.approximateCreationTime.microsecondsSinceEpoch,
-        change: change
+        change: change,
+        isSnapshot: record?.change?.isSnapshot == true ? true : nil
       )
     )
   }

@@ -25,10 +25,20 @@ public struct DrillWorker: Sendable {
   /// Works until SIGTERM or SIGINT, on which it hands everything off.
   public func run(logger: Logger) async throws {
     let history = try HistoryFile(path: history)
+    let (name, recordPause) = (name, recordPause)
+    try await run(logger: logger) { shard, pool in
+      DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
+    }
+  }
+
+  /// The same with processors of the drill's own, which get the worker's pool.
+  public func run<Processor: RecordProcessor>(
+    logger: Logger,
+    processor: @escaping @Sendable (ShardContext, PostgresPool) -> sending Processor
+  ) async throws {
     var connection = try PostgresConfiguration(url: database)
     connection.applicationName = "tidemark drill \(name)"
     let pool = PostgresPool(connection, maximumConnections: 8, logger: logger)
-    let (name, recordPause) = (name, recordPause)
     var identity = WorkerIdentity.current()
     identity.workerID = name
     let worker = try Worker(
@@ -39,9 +49,7 @@ public struct DrillWorker: Sendable {
       configuration: configuration,
       identity: identity,
       logger: logger
-    ) { shard in
-      DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
-    }
+    ) { processor($0, pool) }
     try await ServiceGroup(
       services: [worker],
       gracefulShutdownSignals: [.sigterm, .sigint],

@@ -93,21 +93,28 @@ public struct FleetCheck: Sendable {
     }
   }
 
-  /// The epoch never falls and rises exactly when the owner changes; the checkpoint never goes back.
   private mutating func checkLeases(_ audit: [LeaseAudit.Change]) {
+    for violation in Self.leaseViolations(audit) { note(violation) }
+  }
+
+  /// What is wrong with the leases: an epoch never falls and rises exactly when the owner changes; a checkpoint never
+  /// goes back.
+  public static func leaseViolations(_ audit: [LeaseAudit.Change]) -> [String] {
+    var violations: [String] = []
     for change in audit {
-      if change.newEpoch < change.oldEpoch { note("\(change.shard): the epoch fell") }
+      if change.newEpoch < change.oldEpoch { violations.append("\(change.shard): the epoch fell") }
       if (change.newEpoch != change.oldEpoch) != (change.newOwner != change.oldOwner) {
-        note(
+        violations.append(
           "\(change.shard): epoch \(change.oldEpoch) → \(change.newEpoch) while the owner went from "
             + "\(change.oldOwner.map(String.init) ?? "nobody") to \(change.newOwner.map(String.init) ?? "nobody")"
         )
       }
       if change.wentBack {
-        note(
+        violations.append(
           "\(change.shard): the checkpoint went back from \(change.oldCheckpoint) to \(change.newCheckpoint)"
         )
       }
     }
+    return violations
   }
 }

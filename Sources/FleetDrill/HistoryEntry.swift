@@ -33,6 +33,8 @@ public struct HistoryEntry: Codable, Sendable, Hashable {
   /// Of a handled record: when its change was captured, by the database's clock, as ``at``.
   public var written: Int64?
   public var change: OrderChange?
+  /// Of a handled record: `true` if it is a row of a snapshot.
+  public var isSnapshot: Bool?
 
   public static func now() -> Int64 {
     Int64(Date().timeIntervalSince1970 * 1_000_000)

@@ -3,7 +3,7 @@ import Synchronization
 
 /// Reads the histories in a directory while they grow. What was read once is not read again: a drill looks often, and
 /// must not take the processor from what it measures.
-final class HistoryFollower: Sendable {
+public final class HistoryFollower: Sendable {
   private struct File {
     var read: UInt64 = 0
     var entries: [HistoryEntry] = []
@@ -12,12 +12,13 @@ final class HistoryFollower: Sendable {
   private let directory: String
   private let files = Mutex<[String: File]>([:])
 
-  init(directory: String) {
+  /// - Parameter directory: that of the histories, files whose names end with `.jsonl`.
+  public init(directory: String) {
     self.directory = directory
   }
 
   /// What was done since `moment`, in the order of time.
-  func entries(since moment: Int64 = 0) throws -> [HistoryEntry] {
+  public func entries(since moment: Int64 = 0) throws -> [HistoryEntry] {
     try files.withLock { files in
       try follow(&files)
       return files.values.flatMap { file in

@@ -13,7 +13,8 @@ public struct OrderChange: Codable, Sendable, Hashable {
     self.version = version
   }
 
-  init(_ change: Change) throws {
+  /// - Throws: if the table has no columns `id` and `version`, or an image is missing.
+  public init(_ change: Change) throws {
     struct Keys: Decodable { var id: Int64 }
     struct Image: Decodable { var version: Int64 }
     let image = change.eventName == .remove ? change.oldImage : change.newImage

@@ -18,7 +18,7 @@ public final class WorkerProcess: @unchecked Sendable {
   /// - Parameters:
   ///   - command: the program's path and its arguments.
   ///   - log: the file that its output is appended to.
-  init(name: String, command: [String], log: String) throws {
+  public init(name: String, command: [String], log: String) throws {
     self.name = name
     if !FileManager.default.fileExists(atPath: log) {
       _ = FileManager.default.createFile(atPath: log, contents: nil)
