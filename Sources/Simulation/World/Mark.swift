@@ -11,4 +11,5 @@ enum Mark: String, CaseIterable, Sendable {
   case recordRetried, recordDeadLettered, shardStopped, shardReset, trimmedSkipped
   case latestPlaceKept, pendingCheckpointInherited, drainTookTooLong, capHeldLeaseBack
   case stalledLeaseGivenAway, unownedShardRefused
+  case tailLost, tailLostTwice, recordsLost, lossReported
 }
