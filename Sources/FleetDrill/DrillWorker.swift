@@ -14,6 +14,8 @@ public struct DrillWorker: Sendable {
   /// The file that its history is appended to.
   public var history: String
   public var recordPause: Duration = .zero
+  /// Checkpoints in transactions of the worker's own that stay open for this long.
+  public var transactionPause: Duration?
   public var configuration = WorkerConfiguration()
 
   public init(name: String, database: String, history: String) {
@@ -28,7 +30,7 @@ public struct DrillWorker: Sendable {
     var connection = try PostgresConfiguration(url: database)
     connection.applicationName = "tidemark drill \(name)"
     let pool = PostgresPool(connection, maximumConnections: 8, logger: logger)
-    let (name, recordPause) = (name, recordPause)
+    let (name, recordPause, transactionPause) = (name, recordPause, transactionPause)
     var identity = WorkerIdentity.current()
     identity.workerID = name
     let worker = try Worker(
@@ -40,7 +42,14 @@ public struct DrillWorker: Sendable {
       identity: identity,
       logger: logger
     ) { shard in
-      DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
+      DrillProcessor(
+        worker: name,
+        history: history,
+        shard: shard,
+        pool: pool,
+        recordPause: recordPause,
+        transactionPause: transactionPause
+      )
     }
     try await ServiceGroup(
       services: [worker],

@@ -21,7 +21,8 @@ struct LossChecker: Checker {
     case .leasesChanged(let call, let before, let after):
       for (shardID, lease) in after where before[shardID].map({ $0.epoch != lease.epoch }) ?? false {
         if let last = epochs[shardID], lease.epoch <= last {
-          return "\(call.method) gives epoch \(lease.epoch) of \(shardID) out, which had come to \(last) before"
+          return
+            "\(call.method) gives epoch \(lease.epoch) of \(shardID) out, which had come to \(last) before"
         }
         epochs[shardID] = lease.epoch
       }
@@ -35,7 +36,8 @@ struct LossChecker: Checker {
     case .storeStarted(let version):
       for (member, last) in told {
         // A member that has not heard of one start before the next compares with the latter only.
-        owing[member] = max(last.version, owing[member] ?? 0) > version ? max(last.version, owing[member] ?? 0) : nil
+        owing[member] =
+          max(last.version, owing[member] ?? 0) > version ? max(last.version, owing[member] ?? 0) : nil
         told[member] = (last.version, true)
       }
       return nil

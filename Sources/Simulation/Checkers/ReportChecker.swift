@@ -16,7 +16,8 @@ struct ReportChecker: Checker {
     case .leasesChanged(let call, let before, let after):
       leases = after
       for grant in call.grants where [.transfer, .endShard, .stop].contains(call.method) {
-        guard let (old, new) = before[grant.shardID].flatMap({ old in after[grant.shardID].map { (old, $0) } }),
+        guard
+          let (old, new) = before[grant.shardID].flatMap({ old in after[grant.shardID].map { (old, $0) } }),
           old.owner == grant.owner, old.epoch == grant.epoch, new.epoch > old.epoch
         else { continue }
         givenUp[grant] = new.epoch

@@ -222,7 +222,7 @@ extension Mutant {
       "only-hints-tell-of-new-leases",
       breaks: "liveness",
       in: "\(leasing)/LeaseCoordinator.swift",
-      "guard «version != assignmentVersion» else { return [] }",
+      "guard «version != assignmentVersion» else { return loss }",
       becomes: "version > assignmentVersion + 1"
     ),
   ]

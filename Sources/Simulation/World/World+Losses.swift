@@ -59,7 +59,9 @@ extension World {
     sessions.restart()
     observe(.storeStarted(version: store.currentAssignmentVersion(in: Self.scope)))
     // The first who gives something out on a new history notes it: here the stream, or later the store by itself.
-    if backup != nil || faults.allows(.streamLosesTail) { stream.enterHistory(store.enterHistory(), on: backup) }
+    if backup != nil || faults.allows(.streamLosesTail) {
+      stream.enterHistory(store.enterHistory(), on: backup)
+    }
   }
 
   func lossReported(by member: Member) {

@@ -376,7 +376,9 @@ struct LeaseCoordinator {
     guard let incarnation else { return actions }
     var owned: Set<String> = []
     // Each of these calls reads the leases after the one before it was answered, so no epoch can have fallen.
-    let hasFallen = leases.contains { $0.owner == incarnation && $0.epoch < (lastEpoch(of: $0.shardID) ?? $0.epoch) }
+    let hasFallen = leases.contains {
+      $0.owner == incarnation && $0.epoch < (lastEpoch(of: $0.shardID) ?? $0.epoch)
+    }
     if hasFallen, memory.hasLostLeases() { actions.append(examineLoss()) }
     for lease in leases where lease.owner == incarnation {
       owned.insert(lease.shardID)

@@ -112,8 +112,9 @@ public protocol LeaseStore: Sendable {
 
 extension LeaseStore {
   /// Nothing can: there are no locks.
-  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<LeaseBlockage>
-  {
+  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<
+    LeaseBlockage
+  > {
     AsyncStream { $0.finish() }
   }
 }

@@ -33,7 +33,8 @@ struct LoggingEvents: WorkerEvents {
   func leaseBlocked(_ blockage: LeaseBlockage) {
     logger.warning(
       blockage.shardIDs.isEmpty
-        ? "a session of a dead worker has not ended" : "leases cannot change hands, a session has locked them",
+        ? "a session of a dead worker has not ended"
+        : "leases cannot change hands, a session has locked them",
       metadata: [
         "shards": "\(blockage.shardIDs.joined(separator: ", "))", "session": "\(blockage.holder)",
         "advice": "\(blockage.advice)",

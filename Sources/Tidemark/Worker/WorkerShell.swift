@@ -233,7 +233,9 @@ final class WorkerShell: Sendable {
   }
 
   private func examineLoss(_ finished: [String: Epoch], _ running: [String: Epoch]) async {
-    let leases = try? await retry.untilAnswered("read the leases") { try await self.store.leases(in: self.scope) }
+    let leases = try? await retry.untilAnswered("read the leases") {
+      try await self.store.leases(in: self.scope)
+    }
     guard let leases else { return }
     events.historyLost(HistoryLoss(of: finished, running: running, in: leases))
   }

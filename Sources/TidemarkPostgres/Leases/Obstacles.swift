@@ -12,7 +12,9 @@ struct Obstacles {
   /// Notes which leases a plan had to skip because somebody has locked them.
   ///
   /// - Returns: those that have been locked for long.
-  mutating func skip(_ shardIDs: Set<String>, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Set<String> {
+  mutating func skip(_ shardIDs: Set<String>, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Set<
+    String
+  > {
     let before = skippedSince[scope] ?? [:]
     let since = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, before[$0] ?? now) })
     skippedSince[scope] = since.isEmpty ? nil : since

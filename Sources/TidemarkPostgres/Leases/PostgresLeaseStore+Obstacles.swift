@@ -41,7 +41,8 @@ extension PostgresLeaseStore {
     }
   }
 
-  private func endSessions(of dead: [WorkerIncarnation], in scope: LeaseScope) async throws -> [LeaseBlockage] {
+  private func endSessions(of dead: [WorkerIncarnation], in scope: LeaseScope) async throws -> [LeaseBlockage]
+  {
     let sessions = try await pool.query(SessionStatements.ofDeadWorkers(in: scope)).map { row in
       let (processID, startedAt, description) = try row.decode((Int32, String?, String).self)
       return DatabaseSession(processID: processID, startedAt: startedAt, description: description)
@@ -51,7 +52,9 @@ extension PostgresLeaseStore {
       return []
     }
     var blockages: [LeaseBlockage] = []
-    for session in sessions where await !end(session) { blockages.append(blockage([], session, isForeign: true)) }
+    for session in sessions where await !end(session) {
+      blockages.append(blockage([], session, isForeign: true))
+    }
     return blockages
   }
 
@@ -83,7 +86,9 @@ extension PostgresLeaseStore {
     for (session, shardIDs) in shards {
       if isInTheWay.contains(session), await end(session) { continue }
       let isDue = isInTheWay.contains(session) || !isLong.isDisjoint(with: shardIDs)
-      if isDue { blockages.append(blockage(shardIDs.sorted(), session, isForeign: isInTheWay.contains(session))) }
+      if isDue {
+        blockages.append(blockage(shardIDs.sorted(), session, isForeign: isInTheWay.contains(session)))
+      }
     }
     return blockages
   }

@@ -55,7 +55,9 @@ private struct PlanningRound {
     hasReleased = !dead.isEmpty || results[2].affectedRows > 0 || results[3].affectedRows > 0
     var (workers, ghosts): ([FleetSnapshot.Worker], [WorkerIncarnation]) = ([], [])
     for row in results[5] {
-      let (incarnation, state, maximumLeases, refused) = try row.decode((Int64, String, Int32?, [String]).self)
+      let (incarnation, state, maximumLeases, refused) = try row.decode(
+        (Int64, String, Int32?, [String]).self
+      )
       if state == WorkerRecord.State.dead.rawValue {
         ghosts.append(WorkerIncarnation(incarnation))
         continue

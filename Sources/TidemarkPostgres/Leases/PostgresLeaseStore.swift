@@ -57,7 +57,9 @@ public final class PostgresLeaseStore: LeaseStore {
     return AsyncStream { await listener.next() }
   }
 
-  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<LeaseBlockage> {
+  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<
+    LeaseBlockage
+  > {
     let (stream, continuation) = AsyncStream<LeaseBlockage>.makeStream(bufferingPolicy: .bufferingNewest(100))
     guard session(of: incarnation) != nil else {
       continuation.finish()

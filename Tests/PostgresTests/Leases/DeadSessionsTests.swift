@@ -44,7 +44,9 @@ struct DeadSessionsTests {
     )
   }
 
-  private func grant(_ shardID: String, to owner: WorkerIncarnation, _ process: Process) async throws -> LeaseGrant {
+  private func grant(_ shardID: String, to owner: WorkerIncarnation, _ process: Process) async throws
+    -> LeaseGrant
+  {
     let lease = NewLease(shard: Shard(id: shardID), checkpoint: .trimHorizon)
     _ = try await process.store.createLeases([lease], in: scope)
     let step = Assignment.assign(shardID: shardID, to: owner)
@@ -119,7 +121,8 @@ struct DeadSessionsTests {
     try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'a' FOR UPDATE") { first in
       // Two that share a lock stand in the row as a group.
       try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'b' FOR SHARE") { second in
-        try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'b' FOR SHARE") { third in
+        try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'b' FOR SHARE") {
+          third in
           try await database.killSession(of: owner)
           _ = try await plan(planner, other)
           try await takeOver("a", as: planner, other)
@@ -130,7 +133,9 @@ struct DeadSessionsTests {
     }
   }
 
-  @Test("all sessions of a process that has its own name are ended, with the rows of the user's that they hold")
+  @Test(
+    "all sessions of a process that has its own name are ended, with the rows of the user's that they hold"
+  )
   func usersRows() async throws {
     let victim = Process(database.configuration, hasOwnSessions: true)
     let other = Process(database.configuration, hasOwnSessions: true)
@@ -169,7 +174,9 @@ struct DeadSessionsTests {
       _ = try await plan(planner, other)
       #expect(try await isAlive(session))
     }
-    #expect(try await victim.store.heartbeat(Heartbeat(incarnation: returned, scope: scope, state: .active)) != nil)
+    #expect(
+      try await victim.store.heartbeat(Heartbeat(incarnation: returned, scope: scope, state: .active)) != nil
+    )
   }
 
   @Test("a session that has locked a living owner's lease is not ended but told of, after a while and once")
@@ -182,7 +189,8 @@ struct DeadSessionsTests {
     try await whileOpen(in: first, checkpointing("a")) { session in
       let start = ContinuousClock.now
       try await eventually("the lock is old") {
-        #expect(try await plan(planner, other, [step]) == .applied([], dead: []))
+        let outcome = try await plan(planner, other, [step])
+        #expect(outcome == .applied([], dead: []))
         return ContinuousClock.now - start > .seconds(6)
       }
       let blockage = try #require(await blockages.next())
@@ -194,7 +202,11 @@ struct DeadSessionsTests {
 
   @Test("a session that the burier may not end is named, and the plan is made without it")
   func withoutRights() async throws {
-    let streams = StreamDatabase(url: database.url, pool: database.pool, admin: PostgresStreamAdmin(database.pool))
+    let streams = StreamDatabase(
+      url: database.url,
+      pool: database.pool,
+      admin: PostgresStreamAdmin(database.pool)
+    )
     let roles = StreamRoles(database: streams)
     try await roles.create("burier")
     try await streams.admin.grant(.consumer, to: roles.name("burier"))

@@ -73,7 +73,9 @@ struct LostHistoryTests {
   }
 
   private func checkpoint(_ grant: LeaseGrant, at number: UInt64) async throws -> WriteOutcome {
-    try await store.checkpoint([CheckpointWrite(grant: grant, checkpoint: .record(SequenceNumber(number)))])[0]
+    try await store.checkpoint([CheckpointWrite(grant: grant, checkpoint: .record(SequenceNumber(number)))])[
+      0
+    ]
   }
 
   @Test("gives no epoch and no incarnation out again, however often it loses the same, and keeps its owners")

@@ -8,7 +8,11 @@ struct HistoryLossTests {
   private let scope = LeaseScope(application: "app", stream: "orders")
 
   private func coordinator(owning leases: [Lease]) -> LeaseCoordinator {
-    var coordinator = LeaseCoordinator(scope: scope, configuration: WorkerConfiguration(), random: SharedRandom())
+    var coordinator = LeaseCoordinator(
+      scope: scope,
+      configuration: WorkerConfiguration(),
+      random: SharedRandom()
+    )
     _ = coordinator.handle(.started)
     _ = coordinator.handle(.registered(1, sentAt: .now))
     _ = coordinator.handle(.hint)
@@ -34,7 +38,9 @@ struct HistoryLossTests {
   ) -> [LeaseCoordinator.Action] {
     _ = coordinator.handle(.hint)
     let history = LeaseHistory(number: number, beganAt: beganAt)
-    return coordinator.handle(.looked(LookReply(needsPlan: false, assignmentVersion: version, history: history)))
+    return coordinator.handle(
+      .looked(LookReply(needsPlan: false, assignmentVersion: version, history: history))
+    )
   }
 
   private func examines(_ actions: [LeaseCoordinator.Action]) -> Bool {

@@ -574,7 +574,9 @@ private struct Coordinated {
     )
   }
 
-  mutating func answerDead(after pause: Duration = .seconds(60)) -> [String] { send(.heartbeatAnswered(nil, sentAt: now + pause)) }
+  mutating func answerDead(after pause: Duration = .seconds(60)) -> [String] {
+    send(.heartbeatAnswered(nil, sentAt: now + pause))
+  }
 
   mutating func looked(version: Int64 = 0, history: LeaseHistory = .init()) -> [String] {
     send(.looked(.init(needsPlan: false, assignmentVersion: version, history: history)))
