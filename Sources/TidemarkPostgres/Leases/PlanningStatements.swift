@@ -105,7 +105,7 @@ enum PlanningStatements {
       FOR UPDATE OF o SKIP LOCKED
     )
     UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, last_epoch = l.epoch,
-      epoch = \(nextEpoch("l.epoch")), handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+      epoch = \(nextEpoch("l.epoch")), left_epoch = \(nextEpoch("l.epoch")), handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     FROM orphan WHERE l.ctid = orphan.place
     """
 

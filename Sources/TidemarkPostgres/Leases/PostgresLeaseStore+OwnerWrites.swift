@@ -128,12 +128,14 @@ extension PostgresLeaseStore {
       SELECT w.incarnation FROM tidemark.worker AS w
       WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
     last_owner = l.owner, last_epoch = l.epoch, epoch = \(PlanningStatements.nextEpoch("l.epoch")),
+    left_epoch = \(PlanningStatements.nextEpoch("l.epoch")),
     handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     """
 
   /// Gives a lease to nobody.
   static let releasing = """
     owner = NULL, last_owner = owner, last_epoch = epoch, epoch = \(PlanningStatements.nextEpoch("epoch")),
+    left_epoch = \(PlanningStatements.nextEpoch("epoch")),
     handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     """
 
@@ -183,7 +185,7 @@ extension PostgresLeaseStore {
         FROM tidemark.lease AS l JOIN tidemark.worker AS w ON w.incarnation = l.last_owner
         WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.scope.stream)
           AND l.shard_id = \(grant.shardID) AND l.last_owner = \(grant.owner.number)
-          AND l.last_epoch = \(grant.epoch.number) AND w.state <> 'dead'
+          AND l.last_epoch = \(grant.epoch.number) AND l.left_epoch = l.epoch AND w.state <> 'dead'
         """
       )
       guard let row = rows.first else { return .leaseLost }

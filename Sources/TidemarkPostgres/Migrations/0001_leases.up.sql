@@ -171,6 +171,8 @@ CREATE TABLE tidemark.lease (
   last_owner bigint,
   -- The epoch under which the last owner had it.
   last_epoch bigint,
+  -- The epoch that followed: for as long as it is the lease's, a write that gave it up is recognised when it comes again.
+  left_epoch bigint,
   epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
   checkpoint text NOT NULL,
   sub_sequence_number bigint NOT NULL DEFAULT 0,

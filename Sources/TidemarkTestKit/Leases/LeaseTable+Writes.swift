@@ -27,7 +27,8 @@ extension LeaseTable {
 
   /// The lease, if this very grant was the last to give it up: then a repeated write was done already.
   private func givenUp(_ grant: LeaseGrant) -> Lease? {
-    guard let lease = row(grant.shardID, in: grant.scope)?.lease, lease.lastOwner == grant.owner,
+    guard let row = row(grant.shardID, in: grant.scope), row.leftEpoch == row.lease.epoch,
+      case let lease = row.lease, lease.lastOwner == grant.owner,
       lease.lastEpoch == grant.epoch, let worker = workers[grant.owner], worker.state != .dead
     else { return nil }
     return lease
@@ -118,7 +119,7 @@ extension LeaseTable {
       row.lease.childShardIDs = []
       row.give(to: nil, atLeast: epochFloor())
       // The owner lost the lease, it did not give it up: its own late transfer must not look like a success.
-      (row.lease.lastOwner, row.lease.lastEpoch) = (nil, nil)
+      (row.lease.lastOwner, row.lease.lastEpoch, row.leftEpoch) = (nil, nil, nil)
     }
     save(row, scope)
     note(scope, assignments: checkpoint != nil, callsForPlan: true)

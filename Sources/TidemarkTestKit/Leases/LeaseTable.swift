@@ -23,6 +23,8 @@ struct LeaseTable {
   struct LeaseRow {
     var lease: Lease
     var handoffDeadline: Instant?
+    /// The epoch that followed when the last owner left it.
+    var leftEpoch: Epoch?
 
     mutating func clearHandoff() {
       lease.handoffTo = nil
@@ -32,9 +34,12 @@ struct LeaseTable {
     /// The only place where a lease gets another owner: the epoch rises here and nowhere else, past all that may have
     /// been granted in what the store has lost.
     mutating func give(to owner: WorkerIncarnation?, atLeast floor: Epoch) {
-      if let previous = lease.owner { (lease.lastOwner, lease.lastEpoch) = (previous, lease.epoch) }
+      let previous = lease
       lease.owner = owner
       lease.epoch = max(lease.epoch.next, floor)
+      if let last = previous.owner {
+        (lease.lastOwner, lease.lastEpoch, leftEpoch) = (last, previous.epoch, lease.epoch)
+      }
       clearHandoff()
     }
   }

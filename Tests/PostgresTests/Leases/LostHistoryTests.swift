@@ -96,13 +96,13 @@ struct LostHistoryTests {
       #expect(incarnations.insert(other).inserted, "after \(loss) losses")
       let lost = try await assign("a", to: other)
       #expect(epochs.insert(lost.epoch.number).inserted, "after \(loss) losses")
-      #expect(try await checkpoint(lost, at: 5) == .accepted)
+      #expect(try await checkpoint(lost, at: UInt64(10 * loss + 10)) == .accepted)
       let told = try await store.look(as: other, in: scope)
       try await eventually("a later history has a later number") {
         try await database.pool.value("SELECT tidemark.next_history()", as: Int64.self) > lastNumber + 1
       }
       try await lose()
-      #expect(try await checkpoint(lost, at: 6) == .leaseLost)
+      #expect(try await checkpoint(lost, at: UInt64(10 * loss + 11)) == .leaseLost)
       #expect(try await checkpoint(kept, at: 7) == .accepted, "no owner loses its lease for this")
       #expect(try await store.heartbeat(Heartbeat(incarnation: other, scope: scope, state: .active)) == nil)
       _ = try await store.plan(as: owner, in: scope, handoffTimeout: .seconds(60)) { _ in [] }
