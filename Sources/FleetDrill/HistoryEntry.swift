@@ -18,7 +18,7 @@ public struct HistoryEntry: Codable, Sendable, Hashable {
     case handedOff
     /// A checkpoint under an epoch that is over was refused, as it must be.
     case staleCheckpointRefused
-    /// Such a checkpoint was accepted, which must never happen.
+    /// Such a checkpoint was accepted, which must never happen unless the epoch had not risen yet.
     case staleCheckpointAccepted
   }
 

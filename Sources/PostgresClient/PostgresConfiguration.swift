@@ -16,6 +16,9 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// Server settings of each session. By default those that make the server notice within seconds that a client
   /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
   /// covers the other's case. Through a pooler none is set: the session is not this client's alone.
+  ///
+  /// A session whose role or server has `synchronous_commit` at `off` or `local` sets that to `on`, unless it is set
+  /// here: what has been answered must not be lost in a crash or a promotion.
   public var settings: [String: String] = [
     // A statement by itself runs as in `transaction`, whatever the database's default is.
     "default_transaction_isolation": "read committed",
@@ -50,6 +53,16 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     "keepalives_count": "3",
     "tcp_user_timeout": "3000",
   ]
+
+  /// With an application name that no other process has: `name`, cut where it is too long, and a random token.
+  public func namingProcess(_ name: String) -> PostgresConfiguration {
+    // The server keeps 63 bytes, and of them only what is printable in ASCII.
+    let printable = String(name.unicodeScalars.map { $0.value >= 32 && $0.value < 127 ? Character($0) : "?" })
+    var configuration = self
+    configuration.applicationName =
+      "\(printable.prefix(46)) \(String(UInt64.random(in: 0...UInt64.max), radix: 16))"
+    return configuration
+  }
 
   /// Without the password and other secrets.
   public var description: String {

@@ -32,13 +32,12 @@ extension Worker {
     logger: Logger = Logger(label: "tidemark"),
     processor: @escaping ProcessorFactory
   ) throws {
-    var connection = try PostgresConfiguration(url: database)
-    connection.applicationName = "tidemark \(application)"
+    let connection = try PostgresConfiguration(url: database).namingProcess("tidemark \(application)")
+    let pool = PostgresPool(connection, maximumConnections: maximumConnections, logger: logger)
     try self.init(
       application: application,
-      stream: stream,
-      database: connection,
-      pool: PostgresPool(connection, maximumConnections: maximumConnections, logger: logger),
+      stream: PostgresStream(stream, pool: pool, logger: logger),
+      leases: PostgresLeaseStore(connection, pool: pool, logger: logger, hasOwnSessions: true),
       configuration: configuration,
       identity: identity,
       events: events,

@@ -106,13 +106,13 @@ struct FleetTests {
     arguments: [Duration.zero, .seconds(6)]
   )
   func promotion(after outage: Duration) async throws {
-    try await FleetUnderTest.run(failover: .seconds(4), withStandby: true) { test in
+    try await FleetUnderTest.run(failover: .seconds(4), standby: .synchronous) { test in
       for name in Self.names { _ = try test.start(name) }
       try await test.waitForBalance(of: Self.names)
       try await test.expectLeasesStay(failover: .seconds(4)) {
         await test.server.stop(mode: .immediate)
         try await ContinuousClock().sleep(for: outage)
-        try await SynchronousStandby.promote(try #require(test.standby))
+        try await Standby.promote(try #require(test.standby))
       }
       _ = try await test.finish()
     }

@@ -9,7 +9,7 @@ import Tidemark
 /// A private server, a fleet of worker processes on it and steady writes, for one test.
 final class FleetUnderTest: Sendable {
   let server: LocalPostgres
-  /// Follows ``server`` synchronously.
+  /// Follows ``server``.
   let standby: LocalPostgres?
   let fleet: DrillFleet
   let load: OrdersLoad
@@ -30,11 +30,15 @@ final class FleetUnderTest: Sendable {
     return path
   }
 
+  enum StandbyKind { case synchronous, asynchronous }
+
+  /// - Parameter options: further arguments of every worker.
   static func run(
     failover: Duration = .seconds(2),
     recordPause: Duration = .zero,
     transactionsPerSecond: Int = 200,
-    withStandby: Bool = false,
+    standby kind: StandbyKind? = nil,
+    options: [String] = [],
     withPooler: Bool = false,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
@@ -42,9 +46,10 @@ final class FleetUnderTest: Sendable {
     try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(atPath: directory) }
     var configuration = LocalPostgresConfiguration()
-    configuration.listensOnTCP = withStandby
+    configuration.listensOnTCP = kind != nil
     try await withLocalPostgres(configuration) { server in
-      let standby = withStandby ? try await SynchronousStandby.start(of: server) : nil
+      let standby: LocalPostgres? =
+        if let kind { try await Standby.start(of: server, isSynchronous: kind == .synchronous) } else { nil }
       let pooler = withPooler ? try await Pooler.start(inFrontOf: server) : nil
       let fleet = try await DrillFleet(
         database: pooler?.url ?? standby.map { server.url(orOn: $0) } ?? server.url(),
@@ -53,7 +58,7 @@ final class FleetUnderTest: Sendable {
         options: [
           "--failover-milliseconds", String(Int(failover / .milliseconds(1))),
           "--record-pause-microseconds", String(Int(recordPause / .microseconds(1))),
-        ]
+        ] + options
       )
       let load = OrdersLoad(fleet.table, transactionsPerSecond: transactionsPerSecond)
       let test = FleetUnderTest(server: server, standby: standby, fleet: fleet, load: load)

@@ -113,9 +113,13 @@ extension DrillStage {
       elsewhere.add(try await recovery(of: shards, from: victim, since: moment).last)
       victim.resume()
       let tried = try await staleCheckpoints(of: victim, shards, since: moment)
-      let taken = tried.count { $0.kind == .staleCheckpointAccepted }
+      let audit = try await fleet.audit.changes()
+      let taken = FleetCheck.staleCheckpointsAccepted(
+        in: try fleet.follower.entries(since: moment),
+        audit: audit
+      ).count
       accepted.add(Double(taken))
-      let back = try await fleet.audit.changes().count { $0.at >= moment && $0.wentBack }
+      let back = audit.count { $0.at >= moment && $0.wentBack }
       rewinds.add(Double(back))
       tell(round, "\(tried.count) stale checkpoints tried, \(taken) accepted, \(back) moved back")
       members.removeFirst()

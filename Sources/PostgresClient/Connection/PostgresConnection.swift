@@ -99,6 +99,12 @@ public actor PostgresConnection: PostgresQueryable {
       statement.bindings.bind(name)
       statement.bindings.bind(value)
     }
+    if configuration.settings["synchronous_commit"] == nil {
+      statement.sql += """
+        , CASE WHEN pg_backend_pid() = $1 AND current_setting('synchronous_commit') IN ('off', 'local')
+          THEN set_config('synchronous_commit', 'on', false) END
+        """
+    }
     let rows = try await run([statement], prepares: false)[0]
     isPooled = try !rows[0].decode("is_direct", as: Bool.self)
   }

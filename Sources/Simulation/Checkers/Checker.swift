@@ -5,11 +5,18 @@ protocol Checker {
   var name: String { get }
   /// What `observation` violates, if anything. The truth is that of before it.
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String?
+  /// What these members have yet to do, if anything.
+  func owed(by members: Set<String>) -> String?
+}
+
+extension Checker {
+  func owed(by members: Set<String>) -> String? { nil }
 }
 
 func allCheckers(_ scenario: Scenario) -> [any Checker] {
   [
     EpochChecker(), FencingChecker(), CheckpointChecker(), LineageChecker(scenario), OrderChecker(scenario),
     RetryChecker(scenario), TrustChecker(), DeathChecker(), CapChecker(), ReportChecker(),
+    LossChecker(),
   ]
 }

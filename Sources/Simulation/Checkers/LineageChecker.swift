@@ -23,6 +23,11 @@ struct LineageChecker: Checker {
         }
       }
       return nil
+    case .tailLost(let left, _):
+      // What ended in the part that was lost has not ended.
+      ended = ended.filter { shardID in left[shardID]?.isEnded ?? (leases[shardID] == nil) }
+      leases = left
+      return nil
     case .initialized(_, let grant):
       for parent in truth.shards[grant.shardID]?.parents ?? [] where !mayFollow(parent, truth) {
         return "\(grant.shardID) started before its parent \(parent) had ended"

@@ -6,7 +6,8 @@ import TidemarkTestKit
 struct ReportChecker: Checker {
   let name = "report"
   private var leases: [String: Lease] = [:]
-  private var givenUp: Set<LeaseGrant> = []
+  /// What was given up, and the epoch that followed.
+  private var givenUp: [LeaseGrant: Epoch] = [:]
   /// Of these the processor has lost the lease, although it was its own worker who gave it up.
   private var givenAway: Set<LeaseGrant> = []
 
@@ -15,22 +16,28 @@ struct ReportChecker: Checker {
     case .leasesChanged(let call, let before, let after):
       leases = after
       for grant in call.grants where [.transfer, .endShard, .stop].contains(call.method) {
-        if before[grant.shardID]?.epoch == grant.epoch, after[grant.shardID]?.epoch == grant.epoch.next {
-          givenUp.insert(grant)
-        }
+        guard
+          let (old, new) = before[grant.shardID].flatMap({ old in after[grant.shardID].map { (old, $0) } }),
+          old.owner == grant.owner, old.epoch == grant.epoch, new.epoch > old.epoch
+        else { continue }
+        givenUp[grant] = new.epoch
       }
       return nil
     case .workerDied(let incarnation, _, _), .deregistered(let incarnation, _):
       // To the dead every write is refused, also a repeated one.
-      givenUp = givenUp.filter { $0.owner != incarnation }
+      givenUp = givenUp.filter { $0.key.owner != incarnation }
+      return nil
+    case .tailLost(let left, _):
+      leases = left
+      givenUp = [:]
       return nil
     case .givenAway(_, let grant):
       givenAway.insert(grant)
       return nil
     case .leaseEnded(let member, let grant, .lost, isLeaving: false):
       // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
-      let isRecognisable = leases[grant.shardID]?.epoch == grant.epoch.next
-      guard givenUp.contains(grant), !givenAway.contains(grant), isRecognisable else { return nil }
+      let isRecognisable = leases[grant.shardID]?.epoch == givenUp[grant]
+      guard givenUp[grant] != nil, !givenAway.contains(grant), isRecognisable else { return nil }
       return "\(member) reports \(grant) as lost, which it gave up itself"
     default:
       return nil

@@ -39,6 +39,10 @@ struct RetryChecker: Checker {
       let wasReset = after.keys.filter { before[$0]?.epoch != after[$0]?.epoch }
       lettersBy = lettersBy.filter { !wasReset.contains($0.value.shardID) }
       return nil
+    case .tailLost(_, let letters):
+      // What is gone from the queue may come again.
+      lettersBy = lettersBy.filter { letters.contains($0.key) }
+      return nil
     case .deadLettered(let grant, let records):
       for index in records {
         if policy.maximumAttempts == nil || policy.whenExhausted == .stop {

@@ -11,6 +11,9 @@ struct TrustChecker: Checker {
     case .leasesChanged(_, _, let after):
       leases = after
       return nil
+    case .tailLost(let left, _):
+      leases = left
+      return nil
     case .batchBegan(let member, let grant, _, let isTrusted):
       let lease = leases[grant.shardID]
       let isCurrent = lease?.owner == grant.owner && lease?.epoch == grant.epoch

@@ -109,9 +109,10 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     _ body: @escaping @Sendable (InMemoryLeaseStore) async throws -> Value
   ) {
     world.strike(.replyDoubled)
+    let start = world.storeStarts
     world.server.start { [self] in
       await world.pass(delay)
-      guard !member.isGone, world.isStoreUp else { return }
+      guard !member.isGone, world.isStoreUp, world.storeStarts == start else { return }
       let value = try? await body(tables)
       world.done(call, value)
     }
@@ -129,12 +130,19 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
   func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {
     let sentAt = member.clock.elapsed
     let reply = try await call(.heartbeat, by: beat.incarnation) { try await $0.heartbeat(beat) }
-    if reply != nil { member.heartbeatAnswered(sentAt: sentAt) } else { world.mark(.deadWorkerCameBack) }
+    guard let reply else {
+      world.mark(.deadWorkerCameBack)
+      return nil
+    }
+    member.heartbeatAnswered(sentAt: sentAt)
+    world.observe(.told(member.name, version: reply.assignmentVersion))
     return reply
   }
 
   func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
-    try await call(.look, by: incarnation) { try await $0.look(as: incarnation, in: scope) }
+    let reply = try await call(.look, by: incarnation) { try await $0.look(as: incarnation, in: scope) }
+    world.observe(.told(member.name, version: reply.assignmentVersion))
+    return reply
   }
 
   func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {

@@ -4,7 +4,8 @@ extension Mutant {
   private static let lineage = "Sources/Tidemark/Lineage"
   private static let table = "Sources/TidemarkTestKit/Leases"
 
-  static let all: [Mutant] = fencing + deaths + handlingOrder + lineages + planning + capture
+  static let all: [Mutant] =
+    fencing + losses + deaths + handlingOrder + lineages + planning + capture
 
   private static let fencing = [
     Mutant(
@@ -32,15 +33,60 @@ extension Mutant {
       "lost-reply-counts-as-failure",
       breaks: "reports",
       in: "\(table)/LeaseTable+Writes.swift",
-      "lease.epoch == grant.epoch.next",
+      "lease.lastEpoch == grant.epoch",
       becomes: "false"
     ),
     Mutant(
       "finished-grant-is-forgotten",
       breaks: "S2, trust",
       in: "\(leasing)/LeaseCoordinator.swift",
-      "finished[lease.shardID] == grant",
+      "let last = finished[lease.shardID], «last.epoch >= grant.epoch» {",
       becomes: "false"
+    ),
+  ]
+
+  private static let losses = [
+    Mutant(
+      "sequence-numbers-go-on-where-they-are",
+      breaks: "S9",
+      in: "Sources/TidemarkTestKit/Streams/InMemoryStream+State.swift",
+      "max(lastSequenceNumber, UInt64(number) << 32)",
+      becomes: "lastSequenceNumber"
+    ),
+    Mutant(
+      "epochs-go-on-where-they-are",
+      breaks: "S9",
+      in: "\(table)/LeaseTable.swift",
+      ", «floor»)",
+      becomes: "Epoch(0)"
+    ),
+    Mutant(
+      "histories-are-only-counted",
+      breaks: "S9",
+      in: "\(table)/LeaseTable.swift",
+      "max(historyNumber + 1, startedAt)",
+      becomes: "historyNumber + 1"
+    ),
+    Mutant(
+      "promotion-is-no-history",
+      breaks: "S9",
+      in: "\(table)/InMemoryLeaseStore.swift",
+      "table.isHistoryNoted = «false»",
+      becomes: "kept != nil"
+    ),
+    Mutant(
+      "loss-is-kept-quiet",
+      breaks: "S9",
+      in: "\(leasing)/HistoryMemory.swift",
+      "self.version > history.beganAt",
+      becomes: "false"
+    ),
+    Mutant(
+      "lease-that-came-back-older-is-left-alone",
+      breaks: "liveness",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "last.epoch >= grant.epoch",
+      becomes: "last.epoch == grant.epoch"
     ),
   ]
 
@@ -224,7 +270,7 @@ extension Mutant {
       "only-hints-tell-of-new-leases",
       breaks: "liveness",
       in: "\(leasing)/LeaseCoordinator.swift",
-      "guard «version != assignmentVersion» else { return [] }",
+      "guard «version != assignmentVersion» else { return loss }",
       becomes: "version > assignmentVersion + 1"
     ),
   ]

@@ -5,10 +5,10 @@ enum FaultKind: String, CaseIterable, Sendable {
   case crash, vanish, pause, clockDrift, bulkJoin, bulkLeave, mixedConfigurations
   // The lease store
   case requestLost, replyLost, replyDoubled, callRefused, callSlow, planPaused
-  case connectionCut, storeOutage, storeRestart, storePromotion
+  case connectionCut, storeOutage, storeRestart, storePromotion, storeLosesTail
   case hintLost, hintDoubled, hintLate
   // The stream
-  case shardsStale, shardsReordered, shardsIncomplete, split, merge, rotate, trim, removal
+  case shardsStale, shardsReordered, shardsIncomplete, split, merge, rotate, trim, removal, streamLosesTail
   case iteratorExpired, throttled, sourceUnavailable, pageEmpty, pageShort
   // Processors and operators
   case processorThrows, processorHangs, processorIgnoresCancellation, processorSlow, poison, reset

@@ -12,4 +12,5 @@ enum Mark: String, CaseIterable, Sendable {
   case latestPlaceKept, pendingCheckpointInherited, drainTookTooLong, capHeldLeaseBack
   case commitStoredAlone, appendRefused, disablingCutShort
   case stalledLeaseGivenAway, unownedShardRefused
+  case tailLost, tailLostTwice, recordsLost, lossReported
 }

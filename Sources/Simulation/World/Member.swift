@@ -114,6 +114,10 @@ private struct MemberEvents: WorkerEvents {
     if !member.isGone { world.observe(.leaseEnded(member.name, grant, how, isLeaving: member.isLeaving)) }
   }
 
+  func historyLost(_ loss: HistoryLoss) {
+    if !member.isGone { world.lossReported(by: member) }
+  }
+
   func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
     guard !member.isGone, givesLeaseAway else { return }
     world.mark(.stalledLeaseGivenAway)

@@ -28,6 +28,15 @@ enum Observation {
   case shardEndHandled(String, LeaseGrant)
   case deadLettered(LeaseGrant, [Int])
   case leaseEnded(String, LeaseGrant, LeaseEnd, isLeaving: Bool)
+  /// The store has started again, with this assignment version.
+  case storeStarted(version: Int64)
+  /// The store has lost its newest changes: these leases are left.
+  case tailLost(leases: [String: Lease], letters: Set<Int>)
+  /// A worker was told this assignment version.
+  case told(String, version: Int64)
+  /// A worker has reported that the store has lost what it had seen.
+  case lossReported(String)
+  case put(sequence: UInt64)
   /// The worker gives the lease away under the hands of its processor.
   case givenAway(String, LeaseGrant)
 }
@@ -54,6 +63,13 @@ extension Observation {
     case .deadLettered(let grant, let records): "dead letters \(records) of \(grant)"
     case .leaseEnded(let member, let grant, let how, _): "\(member) ended \(grant): \(how.rawValue)"
     case .givenAway(let member, let grant): "\(member) gives away \(grant)"
+    case .storeStarted(let version): "the store starts at version \(version)"
+    case .tailLost(let leases, let letters):
+      "left are \(letters.count) letters and "
+        + leases.values.sorted { $0.shardID < $1.shardID }.map(\.line).joined(separator: "; ")
+    case .told(let member, let version): "\(member) is told version \(version)"
+    case .lossReported(let member): "\(member) reports a loss"
+    case .put(let sequence): "put \(sequence)"
     }
   }
 }

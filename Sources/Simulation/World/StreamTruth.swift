@@ -68,6 +68,28 @@ final class StreamTruth {
     shards[shardID]?.records.append(index)
   }
 
+  /// How much there was at one moment.
+  struct Moment {
+    fileprivate var records: Int
+    fileprivate var open: Set<String>
+    fileprivate var shards: Set<String>
+  }
+
+  var moment: Moment {
+    Moment(
+      records: records.count,
+      open: Set(shards.values.filter { !$0.isClosed }.map(\.id)),
+      shards: Set(shards.keys)
+    )
+  }
+
+  /// The stream has lost what came after that: nobody has to read it, and shards that were closed are open again.
+  func lose(since moment: Moment) {
+    for index in moment.records..<max(moment.records, records.count) { records[index].isExcused = true }
+    for shardID in shards.keys where !moment.shards.contains(shardID) { remove(shardID) }
+    for shardID in moment.open { shards[shardID]?.isClosed = false }
+  }
+
   func index(of record: Tidemark.Record) -> Int? {
     record.sequenceNumber.uint64Value.flatMap { bySequence[$0] }
   }

@@ -21,6 +21,7 @@ extension World {
       guard let shardID = stream.shardID(taking: String(item)),
         let record = try? stream.put([0], partitionKey: String(item))
       else { return fail("no open shard takes an item") }
+      observe(.put(sequence: record.sequenceNumber.uint64Value ?? 0))
       truth.put(record, item: item, in: shardID)
       if faults.allows(.poison), random.happens(0.01) { poison.insert(truth.records.count - 1) }
     }
@@ -142,7 +143,9 @@ extension World {
   // MARK: The store
 
   func strikeStore() {
-    let kinds = [FaultKind.storeOutage, .storeRestart, .storePromotion].filter(faults.allows)
+    let kinds = [
+      FaultKind.storeOutage, .storeRestart, .storePromotion, .storeLosesTail, .streamLosesTail,
+    ].filter(faults.allows)
     guard let kind = kinds.randomElement(using: &random), isStoreUp else { return }
     faults.strike(kind)
     history.add("\(kind)", at: scheduler.now)
@@ -150,9 +153,11 @@ extension World {
     setStoreUp(false)
     for member in members { member.link.cut() }
     scheduler.schedule(after: faults.draw(.milliseconds(10)...longest)) { [unowned self] in
-      if kind != .storeOutage {
+      if kind == .storeLosesTail || kind == .streamLosesTail {
+        promoteStandby(withStream: kind == .streamLosesTail)
+      } else if kind != .storeOutage {
         store.restartServer()
-        sessions.restart()
+        storeHasStarted()
       }
       if kind == .storePromotion {
         serverClock.jump(by: faults.draw(.zero...(.seconds(120))) - .seconds(60))

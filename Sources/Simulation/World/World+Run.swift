@@ -33,6 +33,7 @@ extension World {
     repeatedly(every: scenario.faultInterval * 4) { $0.strikeStore() }
     repeatedly(every: .seconds(600)) { $0.reset() }
     repeatedly(every: .seconds(30)) { $0.retireEndedMembers() }
+    repeatedly(every: .seconds(8)) { $0.copyToStandby() }
   }
 
   /// Runs until something holds; looks once in a simulated second.
@@ -75,6 +76,7 @@ extension World {
 
   var unrest: String? {
     excuseWhatNobodyHadToRead()
+    if let owed { return owed }
     if truth.unsettled > 0 { return "\(truth.unsettled) records are not handled" }
     let unowned = leases.values.filter { $0.owner == nil && !$0.isEnded }
     if let lease = unowned.first { return "nobody owns \(lease.shardID)" }

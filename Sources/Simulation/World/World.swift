@@ -28,9 +28,13 @@ final class World: @unchecked Sendable {
   private(set) var violation: String?
 
   /// The lease table after the last call that was done.
-  private(set) var leases: [String: Lease] = [:]
+  var leases: [String: Lease] = [:]
   private var dead: Set<WorkerIncarnation> = []
-  private(set) var deregistered: Set<WorkerIncarnation> = []
+  var deregistered: Set<WorkerIncarnation> = []
+  /// How often the store has started again.
+  var storeStarts = 0
+  /// What a standby that lags may have, oldest first.
+  var standbys: [Standby] = []
   var sessions = ServerSessions()
   var isStoreUp = true
   /// Records that no processor can handle.
@@ -45,7 +49,7 @@ final class World: @unchecked Sendable {
     scheduler = SimulatedScheduler(seed: seeds.next())
     server = SimulatedProcess("server", on: scheduler)
     serverClock = SimulatedClock(scheduler)
-    store = InMemoryLeaseStore(clock: serverClock)
+    store = InMemoryLeaseStore(clock: serverClock, timeOfDay: SimulatedClock(scheduler))
     stream = InMemoryStream(
       name: Self.scope.stream,
       shardCount: scenario.shardCount,
@@ -74,6 +78,12 @@ final class World: @unchecked Sendable {
     for index in checkers.indices {
       if let what = checkers[index].check(observation, truth) { fail("\(checkers[index].name): \(what)") }
     }
+  }
+
+  /// What a checker still waits for of those who stay.
+  var owed: String? {
+    let names = Set(staying.map(\.name))
+    return checkers.lazy.compactMap { $0.owed(by: names) }.first
   }
 
   /// A call to the store was done; `nil` if it threw.

@@ -1,4 +1,6 @@
-/// The fencing token of a lease: it rises by one exactly when the lease's owner changes, and never falls.
+/// The fencing token of a lease: it rises exactly when the lease's owner changes, and never falls. It rises by one; or
+/// by more, after the lease store's database was started again or lost commits, so that no epoch that was granted in
+/// those is ever granted again.
 ///
 /// A write that carries an older epoch than the lease is refused. Users may pass it on to other systems that
 /// can refuse what carries an older one.

@@ -5,9 +5,11 @@ public struct HeartbeatReply: Sendable, Hashable {
   public var assignmentVersion: Int64
   /// How many workers of the scope are not dead; the period of looks grows with it.
   public var liveWorkers: Int
+  public var history: LeaseHistory
 
-  public init(assignmentVersion: Int64, liveWorkers: Int) {
+  public init(assignmentVersion: Int64, liveWorkers: Int, history: LeaseHistory = LeaseHistory()) {
     self.assignmentVersion = assignmentVersion
     self.liveWorkers = liveWorkers
+    self.history = history
   }
 }

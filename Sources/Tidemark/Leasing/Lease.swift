@@ -33,6 +33,8 @@ public struct Lease: Sendable, Hashable {
   public var owner: WorkerIncarnation?
   /// Who owned it before; children go there by preference.
   public var lastOwner: WorkerIncarnation?
+  /// The epoch under which ``lastOwner`` had it.
+  public var lastEpoch: Epoch?
   public var epoch: Epoch
   public var checkpoint: Checkpoint
   public var pendingCheckpoint: PendingCheckpoint?
@@ -54,6 +56,7 @@ public struct Lease: Sendable, Hashable {
     hashRange: Shard.HashRange? = nil,
     owner: WorkerIncarnation? = nil,
     lastOwner: WorkerIncarnation? = nil,
+    lastEpoch: Epoch? = nil,
     epoch: Epoch = Epoch(0),
     checkpoint: Checkpoint,
     pendingCheckpoint: PendingCheckpoint? = nil,
@@ -68,6 +71,7 @@ public struct Lease: Sendable, Hashable {
     self.hashRange = hashRange
     self.owner = owner
     self.lastOwner = lastOwner
+    self.lastEpoch = lastEpoch
     self.epoch = epoch
     self.checkpoint = checkpoint
     self.pendingCheckpoint = pendingCheckpoint

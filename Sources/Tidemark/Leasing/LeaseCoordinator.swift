@@ -48,6 +48,10 @@ struct LeaseCoordinator {
     case trust(until: ContinuousClock.Instant)
     case startTimer(Timer, Duration)
     case declaredDead(WorkerIncarnation)
+    /// The store has lost what this worker had seen: to be compared with these epochs, and reported.
+    case examineLoss(finished: [String: Epoch], running: [String: Epoch])
+    /// Although it beat in time, the store refused a heartbeat: to be reported if it does not know the worker at all.
+    case examineRegistration(WorkerIncarnation)
     case planApplied([Assignment], dead: [WorkerIncarnation])
     case finish
   }
@@ -110,6 +114,9 @@ struct LeaseCoordinator {
   private var isOtherPlanning = false
   private var liveWorkers = 1
   private var assignmentVersion: Int64 = -1
+  private var memory = HistoryMemory()
+  /// When the last heartbeat that was answered was sent.
+  private var lastBeat: ContinuousClock.Instant?
   private var heartbeat = Call()
   private var look = Call()
   private var plan = Call()
@@ -124,8 +131,10 @@ struct LeaseCoordinator {
   private var sentRefusals: Set<String> = []
   private var knownRefusals: Set<String> = []
   /// The last grant of each shard that a consumer is finished with: it must not be started again, even if an
-  /// answer that was under way still shows it.
+  /// answer that was under way still shows it, or the store comes back without its end.
   private var finished: [String: LeaseGrant] = [:]
+  /// How many of these are remembered without need.
+  private static let rememberedGrants = 10_000
   /// Those of which the answer that is under way cannot know yet.
   private var finishedDuringRefresh: Set<String> = []
 
@@ -183,6 +192,7 @@ struct LeaseCoordinator {
     finished = [:]
     finishedDuringRefresh = []
     knownRefusals = []
+    lastBeat = sentAt
     if isDrainWanted { return deregister() }
     phase = .running
     return [
@@ -224,8 +234,12 @@ struct LeaseCoordinator {
   ) -> [Action] {
     guard let reply else {
       heartbeat.abandon()
-      return declaredDead()
+      let interval = configuration.failover.interval
+      let isInTime = lastBeat.map { sentAt < $0 + interval } ?? false
+      let examination = isInTime ? incarnation.map { [Action.examineRegistration($0)] } : nil
+      return (examination ?? []) + declaredDead()
     }
+    lastBeat = sentAt
     liveWorkers = max(reply.liveWorkers, 1)
     let areRefusalsNew = !sentRefusals.isSubset(of: knownRefusals)
     knownRefusals = sentRefusals
@@ -233,7 +247,7 @@ struct LeaseCoordinator {
     var actions = [trust(from: sentAt)]
     if areRefusalsNew { actions += wantRefresh() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
-    actions += noteVersion(reply.assignmentVersion)
+    actions += noteVersion(reply.assignmentVersion, reply.history)
     if isDraining && again.isEmpty && !isDrainKnown {
       isDrainKnown = true
       actions += wantPlan()
@@ -277,7 +291,7 @@ struct LeaseCoordinator {
 
   private mutating func looked(_ reply: LookReply) -> [Action] {
     var actions = endLook()
-    actions += noteVersion(reply.assignmentVersion)
+    actions += noteVersion(reply.assignmentVersion, reply.history)
     if reply.needsPlan { return actions + wantPlan() }
     planAttempts = 0
     return actions
@@ -334,10 +348,16 @@ struct LeaseCoordinator {
 
   // MARK: Leases
 
-  private mutating func noteVersion(_ version: Int64) -> [Action] {
-    guard version != assignmentVersion else { return [] }
+  private mutating func noteVersion(_ version: Int64, _ history: LeaseHistory) -> [Action] {
+    let loss = memory.hasLost(seeing: version, on: history) ? [examineLoss()] : []
+    // A lower one is news, too: of what was lost, or only an answer that was overtaken.
+    guard version != assignmentVersion else { return loss }
     assignmentVersion = version
-    return wantRefresh()
+    return loss + wantRefresh()
+  }
+
+  private func examineLoss() -> Action {
+    .examineLoss(finished: finished.mapValues(\.epoch), running: consumers.mapValues(\.grant.epoch))
   }
 
   private mutating func wantRefresh() -> [Action] {
@@ -355,6 +375,11 @@ struct LeaseCoordinator {
     var actions = endRefresh()
     guard let incarnation else { return actions }
     var owned: Set<String> = []
+    // Each of these calls reads the leases after the one before it was answered, so no epoch can have fallen.
+    let hasFallen = leases.contains {
+      $0.owner == incarnation && $0.epoch < (lastEpoch(of: $0.shardID) ?? $0.epoch)
+    }
+    if hasFallen, memory.hasLostLeases() { actions.append(examineLoss()) }
     for lease in leases where lease.owner == incarnation {
       owned.insert(lease.shardID)
       actions += compare(
@@ -363,26 +388,34 @@ struct LeaseCoordinator {
       )
     }
     for shardID in consumers.keys.sorted() where !owned.contains(shardID) { actions += lose(shardID) }
-    finished = finished.filter { owned.contains($0.key) || finishedDuringRefresh.contains($0.key) }
+    if finished.count > Self.rememberedGrants {
+      finished = finished.filter { owned.contains($0.key) || finishedDuringRefresh.contains($0.key) }
+    }
     finishedDuringRefresh = []
     return actions
   }
 
+  /// The epoch of the last grant of a shard that this incarnation has had.
+  private func lastEpoch(of shardID: String) -> Epoch? {
+    [consumers[shardID]?.grant.epoch, finished[shardID]?.epoch].compactMap { $0 }.max()
+  }
+
   private mutating func compare(_ lease: Lease, _ grant: LeaseGrant) -> [Action] {
     guard let consumer = consumers[lease.shardID] else {
-      if finished[lease.shardID] == grant {
+      if let last = finished[lease.shardID], last.epoch >= grant.epoch {
         // Either the answer is older than the end of the consumer, and this is refused; or the end never
-        // reached the store, and without this the lease would rest here for ever.
+        // reached the store, or was lost with what the store has lost, and without this the lease would rest here
+        // for ever.
         return [.release(grant)]
       }
-      if let last = finished[lease.shardID], last.epoch > grant.epoch { return [] }
       consumers[lease.shardID] = Consumer(grant: grant)
       return [.startConsumer(lease, grant)] + handOffIfAsked(lease)
     }
     if consumer.isStalled { return giveAway(grant, past: consumer) }
     guard consumer.grant == grant else {
-      // The shard went away and came back; the old consumer ends first, then the lease is read again.
-      return grant.epoch > consumer.grant.epoch ? lose(lease.shardID) : []
+      // The shard went away and came back, or the store has lost the consumer's grant; the old consumer ends first,
+      // then the lease is read again.
+      return lose(lease.shardID)
     }
     return handOffIfAsked(lease)
   }

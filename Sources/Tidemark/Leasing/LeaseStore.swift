@@ -30,6 +30,9 @@ public protocol LeaseStore: Sendable {
   /// Hints that something in the scope has changed. Any of them may be lost, late or doubled.
   func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void>
 
+  /// What keeps leases from changing hands, as this worker's planning rounds find it. Each is told once.
+  func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<LeaseBlockage>
+
   // MARK: Planning
 
   /// Runs one planning round if nobody else is in the middle of one: finds the dead, shows the fleet to
@@ -105,4 +108,13 @@ public protocol LeaseStore: Sendable {
 
   /// Deletes leases that have ended; others are left alone.
   func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws
+}
+
+extension LeaseStore {
+  /// Nothing can: there are no locks.
+  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<
+    LeaseBlockage
+  > {
+    AsyncStream { $0.finish() }
+  }
 }

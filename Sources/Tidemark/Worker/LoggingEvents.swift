@@ -22,6 +22,27 @@ struct LoggingEvents: WorkerEvents {
     next?.workerDeclaredDead(incarnation)
   }
 
+  func historyLost(_ loss: HistoryLoss) {
+    logger.warning(
+      "the lease store has lost commits that this worker had seen; records may be given again",
+      metadata: ["lost": "\(loss)"]
+    )
+    next?.historyLost(loss)
+  }
+
+  func leaseBlocked(_ blockage: LeaseBlockage) {
+    logger.warning(
+      blockage.shardIDs.isEmpty
+        ? "a session of a dead worker has not ended"
+        : "leases cannot change hands, a session has locked them",
+      metadata: [
+        "shards": "\(blockage.shardIDs.joined(separator: ", "))", "session": "\(blockage.holder)",
+        "advice": "\(blockage.advice)",
+      ]
+    )
+    next?.leaseBlocked(blockage)
+  }
+
   func heartbeatFailed(_ error: any Error) {
     logger.warning("heartbeat failed", metadata: ["error": "\(error)"])
     next?.heartbeatFailed(error)

@@ -6,6 +6,10 @@ public protocol WorkerEvents: Sendable {
   func workerRegistered(_ incarnation: WorkerIncarnation)
   /// Others have declared the worker dead; its leases are theirs.
   func workerDeclaredDead(_ incarnation: WorkerIncarnation)
+  /// The lease store has come back without commits that this worker had seen. It is told once a loss.
+  func historyLost(_ loss: HistoryLoss)
+  /// A lease cannot change hands, because a session has locked its row and cannot or must not be ended.
+  func leaseBlocked(_ blockage: LeaseBlockage)
   /// The lease store did not answer a heartbeat.
   func heartbeatFailed(_ error: any Error)
   /// A lease was granted; its shard is being read.
@@ -40,6 +44,8 @@ public protocol WorkerEvents: Sendable {
 extension WorkerEvents {
   public func workerRegistered(_ incarnation: WorkerIncarnation) {}
   public func workerDeclaredDead(_ incarnation: WorkerIncarnation) {}
+  public func historyLost(_ loss: HistoryLoss) {}
+  public func leaseBlocked(_ blockage: LeaseBlockage) {}
   public func heartbeatFailed(_ error: any Error) {}
   public func leaseStarted(_ shard: ShardContext) {}
   public func leaseEnded(_ grant: LeaseGrant, how: LeaseEnd) {}

@@ -188,6 +188,8 @@ final class WorkerShell: Sendable {
       }
     case .release(let grant):
       _ = try? await retry.untilAnswered("give up a lease") { try await self.store.transfer(grant) }
+    case .examineLoss(let finished, let running): await examineLoss(finished, running)
+    case .examineRegistration(let incarnation): await examineRegistration(incarnation)
     case .deregister(let incarnation): await deregister(incarnation)
     default: break
     }
@@ -213,13 +215,37 @@ final class WorkerShell: Sendable {
       let incarnation = try await store.register(registration)
       events.workerRegistered(incarnation)
       post(.registered(incarnation, sentAt: sentAt))
-      for await _ in store.hints(for: incarnation, in: scope) { post(.hint) }
+      await withDiscardingTaskGroup { group in
+        group.addTask {
+          for await blockage in self.store.blockages(for: incarnation, in: self.scope) {
+            self.events.leaseBlocked(blockage)
+          }
+        }
+        for await _ in store.hints(for: incarnation, in: scope) { post(.hint) }
+        group.cancelAll()
+      }
     } catch let error as TidemarkError where !error.isRetryable {
       inbox.yield(.impossible(error))
     } catch {
       if !(error is CancellationError) { events.heartbeatFailed(error) }
       post(.registrationFailed)
     }
+  }
+
+  private func examineLoss(_ finished: [String: Epoch], _ running: [String: Epoch]) async {
+    let leases = try? await retry.untilAnswered("read the leases") {
+      try await self.store.leases(in: self.scope)
+    }
+    guard let leases else { return }
+    events.historyLost(HistoryLoss(of: finished, running: running, in: leases))
+  }
+
+  private func examineRegistration(_ incarnation: WorkerIncarnation) async {
+    let workers = try? await retry.untilAnswered("read the workers") {
+      try await self.store.workers(in: self.scope)
+    }
+    guard let workers, !workers.contains(where: { $0.incarnation == incarnation }) else { return }
+    events.historyLost(HistoryLoss(registration: incarnation))
   }
 
   private func heartbeat(_ beat: Heartbeat) async {

@@ -27,10 +27,14 @@ struct DrillWorkerCommand: AsyncParsableCommand {
   @Option(help: "How long handling a record takes, in microseconds.")
   var recordPauseMicroseconds = 0
 
+  @Option(help: "How long a transaction with a checkpoint stays open, in milliseconds; none without it.")
+  var transactionPauseMilliseconds: Int?
+
   func run() async throws {
     Self.endWithStandardInput()
     var worker = DrillWorker(name: name, database: databaseURL, history: history)
     worker.recordPause = .microseconds(recordPauseMicroseconds)
+    worker.transactionPause = transactionPauseMilliseconds.map { .milliseconds($0) }
     if let failoverMilliseconds {
       let interval = Duration.milliseconds(failoverMilliseconds)
       worker.configuration.failover.interval = interval

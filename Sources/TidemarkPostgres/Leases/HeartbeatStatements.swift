@@ -5,12 +5,20 @@ import Tidemark
 enum HeartbeatStatements {
   /// Adds the worker's row and takes its session lock in one transaction: nobody sees the row without the lock.
   ///
-  /// The second result has the incarnation, whether the lock was granted, and the channel.
+  /// The result before the last has the incarnation, whether the lock was granted, and the channel.
   ///
-  /// - Parameter hasSession: whether the session is the worker's alone, so that the lock means something.
-  static func register(_ worker: WorkerRegistration, hasSession: Bool) -> [PostgresStatement] {
+  /// - Parameters:
+  ///   - hasSession: whether the session is the worker's alone, so that the lock means something.
+  ///   - sessionName: the `application_name` that all sessions of the worker's process have and no others.
+  static func register(
+    _ worker: WorkerRegistration,
+    hasSession: Bool,
+    sessionName: String?
+  ) -> [PostgresStatement] {
     let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
     return [
+      // A statement of its own, so that the next one draws its incarnation after it.
+      "SELECT tidemark.enter_history()",
       """
       INSERT INTO tidemark.lease_scope AS s (application, stream, change_version)
       VALUES (\(worker.scope.application), \(worker.scope.stream), 1)
@@ -19,12 +27,12 @@ enum HeartbeatStatements {
       """
       INSERT INTO tidemark.worker (
         application, stream, worker_id, host, process_id, maximum_leases, failover_interval,
-        has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since)
+        has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_role, session_name)
       SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
         \(worker.processID), \(maximumLeases as Int32?),
         make_interval(secs => \(worker.failoverInterval.inSeconds)),
-        \(hasSession), pg_postmaster_start_time(), now, now, now
-      FROM clock_timestamp() AS now
+        \(hasSession), pg_postmaster_start_time(), now, now, now, u.oid, \(hasSession ? sessionName : nil)::text
+      FROM clock_timestamp() AS now, pg_roles AS u WHERE u.rolname = session_user
       RETURNING incarnation,
         CASE WHEN has_session THEN pg_try_advisory_lock(tidemark.session_key(incarnation)) ELSE false END,
         tidemark.lease_channel(application, stream)
@@ -59,7 +67,7 @@ enum HeartbeatStatements {
           AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
         RETURNING pg_notify(tidemark.lease_channel($2, $3), '')
       )
-      SELECT s.assignment_version,
+      SELECT s.assignment_version, s.history_number, s.history_version,
         (SELECT count(*) FROM tidemark.worker WHERE application = $2 AND stream = $3 AND state <> 'dead')
       FROM beat, tidemark.lease_scope AS s
       WHERE s.application = $2 AND s.stream = $3

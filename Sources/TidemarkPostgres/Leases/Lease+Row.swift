@@ -5,7 +5,7 @@ extension Lease {
   /// The columns that ``init(_:)`` reads, of `tidemark.lease AS l` and its measurements.
   static let columns = """
     l.shard_id, l.parent_shard_ids, l.child_shard_ids, l.hash_range_start::text, l.hash_range_end::text,
-    l.owner, l.last_owner, l.epoch, l.checkpoint, l.sub_sequence_number,
+    l.owner, l.last_owner, l.last_epoch, l.epoch, l.checkpoint, l.sub_sequence_number,
     l.pending_checkpoint, l.pending_sub_sequence_number, l.pending_state, l.handoff_to, l.stopped_reason,
     m.processing, m.bytes_per_second, m.millis_behind_latest
     """
@@ -20,11 +20,11 @@ extension Lease {
 
   init(_ row: PostgresRow) throws {
     let (
-      shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, epoch, checkpoint, sub,
+      shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, lastEpoch, epoch, checkpoint, sub,
       pendingCheckpoint, pendingSub, pendingState, handoffTo, stoppedReason, processing, bytes, behind
     ) = try row.decode(
       (
-        String, [String], [String], String?, String?, Int64?, Int64?, Int64, String, Int64,
+        String, [String], [String], String?, String?, Int64?, Int64?, Int64?, Int64, String, Int64,
         String?, Int64?, [UInt8]?, Int64?, String?, Double?, Double?, Int64?
       ).self
     )
@@ -34,6 +34,7 @@ extension Lease {
       childShardIDs: children,
       owner: owner.map { WorkerIncarnation($0) },
       lastOwner: lastOwner.map { WorkerIncarnation($0) },
+      lastEpoch: lastEpoch.map { Epoch($0) },
       epoch: Epoch(epoch),
       checkpoint: try Checkpoint(stored: checkpoint, sub, of: shardID),
       handoffTo: handoffTo.map { WorkerIncarnation($0) },

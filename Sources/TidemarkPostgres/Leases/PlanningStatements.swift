@@ -25,7 +25,13 @@ enum PlanningStatements {
           AND me.heartbeat_at + me.failover_interval / 2 >= clock_timestamp()))
     """
 
-  /// Whether the planner got its turn, and whether it lives.
+  /// The epoch of a lease that changes hands. It rises past all that may have been granted in what the database has
+  /// lost; asked for once a statement.
+  static func nextEpoch(_ epoch: String) -> String {
+    "greatest(\(epoch) + 1, (SELECT tidemark.epoch_floor()))"
+  }
+
+  /// Whether the planner got its turn, and whether it lives. All that follows is given out on a history that is noted.
   static func begin(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PostgresStatement] {
     [
       // A planner that is paused must not keep the others from planning.
@@ -35,7 +41,8 @@ enum PlanningStatements {
         EXISTS (
           SELECT FROM tidemark.worker
           WHERE incarnation = \(planner.number) AND application = \(scope.application)
-            AND stream = \(scope.stream) AND state <> 'dead')
+            AND stream = \(scope.stream) AND state <> 'dead'),
+        tidemark.enter_history()
       """,
     ]
   }
@@ -51,7 +58,10 @@ enum PlanningStatements {
         values.2
       ),
       PostgresStatement(
-        "UPDATE tidemark.worker AS w SET state = 'dead' WHERE \(isDead) RETURNING w.incarnation",
+        """
+        UPDATE tidemark.worker AS w SET state = 'dead', died_at = clock_timestamp()
+        WHERE \(isDead) RETURNING w.incarnation
+        """,
         values.0,
         values.1,
         values.2
@@ -69,8 +79,8 @@ enum PlanningStatements {
       ),
       PostgresStatement(
         """
-        SELECT incarnation, state = 'draining', maximum_leases, refused_shard_ids FROM tidemark.worker
-        WHERE application = $1 AND stream = $2 AND state <> 'dead' ORDER BY incarnation
+        SELECT incarnation, state, maximum_leases, refused_shard_ids FROM tidemark.worker
+        WHERE application = $1 AND stream = $2 AND (state <> 'dead' OR NOT has_left) ORDER BY incarnation
         """,
         values.1,
         values.2
@@ -94,8 +104,8 @@ enum PlanningStatements {
         SELECT FROM tidemark.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
       FOR UPDATE OF o SKIP LOCKED
     )
-    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, epoch = l.epoch + 1,
-      handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
+    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, last_epoch = l.epoch,
+      epoch = \(nextEpoch("l.epoch")), left_epoch = \(nextEpoch("l.epoch")), handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     FROM orphan WHERE l.ctid = orphan.place
     """
 
@@ -138,7 +148,7 @@ enum PlanningStatements {
         FOR UPDATE OF l SKIP LOCKED
       ), assigned AS (
         UPDATE tidemark.lease AS l
-        SET owner = unowned.target, epoch = l.epoch + 1, updated_at = clock_timestamp()
+        SET owner = unowned.target, epoch = \(nextEpoch("l.epoch")), updated_at = clock_timestamp()
         FROM unowned WHERE l.ctid = unowned.place
         RETURNING l.shard_id
       ), owned AS (

@@ -96,7 +96,8 @@ extension PostgresLeaseStore {
     UPDATE tidemark.lease SET
       checkpoint = \(checkpoint.text), sub_sequence_number = \(checkpoint.subSequenceNumber),
       ended_at = CASE WHEN \(checkpoint.text) = 'SHARD_END' THEN clock_timestamp() END,
-      owner = NULL, last_owner = NULL, epoch = epoch + 1, child_shard_ids = '{}',
+      owner = NULL, last_owner = NULL, last_epoch = NULL, left_epoch = NULL,
+      epoch = greatest(epoch + 1, (SELECT tidemark.epoch_floor())), child_shard_ids = '{}',
       pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
       handoff_to = NULL, handoff_deadline = NULL, stopped_reason = NULL, updated_at = clock_timestamp()
     WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)

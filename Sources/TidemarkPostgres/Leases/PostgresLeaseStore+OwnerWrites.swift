@@ -76,9 +76,9 @@ extension PostgresLeaseStore {
           FOR UPDATE OF l SKIP LOCKED
         ), given AS (
           UPDATE tidemark.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
-          RETURNING l.shard_id, l.last_owner, l.epoch - 1 AS epoch
+          RETURNING l.shard_id, l.last_owner, l.last_epoch
         ), \(Self.noting("given"))
-        SELECT shard_id, last_owner, epoch, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+        SELECT shard_id, last_owner, last_epoch, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
         """,
         scope.application,
         scope.stream,
@@ -92,7 +92,7 @@ extension PostgresLeaseStore {
             scope: scope,
             shardID: try row.decode("shard_id"),
             owner: WorkerIncarnation(try row.decode("last_owner")),
-            epoch: Epoch(try row.decode("epoch"))
+            epoch: Epoch(try row.decode("last_epoch"))
           )
         )
       }
@@ -127,13 +127,16 @@ extension PostgresLeaseStore {
     owner = (
       SELECT w.incarnation FROM tidemark.worker AS w
       WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
-    last_owner = l.owner, epoch = l.epoch + 1,
+    last_owner = l.owner, last_epoch = l.epoch, epoch = \(PlanningStatements.nextEpoch("l.epoch")),
+    left_epoch = \(PlanningStatements.nextEpoch("l.epoch")),
     handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     """
 
-  private static let releasing = """
-    owner = NULL, last_owner = owner, epoch = epoch + 1, handoff_to = NULL, handoff_deadline = NULL,
-    updated_at = clock_timestamp()
+  /// Gives a lease to nobody.
+  static let releasing = """
+    owner = NULL, last_owner = owner, last_epoch = epoch, epoch = \(PlanningStatements.nextEpoch("epoch")),
+    left_epoch = \(PlanningStatements.nextEpoch("epoch")),
+    handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     """
 
   static func granted(
@@ -182,7 +185,7 @@ extension PostgresLeaseStore {
         FROM tidemark.lease AS l JOIN tidemark.worker AS w ON w.incarnation = l.last_owner
         WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.scope.stream)
           AND l.shard_id = \(grant.shardID) AND l.last_owner = \(grant.owner.number)
-          AND l.epoch = \(grant.epoch.number + 1) AND w.state <> 'dead'
+          AND l.last_epoch = \(grant.epoch.number) AND l.left_epoch = l.epoch AND w.state <> 'dead'
         """
       )
       guard let row = rows.first else { return .leaseLost }

@@ -8,12 +8,12 @@ extension PostgresLeaseStore {
     handoffTimeout: Duration,
     decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
-    try await mappingErrors {
-      try await pool.transaction { transaction in
+    let (outcome, hindrance) = try await mappingErrors {
+      try await pool.transaction { transaction -> (PlanOutcome, Hindrance?) in
         let begun = try await transaction.pipeline(PlanningStatements.begin(as: incarnation, in: scope))[1]
-        let (hasTurn, lives) = try begun[0].decode((Bool, Bool).self)
-        guard hasTurn else { return .busy }
-        guard lives else { return .dead }
+        let (hasTurn, lives, _) = try begun[0].decode((Bool, Bool, Int64).self)
+        guard hasTurn else { return (.busy, nil) }
+        guard lives else { return (.dead, nil) }
         let round = try PlanningRound(
           try await transaction.pipeline(PlanningStatements.read(as: incarnation, in: scope)),
           handoffTimeout: handoffTimeout
@@ -22,9 +22,17 @@ extension PostgresLeaseStore {
         let statements = PlanningStatements.apply(round.changes(steps), in: scope)
         let rows = try await transaction.pipeline(statements)[0]
         let applied = Set(try rows.map { try $0.decode("shard_id", as: String.self) })
-        return .applied(round.valid(steps).filter { applied.contains($0.shardID) }, dead: round.dead)
+        return (
+          .applied(round.valid(steps).filter { applied.contains($0.shardID) }, dead: round.dead),
+          Hindrance(
+            ghosts: round.ghosts,
+            skipped: round.skipped.union(round.valid(steps).map(\.shardID)).subtracting(applied)
+          )
+        )
       }
     }
+    if let hindrance { await clearTheWay(of: hindrance, for: incarnation, in: scope) }
+    return outcome
   }
 }
 
@@ -34,8 +42,10 @@ private struct PlanningRound {
   let snapshot: FleetSnapshot
   private let seenChange: Int64
   private let hasReleased: Bool
-  /// Whether a row that had to be changed was locked by somebody else.
-  private let hasSkipped: Bool
+  /// Workers that are dead and may still have sessions.
+  let ghosts: [WorkerIncarnation]
+  /// The leases that had to be changed and were locked by somebody else.
+  let skipped: Set<String>
   private let handoffTimeout: Duration
   private let leases: [String: Lease]
 
@@ -43,33 +53,40 @@ private struct PlanningRound {
     seenChange = try results[0].first?.decode(Int64.self) ?? 0
     dead = try results[1].map { WorkerIncarnation(try $0.decode("incarnation", as: Int64.self)) }.sorted()
     hasReleased = !dead.isEmpty || results[2].affectedRows > 0 || results[3].affectedRows > 0
-    let workers = try results[5].map { row in
-      let (incarnation, isDraining, maximumLeases, refused) = try row.decode(
-        (Int64, Bool, Int32?, [String]).self
+    var (workers, ghosts): ([FleetSnapshot.Worker], [WorkerIncarnation]) = ([], [])
+    for row in results[5] {
+      let (incarnation, state, maximumLeases, refused) = try row.decode(
+        (Int64, String, Int32?, [String]).self
       )
-      return FleetSnapshot.Worker(
-        incarnation: WorkerIncarnation(incarnation),
-        isDraining: isDraining,
-        maximumLeases: maximumLeases.map { Int($0) },
-        refusedShardIDs: Set(refused)
+      if state == WorkerRecord.State.dead.rawValue {
+        ghosts.append(WorkerIncarnation(incarnation))
+        continue
+      }
+      workers.append(
+        FleetSnapshot.Worker(
+          incarnation: WorkerIncarnation(incarnation),
+          isDraining: state == WorkerRecord.State.draining.rawValue,
+          maximumLeases: maximumLeases.map { Int($0) },
+          refusedShardIDs: Set(refused)
+        )
       )
     }
     let living = Set(workers.map(\.incarnation))
     let active = Set(workers.filter { !$0.isDraining }.map(\.incarnation))
-    var hasSkipped = false
+    var skipped: Set<String> = []
     let leases = try results[6].map { row in
       var lease = try Lease(row)
       if let owner = lease.owner, !living.contains(owner) {
         (lease.owner, lease.lastOwner, lease.handoffTo) = (nil, owner, nil)
-        hasSkipped = true
+        skipped.insert(lease.shardID)
       }
       if let target = lease.handoffTo, !active.contains(target) {
         lease.handoffTo = nil
-        hasSkipped = true
+        skipped.insert(lease.shardID)
       }
       return lease
     }
-    self.hasSkipped = hasSkipped
+    (self.ghosts, self.skipped) = (ghosts, skipped)
     self.handoffTimeout = handoffTimeout
     self.leases = Dictionary(uniqueKeysWithValues: leases.map { ($0.shardID, $0) })
     snapshot = FleetSnapshot(workers: workers, leases: leases)
@@ -96,7 +113,7 @@ private struct PlanningRound {
   func changes(_ steps: [Assignment]) -> PlanningStatements.Changes {
     var changes = PlanningStatements.Changes(
       handoffTimeout: handoffTimeout,
-      seenChange: hasSkipped ? nil : seenChange,
+      seenChange: skipped.isEmpty ? seenChange : nil,
       hasReleased: hasReleased
     )
     for step in valid(steps) {

@@ -11,7 +11,9 @@ extension PostgresLeaseStore {
       )
       let isDirect = await !connection.isPooled
       if !isDirect { warnOfPooler() }
-      let rows = try await connection.pipeline(HeartbeatStatements.register(worker, hasSession: isDirect))[1]
+      let rows = try await connection.pipeline(
+        HeartbeatStatements.register(worker, hasSession: isDirect, sessionName: sessionName)
+      )[2]
       let (number, isLocked, channel) = try rows[0].decode((Int64, Bool, String).self)
       let session = WorkerSession(
         WorkerIncarnation(number),
@@ -32,7 +34,8 @@ extension PostgresLeaseStore {
     logger.warning(
       """
       The database is behind a pooler, so no session is this worker's own: its death would be noticed only when \
-      its heartbeat is old, and changes are seen by looking, not told. Give workers a direct connection.
+      its heartbeat is old, and changes are seen by looking, not told. Its settings count as they are, too: with \
+      synchronous_commit off, epochs can be granted twice after a crash. Give workers a direct connection.
       """
     )
   }
@@ -52,7 +55,7 @@ extension PostgresLeaseStore {
   public func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
     let statement = PostgresStatement(
       """
-      SELECT s.assignment_version,
+      SELECT s.assignment_version, s.history_number, s.history_version,
         EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> 'dead') AND (
           s.change_version > s.planned_version
           OR EXISTS (
@@ -71,8 +74,12 @@ extension PostgresLeaseStore {
       return try await pool.query(statement)
     }
     guard let row = rows.first else { return LookReply(needsPlan: false, assignmentVersion: 0) }
-    let (version, needsPlan) = try row.decode((Int64, Bool).self)
-    return LookReply(needsPlan: needsPlan, assignmentVersion: version)
+    let (version, history, beganAt, needsPlan) = try row.decode((Int64, Int64, Int64, Bool).self)
+    return LookReply(
+      needsPlan: needsPlan,
+      assignmentVersion: version,
+      history: LeaseHistory(number: history, beganAt: beganAt)
+    )
   }
 
   public func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {
@@ -84,12 +91,15 @@ extension PostgresLeaseStore {
         WHERE incarnation = \(incarnation.number) AND application = \(scope.application)
           AND stream = \(scope.stream)
         """,
-        """
-        UPDATE tidemark.lease SET owner = NULL, last_owner = owner, epoch = epoch + 1,
-          handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
-        WHERE owner = \(incarnation.number) AND application = \(scope.application)
-          AND stream = \(scope.stream)
-        """,
+        PostgresStatement(
+          """
+          UPDATE tidemark.lease SET \(Self.releasing)
+          WHERE owner = $1 AND application = $2 AND stream = $3
+          """,
+          incarnation.number,
+          scope.application,
+          scope.stream
+        ),
         PlanningStatements.noteChange(of: scope),
         HeartbeatStatements.notify(scope),
       ])

@@ -11,17 +11,28 @@ public final class PostgresLeaseStore: LeaseStore {
   let configuration: PostgresConfiguration
   let pool: PostgresPool
   let logger: Logger
+  /// The `application_name` of all sessions of this process, if no other process has it.
+  let sessionName: String?
   let transfers = TransferQueue()
+  let obstacles = Mutex(Obstacles())
   private let sessions = Mutex<[WorkerIncarnation: WorkerSession]>([:])
 
   /// - Parameters:
   ///   - configuration: how workers' own sessions are opened. They need a direct connection; behind a pooler
   ///     deaths are noticed by their heartbeats only.
   ///   - pool: for all other statements.
-  public init(_ configuration: PostgresConfiguration, pool: PostgresPool, logger: Logger) {
+  ///   - hasOwnSessions: whether `configuration.applicationName` is this process's alone, and all sessions that have it
+  ///     may be ended once its workers are declared dead. See ``PostgresConfiguration/namingProcess(_:)``.
+  public init(
+    _ configuration: PostgresConfiguration,
+    pool: PostgresPool,
+    logger: Logger,
+    hasOwnSessions: Bool = false
+  ) {
     self.configuration = configuration
     self.pool = pool
     self.logger = logger
+    sessionName = hasOwnSessions ? configuration.applicationName : nil
   }
 
   // MARK: Sessions
@@ -36,6 +47,7 @@ public final class PostgresLeaseStore: LeaseStore {
   }
 
   func endSession(of incarnation: WorkerIncarnation) async {
+    obstacles.withLock { $0.listeners.removeValue(forKey: incarnation) }?.finish()
     await sessions.withLock { $0.removeValue(forKey: incarnation) }?.end()
   }
 
@@ -43,5 +55,17 @@ public final class PostgresLeaseStore: LeaseStore {
     guard let session = session(of: incarnation) else { return AsyncStream { $0.finish() } }
     let listener = HintListener(session)
     return AsyncStream { await listener.next() }
+  }
+
+  public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<
+    LeaseBlockage
+  > {
+    let (stream, continuation) = AsyncStream<LeaseBlockage>.makeStream(bufferingPolicy: .bufferingNewest(100))
+    guard session(of: incarnation) != nil else {
+      continuation.finish()
+      return stream
+    }
+    obstacles.withLock { $0.listeners[incarnation] = continuation }
+    return stream
   }
 }

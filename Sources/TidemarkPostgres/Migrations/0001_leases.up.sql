@@ -103,8 +103,28 @@ CREATE TABLE tidemark.lease_scope (
   -- Rises with all that may call for a plan. A look compares the two instead of searching the leases.
   change_version bigint NOT NULL DEFAULT 0,
   planned_version bigint NOT NULL DEFAULT 0,
+  -- The history of the last change or plan, and the assignment version with which that history began here: who was
+  -- told a later one on an earlier history was told what is lost.
+  history_number bigint NOT NULL DEFAULT 0,
+  history_version bigint NOT NULL DEFAULT 0,
   PRIMARY KEY (application, stream)
 ) WITH (fillfactor = 50);
+
+-- Notes in a scope that it is on another history, before anything is given out on that.
+CREATE FUNCTION tidemark.note_history() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  number CONSTANT bigint := tidemark.enter_history();
+BEGIN
+  IF NEW.history_number <> number THEN
+    NEW.history_number := number;
+    NEW.history_version := OLD.assignment_version;
+  END IF;
+  RETURN NEW;
+END $$;
+
+CREATE TRIGGER note_history BEFORE UPDATE OF assignment_version, planned_version ON tidemark.lease_scope
+FOR EACH ROW EXECUTE FUNCTION tidemark.note_history();
 
 CREATE TABLE tidemark.worker (
   incarnation bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -126,7 +146,13 @@ CREATE TABLE tidemark.worker (
   heartbeating_since timestamptz NOT NULL,
   -- Shards that the worker cannot read now, because an earlier call to its processor for them hangs. No plan gives
   -- it these.
-  refused_shard_ids text[] COLLATE "C" NOT NULL DEFAULT '{}'
+  refused_shard_ids text[] COLLATE "C" NOT NULL DEFAULT '{}',
+  -- What tells all sessions of the worker's process from others', where there is such a thing: their role and their
+  -- application_name, which has a token in it. Once the worker is dead they are ended.
+  session_role oid NOT NULL,
+  session_name text,
+  died_at timestamptz,
+  has_left boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
 CREATE INDEX worker_by_scope ON tidemark.worker (application, stream);
@@ -143,6 +169,10 @@ CREATE TABLE tidemark.lease (
   -- Incarnations of workers. No foreign keys: rows of dead workers are forgotten while leases remember them.
   owner bigint,
   last_owner bigint,
+  -- The epoch under which the last owner had it.
+  last_epoch bigint,
+  -- The epoch that followed: for as long as it is the lease's, a write that gave it up is recognised when it comes again.
+  left_epoch bigint,
   epoch bigint NOT NULL DEFAULT 0 CHECK (epoch >= 0),
   checkpoint text NOT NULL,
   sub_sequence_number bigint NOT NULL DEFAULT 0,

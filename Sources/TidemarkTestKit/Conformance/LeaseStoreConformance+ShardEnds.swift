@@ -15,6 +15,7 @@ extension LeaseStoreConformance {
         shardID: "a",
         childShardIDs: ["b", "c"],
         lastOwner: grant.owner,
+        lastEpoch: grant.epoch,
         epoch: grant.epoch.next,
         checkpoint: .shardEnd
       )

@@ -10,11 +10,29 @@ public final class InMemoryLeaseStore: LeaseStore {
 
   private final class Database: Sendable {
     let clock: any MonotonicClock
+    let timeOfDay: any MonotonicClock
+    let madeAt: ContinuousClock.Instant
     let table = Mutex(LeaseTable())
     let listeners = Mutex(Listeners())
 
-    init(clock: any MonotonicClock) {
+    init(clock: any MonotonicClock, timeOfDay: any MonotonicClock) {
       self.clock = clock
+      self.timeOfDay = timeOfDay
+      madeAt = timeOfDay.now
+    }
+
+    /// Starts the server on what it has, or on what it had.
+    func start(on kept: LeaseTable? = nil) {
+      // A million seconds on: incarnations that were given out before are fewer.
+      let now = 1_000_000 + madeAt.duration(to: timeOfDay.now).components.seconds
+      table.withLock { table in
+        let (start, token) = (table.serverStart + 1, table.lastToken)
+        if let kept { table = kept }
+        (table.serverStart, table.startedAt, table.lastToken) = (start, now, token)
+        table.isHistoryNoted = false
+        for incarnation in table.workers.keys { table.workers[incarnation]?.hasSession = false }
+        for scope in table.scopes.keys { table.scopes[scope]?.planner = nil }
+      }
     }
   }
 
@@ -27,9 +45,11 @@ public final class InMemoryLeaseStore: LeaseStore {
   private let injector = Mutex<FaultInjector?>(nil)
 
   /// An empty store.
-  /// - Parameter clock: the store's own clock; heartbeats and handoffs age by it.
-  public init(clock: any MonotonicClock = ContinuousClock()) {
-    database = Database(clock: clock)
+  /// - Parameters:
+  ///   - clock: the store's own clock; heartbeats and handoffs age by it.
+  ///   - timeOfDay: what its histories are numbered by; `nil` for the same clock.
+  public init(clock: any MonotonicClock = ContinuousClock(), timeOfDay: (any MonotonicClock)? = nil) {
+    database = Database(clock: clock, timeOfDay: timeOfDay ?? clock)
   }
 
   /// Another process's store on the same tables.
@@ -50,12 +70,25 @@ public final class InMemoryLeaseStore: LeaseStore {
   }
 
   /// Ends all sessions at once. That is no worker's death.
-  public func restartServer() {
-    database.table.withLock { table in
-      table.serverStart += 1
-      for incarnation in table.workers.keys { table.workers[incarnation]?.hasSession = false }
-    }
+  public func restartServer() { database.start() }
+
+  /// What the store had at one moment.
+  public struct Backup: Sendable {
+    fileprivate var table: LeaseTable
   }
+
+  public func backUp() -> Backup { Backup(table: database.table.withLock { $0 }) }
+
+  /// The number of the history that the store is on, as whatever stands in the same database sees it.
+  public func enterHistory() -> Int64 { database.table.withLock { $0.enterHistory() } }
+
+  /// The version that heartbeats would tell now.
+  public func currentAssignmentVersion(in scope: LeaseScope) -> Int64 {
+    database.table.withLock { $0.scopes[scope]?.assignmentVersion ?? 0 }
+  }
+
+  /// Starts the server without what was written since a backup: as a standby that lags does when it is promoted.
+  public func restartServer(on backup: Backup) { database.start(on: backup.table) }
 
   // MARK: Inspection
 

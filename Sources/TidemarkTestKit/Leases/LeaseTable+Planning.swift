@@ -23,7 +23,8 @@ extension LeaseTable {
     guard let worker = workers[planner], worker.state != .dead, worker.registration.scope == scope else {
       return .dead
     }
-    let token = Int(nextNumber())
+    let token = nextToken()
+    noteHistory(of: scope)
     scopes[scope, default: Scope()].planner = (token, now)
     var view = self
     let dead = view.buryDead(evidenceOfDeath(for: planner, in: scope, at: now), in: scope, at: now)
@@ -113,7 +114,7 @@ extension LeaseTable {
     switch step {
     case .assign:
       guard row.lease.owner == nil, !row.lease.isEnded, row.lease.stoppedReason == nil else { return false }
-      row.give(to: target)
+      row.give(to: target, atLeast: epochFloor())
     case .handOff:
       guard let owner = row.lease.owner, owner != target, row.lease.handoffTo != target else { return false }
       row.lease.handoffTo = target

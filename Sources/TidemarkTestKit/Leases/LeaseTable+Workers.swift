@@ -2,6 +2,7 @@ import Tidemark
 
 extension LeaseTable {
   mutating func register(_ registration: WorkerRegistration, at now: Instant) -> WorkerIncarnation {
+    enterHistory()
     let incarnation = WorkerIncarnation(nextNumber())
     workers[incarnation] = WorkerRow(
       registration: registration,
@@ -35,7 +36,8 @@ extension LeaseTable {
     store(beat.measurements, of: beat.incarnation, in: beat.scope)
     return HeartbeatReply(
       assignmentVersion: scopes[beat.scope]?.assignmentVersion ?? 0,
-      liveWorkers: livingWorkers(in: beat.scope).count
+      liveWorkers: livingWorkers(in: beat.scope).count,
+      history: scopes[beat.scope]?.history ?? LeaseHistory()
     )
   }
 
@@ -80,13 +82,17 @@ extension LeaseTable {
   func look(as looker: WorkerIncarnation, in scope: LeaseScope, at now: Instant) -> LookReply {
     let state = scopes[scope] ?? Scope()
     guard let worker = workers[looker], worker.state != .dead else {
-      return LookReply(needsPlan: false, assignmentVersion: state.assignmentVersion)
+      return LookReply(needsPlan: false, assignmentVersion: state.assignmentVersion, history: state.history)
     }
     let isOverdue = state.leases.values.contains { ($0.handoffDeadline ?? now) < now }
     let needsPlan =
       state.changeVersion > state.plannedVersion || isOverdue
       || !evidenceOfDeath(for: looker, in: scope, at: now).isEmpty
-    return LookReply(needsPlan: needsPlan, assignmentVersion: state.assignmentVersion)
+    return LookReply(
+      needsPlan: needsPlan,
+      assignmentVersion: state.assignmentVersion,
+      history: state.history
+    )
   }
 
   mutating func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) {
@@ -99,7 +105,7 @@ extension LeaseTable {
   mutating func releaseLeases(of owners: Set<WorkerIncarnation>, in scope: LeaseScope) {
     for (shardID, var row) in scopes[scope]?.leases ?? [:] {
       guard let owner = row.lease.owner, owners.contains(owner) else { continue }
-      row.give(to: nil)
+      row.give(to: nil, atLeast: epochFloor())
       scopes[scope]?.leases[shardID] = row
     }
   }

@@ -27,8 +27,9 @@ extension LeaseTable {
 
   /// The lease, if this very grant was the last to give it up: then a repeated write was done already.
   private func givenUp(_ grant: LeaseGrant) -> Lease? {
-    guard let lease = row(grant.shardID, in: grant.scope)?.lease, lease.lastOwner == grant.owner,
-      lease.epoch == grant.epoch.next, let worker = workers[grant.owner], worker.state != .dead
+    guard let row = row(grant.shardID, in: grant.scope), row.leftEpoch == row.lease.epoch,
+      case let lease = row.lease, lease.lastOwner == grant.owner,
+      lease.lastEpoch == grant.epoch, let worker = workers[grant.owner], worker.state != .dead
     else { return nil }
     return lease
   }
@@ -62,7 +63,7 @@ extension LeaseTable {
     row.lease.checkpoint = .shardEnd
     row.lease.pendingCheckpoint = nil
     row.lease.childShardIDs = children.map(\.id)
-    row.give(to: nil)
+    row.give(to: nil, atLeast: epochFloor())
     save(row, grant.scope)
     let complete = children.filter { child in
       child.parentIDs.allSatisfy { self.row($0, in: grant.scope) != nil }
@@ -78,7 +79,7 @@ extension LeaseTable {
       return wasGivenUp ? .accepted : .leaseLost
     }
     let target = row.lease.handoffTo.flatMap { isActive($0, in: grant.scope) ? $0 : nil }
-    row.give(to: target)
+    row.give(to: target, atLeast: epochFloor())
     save(row, grant.scope)
     note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
@@ -89,7 +90,7 @@ extension LeaseTable {
       return givenUp(grant)?.stoppedReason != nil ? .accepted : .leaseLost
     }
     row.lease.stoppedReason = reason
-    row.give(to: nil)
+    row.give(to: nil, atLeast: epochFloor())
     save(row, grant.scope)
     note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
@@ -116,9 +117,9 @@ extension LeaseTable {
       row.lease.checkpoint = checkpoint
       row.lease.pendingCheckpoint = nil
       row.lease.childShardIDs = []
-      row.give(to: nil)
+      row.give(to: nil, atLeast: epochFloor())
       // The owner lost the lease, it did not give it up: its own late transfer must not look like a success.
-      row.lease.lastOwner = nil
+      (row.lease.lastOwner, row.lease.lastEpoch, row.leftEpoch) = (nil, nil, nil)
     }
     save(row, scope)
     note(scope, assignments: checkpoint != nil, callsForPlan: true)

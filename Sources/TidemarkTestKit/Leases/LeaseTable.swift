@@ -23,17 +23,23 @@ struct LeaseTable {
   struct LeaseRow {
     var lease: Lease
     var handoffDeadline: Instant?
+    /// The epoch that followed when the last owner left it.
+    var leftEpoch: Epoch?
 
     mutating func clearHandoff() {
       lease.handoffTo = nil
       handoffDeadline = nil
     }
 
-    /// The only place where a lease gets another owner: the epoch rises here and nowhere else.
-    mutating func give(to owner: WorkerIncarnation?) {
-      if let previous = lease.owner { lease.lastOwner = previous }
+    /// The only place where a lease gets another owner: the epoch rises here and nowhere else, past all that may have
+    /// been granted in what the store has lost.
+    mutating func give(to owner: WorkerIncarnation?, atLeast floor: Epoch) {
+      let previous = lease
       lease.owner = owner
-      lease.epoch = lease.epoch.next
+      lease.epoch = max(lease.epoch.next, floor)
+      if let last = previous.owner {
+        (lease.lastOwner, lease.lastEpoch, leftEpoch) = (last, previous.epoch, lease.epoch)
+      }
       clearHandoff()
     }
   }
@@ -46,6 +52,7 @@ struct LeaseTable {
     var changeVersion: Int64 = 0
     var plannedVersion: Int64 = 0
     var planner: (token: Int, since: Instant)?
+    var history = LeaseHistory()
   }
 
   struct DeadLetterKey: Hashable {
@@ -55,8 +62,14 @@ struct LeaseTable {
 
   var scopes: [LeaseScope: Scope] = [:]
   var workers: [WorkerIncarnation: WorkerRow] = [:]
+  /// Which start of the server this is, when it was, and whether its history is noted.
   var serverStart = 1
+  var startedAt: Int64 = 0
+  var isHistoryNoted = true
   var lastNumber: Int64 = 0
+  var lastToken = 0
+  /// The newest history that is noted.
+  var historyNumber: Int64 = 0
   /// Scopes whose workers are to be told of a change.
   var announced: Set<LeaseScope> = []
 
@@ -65,9 +78,40 @@ struct LeaseTable {
     return lastNumber
   }
 
+  mutating func nextToken() -> Int {
+    lastToken += 1
+    return lastToken
+  }
+
+  /// The number of the history that the table is on. The first call on a new one notes it, and has incarnations go on
+  /// from there.
+  @discardableResult
+  mutating func enterHistory() -> Int64 {
+    if !isHistoryNoted {
+      historyNumber = max(historyNumber + 1, startedAt)
+      lastNumber = max(lastNumber, historyNumber)
+      isHistoryNoted = true
+    }
+    return historyNumber
+  }
+
+  /// What every epoch that is granted from now on is no less than.
+  mutating func epochFloor() -> Epoch { Epoch(enterHistory() << 32) }
+
+  /// Notes in a scope that it is on another history, before anything is given out on that.
+  mutating func noteHistory(of scope: LeaseScope) {
+    let number = enterHistory()
+    guard scopes[scope, default: Scope()].history.number != number else { return }
+    let version = scopes[scope]?.assignmentVersion ?? 0
+    scopes[scope]?.history = LeaseHistory(number: number, beganAt: version)
+  }
+
   /// Notes that owners or handoffs have changed, and what may have to be planned.
   mutating func note(_ scope: LeaseScope, assignments: Bool = false, callsForPlan: Bool = false) {
-    if assignments { scopes[scope, default: Scope()].assignmentVersion += 1 }
+    if assignments {
+      noteHistory(of: scope)
+      scopes[scope, default: Scope()].assignmentVersion += 1
+    }
     if callsForPlan { scopes[scope, default: Scope()].changeVersion += 1 }
     announced.insert(scope)
   }

@@ -53,6 +53,8 @@ extension InMemoryStream {
     private var lastWaiterID = 0
     private var waiters: [String: [Waiter]] = [:]
     private var cancelledEarly: Set<Int> = []
+    /// How often it has lost its tail: readers from before have positions that mean nothing any more.
+    private(set) var losses = 0
 
     init(shardCount: Int) {
       let width = shardCount > 1 ? UInt128.max / UInt128(shardCount) + 1 : 0
@@ -147,6 +149,19 @@ extension InMemoryStream {
       return records
     }
 
+    // MARK: Histories
+
+    /// Goes on from a number that no lost record can have had.
+    mutating func enterHistory(_ number: Int64) {
+      lastSequenceNumber = max(lastSequenceNumber, UInt64(number) << 32)
+    }
+
+    /// Forgets what came after `kept` was taken. Shards are never named like lost ones.
+    mutating func lose(since kept: State) {
+      (shards, order, lastSequenceNumber) = (kept.shards, kept.order, kept.lastSequenceNumber)
+      losses += 1
+    }
+
     // MARK: Waiting readers
 
     mutating func nextWaiterID() -> Int {
@@ -169,6 +184,10 @@ extension InMemoryStream {
 
     mutating func takeWaiting(_ shardID: String) -> [CheckedContinuation<Void, Never>] {
       (waiters.removeValue(forKey: shardID) ?? []).map(\.continuation)
+    }
+
+    mutating func takeAllWaiting() -> [CheckedContinuation<Void, Never>] {
+      waiters.keys.sorted().flatMap { takeWaiting($0) }
     }
 
     mutating func cancelWaiter(_ id: Int, of shardID: String) -> CheckedContinuation<Void, Never>? {

@@ -171,6 +171,27 @@ public final class InMemoryStream: StreamSource {
     for waiter in waiting { waiter.resume() }
   }
 
+  // MARK: Histories
+
+  /// What the stream had at one moment.
+  public struct Backup: Sendable {
+    fileprivate var state: State
+  }
+
+  public func backUp() -> Backup { Backup(state: state.withLock { $0 }) }
+
+  /// Goes on on another history of the database that it stands in, whose number is the upper half of all sequence
+  /// numbers from now on.
+  /// - Parameter backup: what is left of the stream; `nil` if it has lost nothing.
+  public func enterHistory(_ number: Int64, on backup: Backup? = nil) {
+    let waiting = state.withLock { state in
+      if let backup { state.lose(since: backup.state) }
+      state.enterHistory(number)
+      return state.takeAllWaiting()
+    }
+    for waiter in waiting { waiter.resume() }
+  }
+
   // MARK: StreamSource
 
   public func streamName() async throws -> String { name }
@@ -182,12 +203,12 @@ public final class InMemoryStream: StreamSource {
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     try fail(.openReader(shardID: shardID))
-    let (cursor, origin) = try state.withLock { state in
+    let (cursor, origin, losses) = try state.withLock { state in
       guard let shard = state.shards[shardID] else { throw noSuchShard(shardID) }
       guard let cursor = shard.cursor(after: checkpoint) else { throw trimmed(shardID) }
-      return (cursor, checkpoint == .latest ? shard.head : checkpoint)
+      return (cursor, checkpoint == .latest ? shard.head : checkpoint, state.losses)
     }
-    return Reader(stream: self, shardID: shardID, origin: origin, cursor: cursor)
+    return Reader(stream: self, shardID: shardID, origin: origin, cursor: cursor, losses: losses)
   }
 
   private func fail(_ call: Call) throws {
@@ -209,8 +230,11 @@ public final class InMemoryStream: StreamSource {
     private let shardID: String
     let origin: Checkpoint
     private let cursor: Mutex<Int>
+    /// How often the stream had lost its tail when the cursor was found.
+    private let losses: Int
 
-    init(stream: InMemoryStream, shardID: String, origin: Checkpoint, cursor: Int) {
+    init(stream: InMemoryStream, shardID: String, origin: Checkpoint, cursor: Int, losses: Int) {
+      self.losses = losses
       self.stream = stream
       self.shardID = shardID
       self.origin = origin
@@ -223,7 +247,12 @@ public final class InMemoryStream: StreamSource {
       if try !stream.hasNews(in: shardID, at: position) {
         try await stream.waitForNews(in: shardID, at: position)
       }
-      let (page, next) = try stream.page(of: shardID, at: position, maximumRecords: maximumRecords)
+      let (page, next) = try stream.page(
+        of: shardID,
+        at: position,
+        maximumRecords: maximumRecords,
+        losses: losses
+      )
       cursor.withLock { $0 = next }
       return page
     }
@@ -236,9 +265,17 @@ public final class InMemoryStream: StreamSource {
     }
   }
 
-  private func page(of shardID: String, at cursor: Int, maximumRecords: Int) throws -> (ShardPage, Int) {
+  private func page(
+    of shardID: String,
+    at cursor: Int,
+    maximumRecords: Int,
+    losses: Int
+  ) throws -> (ShardPage, Int) {
     let time = now
     return try state.withLock { state in
+      guard state.losses == losses else {
+        throw TidemarkError(.iteratorExpired, "The stream has lost its tail.")
+      }
       guard let shard = state.shards[shardID] else { throw noSuchShard(shardID) }
       guard cursor >= shard.firstIndex else { throw trimmed(shardID) }
       let records = shard.records[(cursor - shard.firstIndex)...].prefix(maximumRecords)

@@ -23,10 +23,17 @@ struct DyingSessions {
       "fsync": "off", "synchronous_standby_names": "*", "synchronous_commit": "local",
     ]
     try await withLocalPostgres(configuration) { server in
-      let pool = PostgresPool(try PostgresConfiguration(url: server.url()), logger: LeaseDatabase.logger)
+      let pool = PostgresPool(try calm(server.url()), logger: LeaseDatabase.logger)
       try await body(DyingSessions(url: server.url(), pool: pool))
       await pool.close()
     }
+  }
+
+  /// How to connect without waiting for the standby that there is not.
+  static func calm(_ url: String) throws -> PostgresConfiguration {
+    var configuration = try PostgresConfiguration(url: url)
+    configuration.settings["synchronous_commit"] = "local"
+    return configuration
   }
 
   /// Makes the sessions of victims wait in a COMMIT that has changed a lease.
@@ -48,7 +55,7 @@ struct DyingSessions {
 
   /// How to connect to be killed so.
   func victim(_ death: Death) throws -> PostgresConfiguration {
-    var configuration = try PostgresConfiguration(url: url)
+    var configuration = try Self.calm(url)
     configuration.applicationName = Self.name
     switch death {
     case .beforeCommit: configuration.settings["test.hold"] = "on"

@@ -8,6 +8,7 @@ import TidemarkTestKit
 /// A migrated database of its own on the tests' server.
 struct LeaseDatabase: LeaseStoreEnvironment {
   let failoverInterval = Duration.seconds(1)
+  let url: String
   let configuration: PostgresConfiguration
   let pool: PostgresPool
 
@@ -19,7 +20,8 @@ struct LeaseDatabase: LeaseStoreEnvironment {
   private static let made = Task { try await LeaseDatabase() }
 
   init() async throws {
-    configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
+    url = try await TestServer.shared().makeDatabase()
+    configuration = try PostgresConfiguration(url: url)
     pool = PostgresPool(configuration, logger: Self.logger)
     try await Migrator(pool, logger: Self.logger).migrate()
   }

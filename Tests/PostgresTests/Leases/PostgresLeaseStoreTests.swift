@@ -134,25 +134,6 @@ struct PostgresLeaseStoreTests {
     }
   }
 
-  @Test("takes the lease of a dead worker once the dead one's open transaction ends")
-  func openTransactionOfTheDead() async throws {
-    let (owner, other) = (try await register(), try await register())
-    let grant = try await grant(["a"], to: owner)[0]
-    let step = Assignment.assign(shardID: "a", to: other)
-    try await database.pool.transaction { transaction in
-      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
-      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
-      try await database.killSession(of: owner)
-      let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in [step] }
-      #expect(outcome == .applied([], dead: [owner]))
-      #expect(try await store.look(as: other, in: scope).needsPlan)
-    }
-    let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in [step] }
-    #expect(outcome == .applied([step], dead: []))
-    let lease = try #require(try await store.lease("a", in: scope))
-    #expect(lease.owner == other && lease.epoch > grant.epoch && lease.checkpoint == .record(1))
-  }
-
   @Test("checkpoints in place, without touching an index")
   func heapOnlyUpdates() async throws {
     let grants = try await grant((0..<200).map { "shard-\($0)" }, to: register())

@@ -47,7 +47,7 @@ struct UnknownOutcomeTests {
     try await DyingSessions.with { sessions in
       try await Migrator(sessions.pool, logger: LeaseDatabase.logger).migrate()
       try await sessions.prepareLeases()
-      let calm = store(try PostgresConfiguration(url: sessions.url))
+      let calm = store(try DyingSessions.calm(sessions.url))
       for write in Write.allCases {
         let scope = LeaseScope(application: write.rawValue, stream: "stream")
         // What is done to the one without trouble is what must have become of the other.

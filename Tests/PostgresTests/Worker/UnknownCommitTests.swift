@@ -73,10 +73,12 @@ struct UnknownCommitTests {
       )
       try await database.admin.enable(table: "items", shardCount: 1)
       let (first, victim) = (First(), try sessions.victim(fate.death))
+      let calm = try DyingSessions.calm(sessions.url)
       let worker = try Worker(
         application: "test",
         stream: "items",
-        database: sessions.url,
+        database: calm,
+        pool: PostgresPool(calm, logger: StreamDatabase.logger),
         logger: StreamDatabase.logger
       ) { _ in Adder(first: first, victim: victim, calm: sessions.pool) }
       let group = ServiceGroup(services: [worker], logger: StreamDatabase.logger)

@@ -292,11 +292,9 @@ struct LeaseCoordinatorTests {
     #expect(worker.send(.refreshed([.owned("b", by: 1, epoch: 1), .owned("c", by: 1, epoch: 5)])) == [])
   }
 
-  @Test("a lease under a newer epoch is lost first and started when that is done; an older epoch is old news")
+  @Test("a lease under a newer epoch is lost first and started when that is done")
   func otherEpoch() {
     var worker = Coordinated.registered(owning: "a", epoch: 4)
-    _ = worker.wantRefresh()
-    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 3)])) == [])
     _ = worker.wantRefresh()
     #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 6)])) == ["lose a@4"])
     _ = worker.wantRefresh()
@@ -323,8 +321,6 @@ struct LeaseCoordinatorTests {
     #expect(worker.send(.consumerFinished(worker.grant("a", 1, 2), .handedOff)) == [])
     _ = worker.wantRefresh()
     #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 2)])) == ["release a@2"])
-    _ = worker.wantRefresh()
-    #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 1)])) == [], "older than what has finished")
     _ = worker.wantRefresh()
     #expect(worker.send(.refreshed([.owned("a", by: 1, epoch: 3)])) == ["start a@3"])
   }
@@ -578,10 +574,12 @@ private struct Coordinated {
     )
   }
 
-  mutating func answerDead() -> [String] { send(.heartbeatAnswered(nil, sentAt: now)) }
+  mutating func answerDead(after pause: Duration = .seconds(60)) -> [String] {
+    send(.heartbeatAnswered(nil, sentAt: now + pause))
+  }
 
-  mutating func looked(version: Int64 = 0) -> [String] {
-    send(.looked(.init(needsPlan: false, assignmentVersion: version)))
+  mutating func looked(version: Int64 = 0, history: LeaseHistory = .init()) -> [String] {
+    send(.looked(.init(needsPlan: false, assignmentVersion: version, history: history)))
   }
 
   /// Makes the coordinator see a version that is new to it.
@@ -628,6 +626,8 @@ extension LeaseCoordinator.Action {
     case .trust: return "trust"
     case .startTimer(let timer, _): return "timer \(timer)"
     case .declaredDead(let incarnation): return "dead \(incarnation)"
+    case .examineLoss: return "examine loss"
+    case .examineRegistration(let incarnation): return "examine registration \(incarnation)"
     case .planApplied(let assignments, _): return "applied \(assignments.count)"
     case .finish: return "finish"
     }

@@ -1,0 +1,59 @@
+/// What a worker had been told of its leases and the lease store does not know any more.
+///
+/// The leases stay safe: what the worker was given in what is lost is refused, and no epoch is granted a second time.
+/// Checkpoints of that time are lost as well, so records are given again.
+public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
+  /// A lease that the worker had under an epoch which the store does not know.
+  public struct LostLease: Sendable, Hashable {
+    public var shardID: String
+    public var epochSeen: Epoch
+    /// `nil` if there is no such lease any more.
+    public var epochNow: Epoch?
+
+    public init(shardID: String, epochSeen: Epoch, epochNow: Epoch?) {
+      self.shardID = shardID
+      self.epochSeen = epochSeen
+      self.epochNow = epochNow
+    }
+  }
+
+  /// The worker's registration, if that is gone.
+  public var registration: WorkerIncarnation?
+  /// In the order of their shards.
+  public var leases: [LostLease]
+
+  public init(registration: WorkerIncarnation? = nil, leases: [LostLease] = []) {
+    self.registration = registration
+    self.leases = leases
+  }
+
+  public var description: String {
+    let lost = leases.map { lease in
+      "shard \(lease.shardID) at epoch \(lease.epochSeen), now "
+        + (lease.epochNow.map { "at \($0)" } ?? "without a lease")
+    }
+    let all = (registration.map { ["the registration \($0)"] } ?? []) + lost
+    return all.isEmpty ? "changes of leases" : all.joined(separator: "; ")
+  }
+}
+
+extension HistoryLoss {
+  /// Compares the last epochs that a worker had with the leases as they stand now.
+  ///
+  /// A lease may have changed hands since, under an epoch past all that are lost: then the epoch before tells.
+  ///
+  /// - Parameters:
+  ///   - finished: of what it reads no more; a lease that is gone may have been deleted.
+  ///   - running: of what it reads.
+  init(of finished: [String: Epoch], running: [String: Epoch], in leases: [Lease]) {
+    let leases = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    let seen = finished.merging(running) { max($0, $1) }.sorted { $0.key < $1.key }
+    let lost = seen.filter { shardID, epoch in
+      guard let lease = leases[shardID] else { return running[shardID] != nil }
+      return lease.epoch < epoch || (lease.epoch > epoch && lease.lastEpoch.map { $0 < epoch } ?? false)
+    }
+    self.init(
+      leases: lost.map { LostLease(shardID: $0.key, epochSeen: $0.value, epochNow: leases[$0.key]?.epoch) }
+    )
+  }
+}

@@ -1,0 +1,29 @@
+import Tidemark
+
+/// What a store knows of what is in the way of its plans.
+struct Obstacles {
+  /// How long a lease may be locked before that is told.
+  static let patience = Duration.seconds(5)
+
+  var listeners: [WorkerIncarnation: AsyncStream<LeaseBlockage>.Continuation] = [:]
+  private var skippedSince: [LeaseScope: [String: ContinuousClock.Instant]] = [:]
+  private var told: Set<LeaseBlockage> = []
+
+  /// Notes which leases a plan had to skip because somebody has locked them.
+  ///
+  /// - Returns: those that have been locked for long.
+  mutating func skip(_ shardIDs: Set<String>, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Set<
+    String
+  > {
+    let before = skippedSince[scope] ?? [:]
+    let since = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, before[$0] ?? now) })
+    skippedSince[scope] = since.isEmpty ? nil : since
+    return Set(since.filter { $0.value.duration(to: now) >= Self.patience }.keys)
+  }
+
+  /// Tells a planner's worker of what is new, and forgets what is over.
+  mutating func tell(_ blockages: [LeaseBlockage], to planner: WorkerIncarnation) {
+    for blockage in blockages where !told.contains(blockage) { listeners[planner]?.yield(blockage) }
+    told = Set(blockages)
+  }
+}
