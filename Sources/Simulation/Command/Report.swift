@@ -50,6 +50,10 @@ final class Report: Sendable {
       if outcome.violation == nil {
         outcome.add(CaptureWorld(seed: outcome.seed, isTraced: isTraced).run())
       }
+      if outcome.violation == nil {
+        var stream = StreamWorld(seed: outcome.seed, isTraced: isTraced)
+        outcome.add(stream.run())
+      }
       let runs = sums.withLock { sums in
         sums.add(outcome)
         return sums.runs

@@ -5,7 +5,7 @@ extension Mutant {
   private static let table = "Sources/TidemarkTestKit/Leases"
 
   static let all: [Mutant] =
-    fencing + losses + deaths + handlingOrder + lineages + planning + capture
+    fencing + losses + deaths + handlingOrder + lineages + planning + capture + places
 
   private static let fencing = [
     Mutant(
@@ -207,6 +207,54 @@ extension Mutant {
       breaks: "S5",
       in: "\(lineage)/ShardSync.swift",
       "ancestorsOfLeased.contains(shard.id)",
+      becomes: "false"
+    ),
+  ]
+
+  private static let model = "Sources/TidemarkTestKit/Streams/StreamModel.swift"
+  private static let position = "Sources/TidemarkPostgres/Stream/ShardPosition.swift"
+
+  private static let places = [
+    Mutant(
+      "partition-that-was-made-ahead-is-made-again",
+      breaks: "liveness",
+      in: model,
+      "max(head >> 32 + 1, (latest?.ordinal ?? -1) + 1)",
+      becomes: "head >> 32 + 1"
+    ),
+    Mutant(
+      "numbers-do-not-jump",
+      breaks: "S9",
+      in: model,
+      "max(head >> 32 + 1, latest + 1, current) << 32 - 1",
+      becomes: "head"
+    ),
+    Mutant(
+      "numbers-jump-by-what-is-remembered-alone",
+      breaks: "S9",
+      in: model,
+      "let target = max(head >> 32 + 1, latest + 1, «current») << 32 - 1",
+      becomes: "Int64(0)"
+    ),
+    Mutant(
+      "child-is-read-from-what-is-left",
+      breaks: "trimmed",
+      in: "\(lineage)/ShardSync.swift",
+      "NewLease(shard: shard, checkpoint: «shard.beginning»)",
+      becomes: "Checkpoint.trimHorizon"
+    ),
+    Mutant(
+      "lineage-is-read-from-what-is-left",
+      breaks: "trimmed",
+      in: "\(lineage)/ShardSync.swift",
+      "checkpoint: checkpoint == .trimHorizon && !isFirst ? «shard.horizon» : checkpoint",
+      becomes: "Checkpoint.trimHorizon"
+    ),
+    Mutant(
+      "loss-is-not-told",
+      breaks: "S9",
+      in: position,
+      "$0.fromHead < last && last <= $0.toHead",
       becomes: "false"
     ),
   ]

@@ -60,7 +60,8 @@ final class CaptureServer {
   /// How many of the changes the stream should have by now.
   var committedCount: Int {
     guard let endsAt else { return changes.count }
-    return changes.count - transactions.reversed().prefix { $0.final >= endsAt }.reduce(0) { $0 + $1.changes.count }
+    return changes.count
+      - transactions.reversed().prefix { $0.final >= endsAt }.reduce(0) { $0 + $1.changes.count }
   }
 
   /// The first transaction whose commit begins there or later.

@@ -102,7 +102,8 @@ final class CaptureWorld: @unchecked Sendable {
   }
 
   private var isAtRest: Bool {
-    judged == server.log.count && judged == server.committedCount && server.isEnabled == (server.endsAt == nil)
+    judged == server.log.count && judged == server.committedCount
+      && server.isEnabled == (server.endsAt == nil)
   }
 
   // MARK: What happens

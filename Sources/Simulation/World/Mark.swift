@@ -10,6 +10,7 @@ enum Mark: String, CaseIterable, Sendable {
   case recordsBeyondLostLease, outageOutlasted
   case recordRetried, recordDeadLettered, shardStopped, shardReset, trimmedSkipped
   case latestPlaceKept, pendingCheckpointInherited, drainTookTooLong, capHeldLeaseBack
+  case snapshotCompleted, streamTailLost
   case commitStoredAlone, appendRefused, disablingCutShort
   case stalledLeaseGivenAway, unownedShardRefused
   case tailLost, tailLostTwice, recordsLost, lossReported

@@ -21,6 +21,7 @@ extension PostgresStreamDescription {
       "disabled_at": JSON(disabledAt),
       "shards": .array(shards.map { $0.json(shardStatus[$0.id]) }),
       "snapshots": .array(snapshots.map(\.json)),
+      "jumps": .array(jumps.map(\.json)),
     ])
   }
 
@@ -40,7 +41,26 @@ extension PostgresStreamDescription {
     let open = shards.count(where: \.isOpen)
     facts.append(("Shards", "\(open) open, \(shards.count - open) closed"))
     facts += snapshots.map { ("Snapshot", $0.text) }
+    facts += jumps.compactMap(\.lossText).map { ("Lost", $0) }
     return Table.facts(facts) + "\n" + ShardTree(shards, shardStatus).table.text
+  }
+}
+
+extension PostgresJumpDescription {
+  fileprivate var json: JSON {
+    .object([
+      "at": JSON(at),
+      "after": JSON(after.description),
+      "to": JSON(to.description),
+      "lost_through": JSON(lostThrough?.description),
+    ])
+  }
+
+  /// What readers are known to have lost; nil if nothing.
+  fileprivate var lossText: String? {
+    lostThrough.map { last in
+      "the records after \(after), at least up to \(last): the server came back without them (\(at.iso8601))"
+    }
   }
 }
 

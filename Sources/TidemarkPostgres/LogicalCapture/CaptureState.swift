@@ -54,10 +54,15 @@ package struct CaptureState: Sendable {
         """
       )
       guard let row = rows.first else { return nil }
-      let (capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld,
-        isEnding) =
+      let (
+        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld,
+        isEnding
+      ) =
         try row.decode(
-          (Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool, Bool).self
+          (
+            Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool,
+            Bool
+          ).self
         )
       return CaptureState(
         captureID: capture,

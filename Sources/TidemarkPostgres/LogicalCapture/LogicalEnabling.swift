@@ -104,7 +104,9 @@ struct LogicalEnabling {
     var told = ""
     while true {
       try await clock.sleep(for: .milliseconds(500))
-      guard let holders = try? await LockHolders.blocking(pid, on: pool).joined(separator: ", ") else { continue }
+      guard let holders = try? await LockHolders.blocking(pid, on: pool).joined(separator: ", ") else {
+        continue
+      }
       if holders != told, !holders.isEmpty {
         logger.warning(
           "Enabling the stream waits for the end of a transaction",

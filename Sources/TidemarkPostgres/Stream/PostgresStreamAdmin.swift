@@ -96,7 +96,10 @@ public struct PostgresStreamAdmin: Sendable {
         shardCount: shardCount,
         maximumLag: Int64(maximumSlotLag)
       )
-      return try await begin(try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run(), settings)
+      return try await begin(
+        try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run(),
+        settings
+      )
     }
     return try await begin(
       PostgresStatement(

@@ -34,6 +34,8 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   public var shards: [Shard]
   /// Oldest first. Their shards are not among ``shards``.
   public var snapshots: [PostgresSnapshotDescription]
+  /// Oldest first, for as long as retention.
+  public var jumps: [PostgresJumpDescription]
   /// By the shards' ids.
   public var shardStatus: [String: PostgresShardStatus]
 
@@ -73,7 +75,8 @@ extension PostgresStreamDescription {
           on: pool
         ),
         shardStatus: try await PostgresShardStatus.all(of: id, on: pool),
-        snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool)
+        snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool),
+        jumps: try await PostgresJumpDescription.list(of: id, on: pool)
       )
       try await stream.addCapture(of: id, on: pool)
       streams.append(stream)
@@ -85,7 +88,8 @@ extension PostgresStreamDescription {
     _ row: PostgresRow,
     shards: [Shard],
     shardStatus: [String: PostgresShardStatus],
-    snapshots: [PostgresSnapshotDescription]
+    snapshots: [PostgresSnapshotDescription],
+    jumps: [PostgresJumpDescription]
   ) throws {
     name = try row.decode("name")
     label = try row.decode("label")
@@ -100,5 +104,6 @@ extension PostgresStreamDescription {
     self.shards = shards
     self.shardStatus = shardStatus
     self.snapshots = snapshots
+    self.jumps = jumps
   }
 }

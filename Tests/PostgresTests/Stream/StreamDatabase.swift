@@ -16,7 +16,11 @@ struct StreamDatabase: Sendable {
   static let logger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler() }
 
   static func make(connections: Int = 6) async throws -> StreamDatabase {
-    let url = try await TestServer.shared().makeDatabase()
+    try await make(at: try await TestServer.shared().makeDatabase(), connections: connections)
+  }
+
+  /// In a database that is there and empty.
+  static func make(at url: String, connections: Int = 6) async throws -> StreamDatabase {
     let pool = try makePool(url, connections: connections)
     try await Migrator(pool, logger: logger).migrate()
     return StreamDatabase(url: url, pool: pool, admin: PostgresStreamAdmin(pool))

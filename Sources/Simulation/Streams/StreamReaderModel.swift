@@ -1,0 +1,210 @@
+import Tidemark
+import TidemarkPostgres
+import TidemarkTestKit
+
+/// An application that reads the model of a stream: its leases, which the database keeps, and what its processes remember.
+///
+/// It decides with production code what is leased (`ShardSync`), where a reader stands and what it has missed
+/// (`ShardPosition`).
+struct ReadingApplication {
+  let name: String
+  let startsWithSnapshot: Bool
+  /// What the database keeps: the checkpoint of each shard, by its ordinal.
+  var leases: [Int: Lease] = [:]
+  /// What the process that reads a shard remembers.
+  private(set) var positions: [Int: ShardPosition] = [:]
+  private(set) var handled: Set<Int> = []
+  /// Payloads of which it was told that they are gone, and those that were gone before it came.
+  var excused: Set<Int> = []
+  /// Readers that have seen what was lost since, and have not been told.
+  private(set) var unaware: Set<Int> = []
+  private(set) var hasBegun = false
+
+  init(_ name: String, startsWithSnapshot: Bool) {
+    self.name = name
+    self.startsWithSnapshot = startsWithSnapshot
+  }
+
+  func isDone(with payload: Int) -> Bool { handled.contains(payload) || excused.contains(payload) }
+
+  /// A shard sync: adds the leases that are missing.
+  mutating func sync(_ stream: StreamModel) {
+    if startsWithSnapshot, !stream.snapshots.contains(where: { $0.application == name && $0.isComplete }),
+      leases.isEmpty
+    {
+      return
+    }
+    hasBegun = true
+    let shards = listed(stream)
+    for lease in ShardSync.missingLeases(
+      shards: shards,
+      leases: Array(leases.values),
+      position: .trimHorizon
+    ) {
+      guard let ordinal = Int(lease.shardID) else { continue }
+      leases[ordinal] = Lease(
+        shardID: lease.shardID,
+        parentShardIDs: lease.parentShardIDs,
+        checkpoint: lease.checkpoint
+      )
+    }
+  }
+
+  /// The shards as a real source lists them for the application.
+  private func listed(_ stream: StreamModel) -> [Shard] {
+    let snapshot = stream.snapshots.first { $0.application == name && $0.isComplete }
+    let start = snapshot.map { ($0.partition + 1) << 32 } ?? 0
+    let own = stream.shards.filter { $0.application == name }
+    return stream.shards.filter { shard in
+      shard.application == nil ? shard.starting >= start : shard.application == name && snapshot != nil
+    }.map { shard in
+      var parents = shard.parents
+      if shard.application == nil, let snapshot, shard.starting == (snapshot.partition + 1) << 32 {
+        // Its own part of the snapshot, instead of what was closed for that.
+        let siblings = stream.shards.filter { $0.application == nil && $0.starting == shard.starting }
+        let index = siblings.firstIndex { $0.ordinal == shard.ordinal } ?? 0
+        parents = index < own.count ? [own[index].ordinal] : []
+      }
+      let bounds = Self.bounds(of: shard, stream)
+      var listed = Shard(
+        id: String(shard.ordinal),
+        parentIDs: parents.map(String.init),
+        startingSequenceNumber: SequenceNumber(UInt64(shard.starting)),
+        endingSequenceNumber: shard.ending.map { SequenceNumber(UInt64($0)) }
+      )
+      listed.beginning = .record(SequenceNumber(UInt64(bounds.beginning)))
+      listed.horizon = .record(SequenceNumber(UInt64(bounds.horizon)))
+      return listed
+    }
+  }
+
+  private static func bounds(of shard: StreamModel.Shard, _ stream: StreamModel) -> ShardPosition.Bounds {
+    ShardPosition.Bounds(
+      startingSequence: shard.starting,
+      endingSequence: shard.ending,
+      trimmedThrough: shard.trimmedThrough,
+      streamHead: stream.head
+    )
+  }
+
+  /// The shards that may be read now: their parents' leases have ended, or there are none.
+  var readable: [Int] {
+    leases.filter { _, lease in
+      !lease.isEnded
+        && lease.parentShardIDs.allSatisfy { parent in Int(parent).flatMap { leases[$0] }?.isEnded ?? true }
+    }.map(\.key).sorted()
+  }
+
+  /// Reads a page of a shard.
+  ///
+  /// - Parameter keepsCheckpoint: whether the process lives long enough to checkpoint it.
+  /// - Returns: what is wrong, if anything.
+  mutating func read(
+    _ ordinal: Int,
+    of stream: StreamModel,
+    _ truth: StreamLedger,
+    records limit: Int,
+    keepsCheckpoint: Bool
+  ) -> String? {
+    guard let lease = leases[ordinal] else { return nil }
+    guard let shard = stream.shards.first(where: { $0.ordinal == ordinal }) else {
+      return passGoneShard(ordinal, truth)
+    }
+    let bounds = Self.bounds(of: shard, stream)
+    var number: Int64?
+    if case .record(let sequence, _) = lease.checkpoint {
+      number = sequence.uint64Value.flatMap { Int64(exactly: $0) }
+    }
+    guard var position = positions[ordinal] ?? ShardPosition(lease.checkpoint, number: number, in: bounds)
+    else {
+      return nil
+    }
+    if position.hasMissed(trimmedThrough: shard.trimmedThrough) {
+      // Told, the operator lets it go on at the horizon.
+      excused.formUnion(truth.trimmed(of: ordinal, through: shard.trimmedThrough))
+      position = ShardPosition(after: bounds.horizon)
+    }
+    if position.loss(in: stream.jumps.map { .init(fromHead: $0.from, toHead: $0.to) }) != nil {
+      unaware.remove(ordinal)
+    }
+    for record in stream.records(of: ordinal, after: position.last).prefix(limit) {
+      if unaware.contains(ordinal) {
+        return "\(name) reads on in shard \(ordinal) and is not told what was lost"
+      }
+      if let missed = truth.payloads(of: ordinal, before: record.number).first(where: { !isDone(with: $0) }) {
+        return "\(name) handles record \(record.number) of shard \(ordinal), and has never heard of \(missed)"
+      }
+      handled.insert(record.payload)
+      position.returned(record.number)
+    }
+    positions[ordinal] = position
+    guard keepsCheckpoint else { return nil }
+    leases[ordinal]?.checkpoint = .record(SequenceNumber(UInt64(position.last)))
+    if shard.ending != nil, stream.records(of: ordinal, after: position.last).isEmpty {
+      if let missed = truth.payloads(of: ordinal, before: .max).first(where: { !isDone(with: $0) }) {
+        return "\(name) ends shard \(ordinal), and has never heard of \(missed)"
+      }
+      end(ordinal)
+    }
+    return nil
+  }
+
+  /// A shard that is gone as a whole: the application is told, and passes it.
+  private mutating func passGoneShard(_ ordinal: Int, _ truth: StreamLedger) -> String? {
+    excused.formUnion(truth.payloads(of: ordinal, before: .max))
+    end(ordinal)
+    return nil
+  }
+
+  private mutating func end(_ ordinal: Int) {
+    leases[ordinal]?.checkpoint = .shardEnd
+    positions[ordinal] = nil
+    unaware.remove(ordinal)
+  }
+
+  /// Its processes die, and remember nothing.
+  mutating func die() {
+    positions = [:]
+    unaware = []
+  }
+
+  /// The database has lost what came after `head`, leases included; the processes live.
+  mutating func lose(leases: [Int: Lease], head: Int64) {
+    self.leases = leases
+    positions = positions.filter { leases[$0.key].map { !$0.isEnded } ?? false }
+    unaware = Set(positions.filter { $0.value.last > head }.keys)
+  }
+}
+
+/// Everything that was ever given a number in the model, known to the judge alone.
+struct StreamLedger {
+  private var byNumber: [Int64: (shard: Int, payload: Int)] = [:]
+  private var numbers: [Int: [Int64]] = [:]
+
+  /// - Returns: what is wrong, if anything.
+  mutating func note(_ record: StreamModel.Record) -> String? {
+    if let known = byNumber[record.number] {
+      return known.payload == record.payload && known.shard == record.shard
+        ? nil : "the number \(record.number) is given out twice"
+    }
+    byNumber[record.number] = (record.shard, record.payload)
+    numbers[record.shard, default: []].append(record.number)
+    return nil
+  }
+
+  /// What the database has lost is nobody's to read any more.
+  mutating func lose(_ records: [Int64]) {
+    let lost = Set(records)
+    for shard in numbers.keys { numbers[shard]?.removeAll { lost.contains($0) } }
+  }
+
+  func payloads(of shard: Int, before number: Int64) -> [Int] {
+    (numbers[shard] ?? []).filter { $0 < number }.compactMap { byNumber[$0]?.payload }
+  }
+
+  func trimmed(of shard: Int, through number: Int64) -> [Int] {
+    (numbers[shard] ?? []).filter { $0 <= number }.compactMap { byNumber[$0]?.payload }
+  }
+
+  var all: [Int64] { numbers.values.flatMap { $0 } }
+}
