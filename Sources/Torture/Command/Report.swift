@@ -75,7 +75,9 @@ struct Report: Sendable {
     defer { progress.cancel() }
     var result: RoundResult
     do {
-      result = try await Round.run(plan, settings: settings)
+      result = try await Self.bounded(by: plan.length + .seconds(300)) {
+        try await Round.run(plan, settings: settings)
+      }
     } catch {
       result = RoundResult(violations: [Violation("The round did not get to its end: \(error)")])
     }
@@ -94,6 +96,28 @@ struct Report: Sendable {
       say("  data:   \(kept)")
     }
     return result
+  }
+
+  private struct TookTooLong: Error, CustomStringConvertible {
+    var limit: Duration
+
+    var description: String { "It was given up after \(limit)." }
+  }
+
+  /// Whatever hangs, a torture ends, and says where its data is.
+  private static func bounded(
+    by limit: Duration,
+    _ body: @escaping @Sendable () async throws -> RoundResult
+  ) async throws -> RoundResult {
+    try await withThrowingTaskGroup(of: RoundResult.self) { group in
+      group.addTask(operation: body)
+      group.addTask {
+        try await ContinuousClock().sleep(for: limit)
+        throw TookTooLong(limit: limit)
+      }
+      defer { group.cancelAll() }
+      return try await group.next() ?? RoundResult()
+    }
   }
 
   private func replay(_ seed: UInt64, _ kind: CaptureKind) -> String {
