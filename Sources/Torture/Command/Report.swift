@@ -143,7 +143,7 @@ struct Report: Sendable {
       writers: \(sum.writers.transactions) transactions, \(sum.writers.rollbacks) rolled back, \
       \(sum.writers.prepared) in two phases (\(sum.writers.refusedPrepares) refused), \
       refused: \(refusals.joined(separator: ", "))
-      faults: \(list(sum.faults))
+      faults: \(list(sum.faults)), tables locked while they were copied \(sum.disturbances)
       stale checkpoints: \(sum.staleCheckpoints.refused) refused, \(sum.staleCheckpoints.accepted) accepted
       """
   }
