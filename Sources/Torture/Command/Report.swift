@@ -130,9 +130,9 @@ struct Report: Sendable {
   }
 
   private static func list(_ counts: [Ingredient: Int]) -> String {
-    Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }.joined(
-      separator: ", "
-    )
+    if counts.isEmpty { return "none" }
+    return Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }
+      .joined(separator: ", ")
   }
 
   private static func text(_ sum: RoundResult, rounds: Int, elapsed: Duration) -> String {
