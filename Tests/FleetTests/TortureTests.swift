@@ -10,7 +10,7 @@ struct TortureTests {
     arguments: ["trigger", "logical", "snapshot"]
   )
   func round(capture: String) async throws {
-    let (status, text) = try await run(["--capture", capture, "--rounds", "1"])
+    let (status, text) = try await run(["--capture", capture, "--rounds", "1", "--round-seconds", "12"])
     print(text)
     #expect(status == 0, "\(text)")
     #expect(text.contains("Everything that was committed was delivered, in order."))

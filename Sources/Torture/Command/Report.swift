@@ -75,7 +75,9 @@ struct Report: Sendable {
     defer { progress.cancel() }
     var result: RoundResult
     do {
-      result = try await Round.run(plan, settings: settings)
+      result = try await Self.bounded(by: plan.length + .seconds(300)) {
+        try await Round.run(plan, settings: settings)
+      }
     } catch {
       result = RoundResult(violations: [Violation("The round did not get to its end: \(error)")])
     }
@@ -96,6 +98,28 @@ struct Report: Sendable {
     return result
   }
 
+  private struct TookTooLong: Error, CustomStringConvertible {
+    var limit: Duration
+
+    var description: String { "It was given up after \(limit)." }
+  }
+
+  /// Whatever hangs, a torture ends, and says where its data is.
+  private static func bounded(
+    by limit: Duration,
+    _ body: @escaping @Sendable () async throws -> RoundResult
+  ) async throws -> RoundResult {
+    try await withThrowingTaskGroup(of: RoundResult.self) { group in
+      group.addTask(operation: body)
+      group.addTask {
+        try await ContinuousClock().sleep(for: limit)
+        throw TookTooLong(limit: limit)
+      }
+      defer { group.cancelAll() }
+      return try await group.next() ?? RoundResult()
+    }
+  }
+
   private func replay(_ seed: UInt64, _ kind: CaptureKind) -> String {
     var words = "--seed \(seed) --capture \(kind.rawValue) --rounds 1"
     if options.roundSeconds != 15 { words += " --round-seconds \(options.roundSeconds)" }
@@ -106,9 +130,9 @@ struct Report: Sendable {
   }
 
   private static func list(_ counts: [Ingredient: Int]) -> String {
-    Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }.joined(
-      separator: ", "
-    )
+    if counts.isEmpty { return "none" }
+    return Ingredient.allCases.compactMap { kind in counts[kind].map { "\(kind.rawValue) \($0)" } }
+      .joined(separator: ", ")
   }
 
   private static func text(_ sum: RoundResult, rounds: Int, elapsed: Duration) -> String {
@@ -119,7 +143,7 @@ struct Report: Sendable {
       writers: \(sum.writers.transactions) transactions, \(sum.writers.rollbacks) rolled back, \
       \(sum.writers.prepared) in two phases (\(sum.writers.refusedPrepares) refused), \
       refused: \(refusals.joined(separator: ", "))
-      faults: \(list(sum.faults))
+      faults: \(list(sum.faults)), tables locked while they were copied \(sum.disturbances)
       stale checkpoints: \(sum.staleCheckpoints.refused) refused, \(sum.staleCheckpoints.accepted) accepted
       """
   }

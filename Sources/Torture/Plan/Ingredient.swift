@@ -29,6 +29,7 @@ enum Ingredient: String, CaseIterable, Sendable {
   var movesDatabase: Bool { [.promotion, .promotionWithLoss, .dump].contains(self) }
 
   /// What is expected to be withstood. Where commits are lost that were confirmed, effects of a processor in the same
-  /// database are lost with them, and a restored table is another one to its stream.
-  static let standard = Set(allCases).subtracting([.looseCommits, .promotionWithLoss, .dump])
+  /// database are lost with them; a restored table is another one to its stream; and a worker that begins with a
+  /// snapshot ends if a statement of that takes longer than its role may.
+  static let standard = Set(allCases).subtracting([.looseCommits, .promotionWithLoss, .dump, .timeouts])
 }

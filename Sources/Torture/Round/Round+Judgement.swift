@@ -37,6 +37,7 @@ extension Round {
     result.workers = fleet.starts
     state.withLock { state in
       result.faults = state.faults
+      result.disturbances = state.disturbances
       result.violations = state.violations
     }
     await pool.close()

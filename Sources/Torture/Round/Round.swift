@@ -28,6 +28,8 @@ final class Round: Sendable {
     var faults: [Ingredient: Int] = [:]
     var violations: [Violation] = []
     var arrivals = 0
+    /// Snapshots whose table somebody wanted for himself meanwhile, and got.
+    var disturbances = 0
     /// Of workers that ended by themselves.
     var lastWords: Set<String> = []
   }
@@ -150,7 +152,7 @@ final class Round: Sendable {
   private func setUp() async throws {
     let pool = pool
     try await Migrator(pool, logger: Settings.logger).migrate()
-    try await table.create(rows: plan.rows)
+    try await table.create(rows: plan.rows, size: plan.kind == .snapshot ? 900 : 200)
     try await LeaseAudit(pool).install()
     let after = try await table.lastPlace()
     let stream = try await admin.enable(table: "item", capture: plan.capture, shardCount: plan.shards)
@@ -197,6 +199,32 @@ final class Round: Sendable {
         era: state.withLock { $0.eras.count - 1 }
       )
       try fleet.add(application, workers: 1 + number % 2)
+      if plan.allowed.contains(.ddl) { try await disturbCopying(empties: number == plan.arrivals.count) }
+    }
+  }
+
+  /// Wants the table for itself while its rows are copied, as a migration does that somebody runs just then.
+  private func disturbCopying(empties: Bool) async throws {
+    let statement: PostgresStatement =
+      empties && plan.allowed.contains(.truncate)
+      ? "TRUNCATE item" : "LOCK TABLE item IN ACCESS EXCLUSIVE MODE"
+    let pool = pool
+    do {
+      let isCopying = try await holds(within: .seconds(4), every: .milliseconds(3)) {
+        try await pool.query("SELECT count(*) FROM tidemark.snapshot WHERE completed_at IS NULL")[0].decode(
+          Int.self
+        ) > 0
+      }
+      guard isCopying else { return }
+      try await pool.transaction { transaction in
+        try await transaction.execute("SET LOCAL lock_timeout = '20s'")
+        try await transaction.execute(statement)
+      }
+      state.withLock { $0.disturbances += 1 }
+    } catch let error as PostgresError where error.sqlState == "55P03" {
+      note(Violation("The table could not be locked within 20 s while a snapshot of it was made."))
+    } catch is PostgresError {
+      // Another fault was in the way.
     }
   }
 

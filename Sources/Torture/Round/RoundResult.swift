@@ -7,6 +7,7 @@ struct RoundResult: Sendable {
   var handled = 0
   var repeats = 0
   var workers = 0
+  var disturbances = 0
   var faults: [Ingredient: Int] = [:]
   var writers = WriterGate.Figures()
   /// Checkpoints under an epoch that was over that were refused, and that were accepted; see E16 of the lease protocol.
@@ -19,6 +20,7 @@ struct RoundResult: Sendable {
     handled += other.handled
     repeats += other.repeats
     workers += other.workers
+    disturbances += other.disturbances
     faults.merge(other.faults, uniquingKeysWith: +)
     writers.transactions += other.writers.transactions
     writers.rollbacks += other.writers.rollbacks

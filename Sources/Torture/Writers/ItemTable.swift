@@ -11,11 +11,11 @@ struct ItemTable: Sendable {
   let pool: PostgresPool
 
   /// Creates the table with its first rows.
-  func create(rows: Int) async throws {
+  func create(rows: Int, size: Int) async throws {
     try await pool.withConnection { connection in
       try await connection.executeScript(Self.definition)
       try await connection.execute(
-        "INSERT INTO item (id, size) SELECT i, 250 FROM generate_series(1, \(Int64(rows))) AS i"
+        "INSERT INTO item (id, size) SELECT i, \(Int32(size)) FROM generate_series(1, \(Int64(rows))) AS i"
       )
     }
   }
