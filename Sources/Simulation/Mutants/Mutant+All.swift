@@ -82,6 +82,13 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
+      "version-alone-tells-of-changes",
+      breaks: "liveness",
+      in: "\(leasing)/LeaseCoordinator.swift",
+      "AssignmentVersion(history: «history.number», version",
+      becomes: "0"
+    ),
+    Mutant(
       "lease-that-came-back-older-is-left-alone",
       breaks: "liveness",
       in: "\(leasing)/LeaseCoordinator.swift",
@@ -318,8 +325,8 @@ extension Mutant {
       "only-hints-tell-of-new-leases",
       breaks: "liveness",
       in: "\(leasing)/LeaseCoordinator.swift",
-      "guard «version != assignmentVersion» else { return loss }",
-      becomes: "version > assignmentVersion + 1"
+      "guard «told != assignmentVersion» else { return loss }",
+      becomes: "told.version > assignmentVersion.version + 1"
     ),
   ]
 }

@@ -76,7 +76,8 @@ extension World {
   private func remove(from shards: [Shard]) {
     guard let oldest = shards.first, !oldest.isOpen else { return }
     // With the policy to stop there is no going on behind a shard that is gone unread.
-    guard leases[oldest.id]?.isEnded == true || scenario.skipsTrimmed else { return }
+    let mayComeBack = faults.allows(.storeLosesTail) || faults.allows(.streamLosesTail)
+    guard (leases[oldest.id]?.isEnded == true && !mayComeBack) || scenario.skipsTrimmed else { return }
     faults.strike(.removal)
     olderListings.append((shards, scheduler.now + .seconds(120)))
     truth.remove(oldest.id)

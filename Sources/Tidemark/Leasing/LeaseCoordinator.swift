@@ -101,6 +101,12 @@ struct LeaseCoordinator {
     var released: LeaseGrant?
   }
 
+  /// After a loss versions are counted again from an earlier one, so a version alone may be an old acquaintance.
+  private struct AssignmentVersion: Equatable {
+    var history: Int64 = -1
+    var version: Int64 = -1
+  }
+
   private let scope: LeaseScope
   private let configuration: WorkerConfiguration
   private var random: SharedRandom
@@ -113,7 +119,7 @@ struct LeaseCoordinator {
   /// Whether somebody else was planning when this worker wanted to.
   private var isOtherPlanning = false
   private var liveWorkers = 1
-  private var assignmentVersion: Int64 = -1
+  private var assignmentVersion = AssignmentVersion()
   private var memory = HistoryMemory()
   /// When the last heartbeat that was answered was sent.
   private var lastBeat: ContinuousClock.Instant?
@@ -162,7 +168,7 @@ struct LeaseCoordinator {
     case .refreshed(let leases): return refreshed(leases)
     case .refreshFailed:
       // The version is forgotten, so that the next heartbeat or look asks for it again.
-      assignmentVersion = -1
+      assignmentVersion = AssignmentVersion()
       return endRefresh()
     case .synced:
       isSyncing = false
@@ -188,7 +194,7 @@ struct LeaseCoordinator {
   ) -> [Action] {
     self.incarnation = incarnation
     registrationAttempts = 0
-    assignmentVersion = -1
+    assignmentVersion = AssignmentVersion()
     finished = [:]
     finishedDuringRefresh = []
     knownRefusals = []
@@ -351,8 +357,9 @@ struct LeaseCoordinator {
   private mutating func noteVersion(_ version: Int64, _ history: LeaseHistory) -> [Action] {
     let loss = memory.hasLost(seeing: version, on: history) ? [examineLoss()] : []
     // A lower one is news, too: of what was lost, or only an answer that was overtaken.
-    guard version != assignmentVersion else { return loss }
-    assignmentVersion = version
+    let told = AssignmentVersion(history: history.number, version: version)
+    guard told != assignmentVersion else { return loss }
+    assignmentVersion = told
     return loss + wantRefresh()
   }
 

@@ -38,7 +38,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The number of the history that the database is on. The first call on a new one notes it, and has incarnations go on
--- from there.
+-- from 4096 times that: a whole fleet registers again at once after a loss, and may lose that within seconds.
 CREATE FUNCTION tidemark.enter_history() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -54,7 +54,7 @@ BEGIN
         left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
       FROM pg_database d WHERE d.datname = current_database()
       RETURNING history_number INTO number;
-    PERFORM setval('tidemark.worker_incarnation_seq', greatest(w.last_value, number), true)
+    PERFORM setval('tidemark.worker_incarnation_seq', greatest(w.last_value, number << 12), true)
       FROM tidemark.worker_incarnation_seq w WHERE number > 0;
   END IF;
   RETURN number;

@@ -23,7 +23,7 @@ public final class InMemoryLeaseStore: LeaseStore {
 
     /// Starts the server on what it has, or on what it had.
     func start(on kept: LeaseTable? = nil) {
-      // A million seconds on: incarnations that were given out before are fewer.
+      // A million seconds on, as if the first history had lasted for long.
       let now = 1_000_000 + madeAt.duration(to: timeOfDay.now).components.seconds
       table.withLock { table in
         let (start, token) = (table.serverStart + 1, table.lastToken)

@@ -89,7 +89,7 @@ struct LeaseTable {
   mutating func enterHistory() -> Int64 {
     if !isHistoryNoted {
       historyNumber = max(historyNumber + 1, startedAt)
-      lastNumber = max(lastNumber, historyNumber)
+      lastNumber = max(lastNumber, historyNumber << 12)
       isHistoryNoted = true
     }
     return historyNumber

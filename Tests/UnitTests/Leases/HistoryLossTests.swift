@@ -68,6 +68,12 @@ struct HistoryLossTests {
     var worker = coordinator(owning: [lease(4)])
     let actions = look(&worker, 3, 0, beganAt: 0)
     #expect(actions.contains { if case .refresh = $0 { true } else { false } })
+    _ = worker.handle(.refreshed([lease(4)]))
+    let same = look(&worker, 3, 100, beganAt: 2)
+    #expect(
+      same.contains { if case .refresh = $0 { true } else { false } },
+      "the same number on another history"
+    )
   }
 
   @Test("a lease whose epoch fell is lost, and given up under the epoch that the store has come back with")
