@@ -233,14 +233,14 @@ extension Mutant {
       "numbers-do-not-jump",
       breaks: "S9",
       in: model,
-      "max(head >> 32 + 1, latest + 1, current) << 32 - 1",
+      "max((head + 1) >> 32 + 1, latest + 1, current) << 32 - 1",
       becomes: "head"
     ),
     Mutant(
       "numbers-jump-by-what-is-remembered-alone",
       breaks: "S9",
       in: model,
-      "let target = max(head >> 32 + 1, latest + 1, «current») << 32 - 1",
+      "let target = max((head + 1) >> 32 + 1, latest + 1, «current») << 32 - 1",
       becomes: "Int64(0)"
     ),
     Mutant(
@@ -280,8 +280,15 @@ extension Mutant {
       "changes-are-counted-on-after-a-commit",
       breaks: "exactly once",
       in: "\(logical)/CaptureDecoder.swift",
-      "if «transaction?.isSkipped == false» { position.changes = 0 }",
+      "if «transaction?.isSkipped == false», hasChanged { position.changes = 0 }",
       becomes: "false"
+    ),
+    Mutant(
+      "commit-without-changes-ends-the-count",
+      breaks: "exactly once",
+      in: "\(logical)/CaptureDecoder.swift",
+      "let hasChanged = «(transaction?.changes ?? 0) > 0»",
+      becomes: "true"
     ),
     Mutant(
       "skipped-changes-are-not-counted",

@@ -48,7 +48,13 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
     }
     let feed = SimulatedFeed(world, process, from: max(state.position.lsn.rawValue, world.server.confirmed))
     world.server.holder = feed.id
-    try await travel()
+    do {
+      try await travel()
+    } catch {
+      // The server notices that the connection is gone.
+      await feed.close()
+      throw error
+    }
     return feed
   }
 

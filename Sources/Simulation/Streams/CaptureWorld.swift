@@ -88,7 +88,7 @@ final class CaptureWorld: @unchecked Sendable {
     areFaultsOn = false
     server.dropCut()
     addProcess()
-    let limit = scheduler.now + .seconds(60)
+    let limit = scheduler.now + .seconds(600)
     while violation == nil, !isAtRest, scheduler.now < limit {
       scheduler.run(until: scheduler.now + .milliseconds(100), afterEachStep: { violation == nil })
       server.maintain()

@@ -9,15 +9,15 @@ import TidemarkTestKit
 struct ReadingApplication {
   let name: String
   let startsWithSnapshot: Bool
-  /// What the database keeps: the checkpoint of each shard, by its ordinal.
-  var leases: [Int: Lease] = [:]
+  /// What the database keeps: the lease of each shard.
+  var leases: [String: Lease] = [:]
   /// What the process that reads a shard remembers.
-  private(set) var positions: [Int: ShardPosition] = [:]
+  private(set) var positions: [String: ShardPosition] = [:]
   private(set) var handled: Set<Int> = []
   /// Payloads of which it was told that they are gone, and those that were gone before it came.
   var excused: Set<Int> = []
   /// Readers that have seen what was lost since, and have not been told.
-  private(set) var unaware: Set<Int> = []
+  private(set) var unaware: Set<String> = []
   private(set) var hasBegun = false
 
   init(_ name: String, startsWithSnapshot: Bool) {
@@ -26,6 +26,12 @@ struct ReadingApplication {
   }
 
   func isDone(with payload: Int) -> Bool { handled.contains(payload) || excused.contains(payload) }
+
+  /// Whether a shard that it has not read to its end is gone.
+  func isCutOff(from stream: StreamModel) -> Bool {
+    let there = Set(stream.shards.map(\.id))
+    return leases.contains { !$0.value.isEnded && !there.contains($0.key) }
+  }
 
   /// A shard sync: adds the leases that are missing.
   mutating func sync(_ stream: StreamModel) {
@@ -41,8 +47,7 @@ struct ReadingApplication {
       leases: Array(leases.values),
       position: .trimHorizon
     ) {
-      guard let ordinal = Int(lease.shardID) else { continue }
-      leases[ordinal] = Lease(
+      leases[lease.shardID] = Lease(
         shardID: lease.shardID,
         parentShardIDs: lease.parentShardIDs,
         checkpoint: lease.checkpoint
@@ -63,12 +68,12 @@ struct ReadingApplication {
         // Its own part of the snapshot, instead of what was closed for that.
         let siblings = stream.shards.filter { $0.application == nil && $0.starting == shard.starting }
         let index = siblings.firstIndex { $0.ordinal == shard.ordinal } ?? 0
-        parents = index < own.count ? [own[index].ordinal] : []
+        parents = index < own.count ? [own[index].id] : []
       }
       let bounds = Self.bounds(of: shard, stream)
       var listed = Shard(
-        id: String(shard.ordinal),
-        parentIDs: parents.map(String.init),
+        id: shard.id,
+        parentIDs: parents,
         startingSequenceNumber: SequenceNumber(UInt64(shard.starting)),
         endingSequenceNumber: shard.ending.map { SequenceNumber(UInt64($0)) }
       )
@@ -88,10 +93,10 @@ struct ReadingApplication {
   }
 
   /// The shards that may be read now: their parents' leases have ended, or there are none.
-  var readable: [Int] {
+  var readable: [String] {
     leases.filter { _, lease in
       !lease.isEnded
-        && lease.parentShardIDs.allSatisfy { parent in Int(parent).flatMap { leases[$0] }?.isEnded ?? true }
+        && lease.parentShardIDs.allSatisfy { leases[$0]?.isEnded ?? true }
     }.map(\.key).sorted()
   }
 
@@ -100,66 +105,75 @@ struct ReadingApplication {
   /// - Parameter keepsCheckpoint: whether the process lives long enough to checkpoint it.
   /// - Returns: what is wrong, if anything.
   mutating func read(
-    _ ordinal: Int,
+    _ id: String,
     of stream: StreamModel,
     _ truth: StreamLedger,
     records limit: Int,
     keepsCheckpoint: Bool
   ) -> String? {
-    guard let lease = leases[ordinal] else { return nil }
-    guard let shard = stream.shards.first(where: { $0.ordinal == ordinal }) else {
-      return passGoneShard(ordinal, truth)
+    guard let lease = leases[id] else { return nil }
+    guard let shard = stream.shards.first(where: { $0.id == id }) else {
+      return passGoneShard(id, truth)
     }
     let bounds = Self.bounds(of: shard, stream)
     var number: Int64?
     if case .record(let sequence, _) = lease.checkpoint {
       number = sequence.uint64Value.flatMap { Int64(exactly: $0) }
     }
-    guard var position = positions[ordinal] ?? ShardPosition(lease.checkpoint, number: number, in: bounds)
+    guard var position = positions[id] ?? ShardPosition(lease.checkpoint, number: number, in: bounds)
     else {
       return nil
     }
+    if positions[id] == nil, lease.checkpoint == .trimHorizon,
+      !lease.parentShardIDs.contains(where: { leases[$0] != nil })
+    {
+      // The first of a lineage begins with what is there when it is opened.
+      excused.formUnion(truth.trimmed(of: id, through: shard.trimmedThrough))
+    }
     if position.hasMissed(trimmedThrough: shard.trimmedThrough) {
       // Told, the operator lets it go on at the horizon.
-      excused.formUnion(truth.trimmed(of: ordinal, through: shard.trimmedThrough))
+      excused.formUnion(truth.trimmed(of: id, through: shard.trimmedThrough))
       position = ShardPosition(after: bounds.horizon)
+      unaware.remove(id)
     }
     if position.loss(in: stream.jumps.map { .init(fromHead: $0.from, toHead: $0.to) }) != nil {
-      unaware.remove(ordinal)
+      unaware.remove(id)
     }
-    for record in stream.records(of: ordinal, after: position.last).prefix(limit) {
-      if unaware.contains(ordinal) {
-        return "\(name) reads on in shard \(ordinal) and is not told what was lost"
+    for record in stream.records(of: shard.ordinal, after: position.last).prefix(limit) {
+      if unaware.contains(id) {
+        return "\(name) reads on in shard \(id) and is not told what was lost"
       }
-      if let missed = truth.payloads(of: ordinal, before: record.number).first(where: { !isDone(with: $0) }) {
-        return "\(name) handles record \(record.number) of shard \(ordinal), and has never heard of \(missed)"
+      if let missed = truth.payloads(of: id, before: record.number).first(where: { !isDone(with: $0) }) {
+        return "\(name) handles record \(record.number) of shard \(id), and has never heard of \(missed)"
       }
       handled.insert(record.payload)
       position.returned(record.number)
     }
-    positions[ordinal] = position
+    positions[id] = position
     guard keepsCheckpoint else { return nil }
-    leases[ordinal]?.checkpoint = .record(SequenceNumber(UInt64(position.last)))
-    if shard.ending != nil, stream.records(of: ordinal, after: position.last).isEmpty {
-      if let missed = truth.payloads(of: ordinal, before: .max).first(where: { !isDone(with: $0) }) {
-        return "\(name) ends shard \(ordinal), and has never heard of \(missed)"
+    leases[id]?.checkpoint = .record(SequenceNumber(UInt64(position.last)))
+    if shard.ending != nil, stream.records(of: shard.ordinal, after: position.last).isEmpty {
+      if let missed = truth.payloads(of: id, before: .max).first(where: { !isDone(with: $0) }) {
+        return "\(name) ends shard \(id), and has never heard of \(missed)"
       }
-      end(ordinal)
+      end(id)
+      // The leases of its children come with its end.
+      sync(stream)
     }
     return nil
   }
 
   /// A shard that is gone as a whole: the application is told, and passes it.
-  private mutating func passGoneShard(_ ordinal: Int, _ truth: StreamLedger) -> String? {
-    excused.formUnion(truth.payloads(of: ordinal, before: .max))
-    end(ordinal)
+  private mutating func passGoneShard(_ id: String, _ truth: StreamLedger) -> String? {
+    excused.formUnion(truth.payloads(of: id, before: .max))
+    end(id)
     return nil
   }
 
-  private mutating func end(_ ordinal: Int) {
-    leases[ordinal]?.checkpoint = .shardEnd
-    positions[ordinal] = nil
-    unaware.remove(ordinal)
+  private mutating func end(_ id: String) {
+    leases[id]?.checkpoint = .shardEnd
+    positions[id] = nil
+    unaware.remove(id)
   }
 
   /// Its processes die, and remember nothing.
@@ -169,8 +183,10 @@ struct ReadingApplication {
   }
 
   /// The database has lost what came after `head`, leases included; the processes live.
-  mutating func lose(leases: [Int: Lease], head: Int64) {
+  mutating func lose(leases: [String: Lease], head: Int64) {
     self.leases = leases
+    // Without any it is new again.
+    if leases.isEmpty { hasBegun = false }
     positions = positions.filter { leases[$0.key].map { !$0.isEnded } ?? false }
     unaware = Set(positions.filter { $0.value.last > head }.keys)
   }
@@ -178,33 +194,32 @@ struct ReadingApplication {
 
 /// Everything that was ever given a number in the model, known to the judge alone.
 struct StreamLedger {
-  private var byNumber: [Int64: (shard: Int, payload: Int)] = [:]
-  private var numbers: [Int: [Int64]] = [:]
+  private var byNumber: [Int64: (shard: String, payload: Int)] = [:]
+  /// What is there to be read, or was until retention took it, by shard.
+  var numbers: [String: [Int64]] = [:]
 
   /// - Returns: what is wrong, if anything.
-  mutating func note(_ record: StreamModel.Record) -> String? {
+  mutating func note(_ record: StreamModel.Record, in shard: String) -> String? {
     if let known = byNumber[record.number] {
-      return known.payload == record.payload && known.shard == record.shard
+      return known.payload == record.payload && known.shard == shard
         ? nil : "the number \(record.number) is given out twice"
     }
-    byNumber[record.number] = (record.shard, record.payload)
-    numbers[record.shard, default: []].append(record.number)
+    byNumber[record.number] = (shard, record.payload)
+    numbers[shard, default: []].append(record.number)
     return nil
   }
 
   /// What the database has lost is nobody's to read any more.
-  mutating func lose(_ records: [Int64]) {
-    let lost = Set(records)
+  mutating func lose(_ lost: Set<Int64>) {
+    if lost.isEmpty { return }
     for shard in numbers.keys { numbers[shard]?.removeAll { lost.contains($0) } }
   }
 
-  func payloads(of shard: Int, before number: Int64) -> [Int] {
+  func payloads(of shard: String, before number: Int64) -> [Int] {
     (numbers[shard] ?? []).filter { $0 < number }.compactMap { byNumber[$0]?.payload }
   }
 
-  func trimmed(of shard: Int, through number: Int64) -> [Int] {
+  func trimmed(of shard: String, through number: Int64) -> [Int] {
     (numbers[shard] ?? []).filter { $0 <= number }.compactMap { byNumber[$0]?.payload }
   }
-
-  var all: [Int64] { numbers.values.flatMap { $0 } }
 }

@@ -6,7 +6,9 @@ import TidemarkTestKit
 struct StreamWorld {
   private struct Backup {
     var stream: StreamModel
-    var leases: [[Int: Lease]]
+    var leases: [[String: Lease]]
+    /// What was to be read.
+    var numbers: [String: [Int64]]
   }
 
   private var random: SeededRandom
@@ -36,7 +38,7 @@ struct StreamWorld {
       ReadingApplication("all", startsWithSnapshot: false),
       ReadingApplication("late", startsWithSnapshot: true),
     ]
-    backup = Backup(stream: stream, leases: [[:], [:]])
+    backup = Backup(stream: stream, leases: [[:], [:]], numbers: [:])
     self.isTraced = isTraced
     history.isTraced = isTraced
   }
@@ -57,6 +59,12 @@ struct StreamWorld {
   private var clock: Int64 { 1000 + Int64(now) }
 
   private mutating func act() -> String? {
+    let before = Set(stream.log.map(\.number))
+    var isAccounted = false
+    defer {
+      // What goes in any other way than by retention is nobody's to read any more.
+      if !isAccounted { ledger.lose(before.subtracting(stream.log.map(\.number))) }
+    }
     do {
       switch Int.random(in: 0...19, using: &random) {
       case 0...4: put()
@@ -67,9 +75,13 @@ struct StreamWorld {
       case 14: split()
       case 15: try beginSnapshot()
       case 16: endSnapshot()
-      case 17: stream.maintain(server: server, clock: clock, now: now)
+      case 17:
+        isAccounted = true
+        stream.maintain(server: server, clock: clock, now: now)
       case 18: save()
-      default: come()
+      default:
+        isAccounted = true
+        come()
       }
       return nil
     } catch {
@@ -88,11 +100,13 @@ struct StreamWorld {
 
   private mutating func sync() {
     for index in applications.indices {
-      if !applications[index].hasBegun {
-        // What is gone before an application comes is nothing to it.
+      if !applications[index].hasBegun || applications[index].isCutOff(from: stream) {
+        // What is gone before an application comes is nothing to it. One whose shards are gone as a whole is told so, and
+        // goes on with what is left.
         let there = Set(stream.log.map(\.payload))
-        applications[index].excused = Set(1..<(payload + 1)).subtracting(there)
-          .subtracting(pending)
+        applications[index].excused.formUnion(
+          Set(1..<(payload + 1)).subtracting(there).subtracting(pending)
+        )
       }
       applications[index].sync(stream)
     }
@@ -122,6 +136,8 @@ struct StreamWorld {
 
   private mutating func beginSnapshot() throws {
     guard !applications[1].hasBegun else { return }
+    // It takes more time than it takes numbers.
+    now += 3
     try stream.beginSnapshot(for: "late", server: server, clock: clock, now: now)
     // Its rows are the changes before it, under numbers of their own.
     for record in stream.log { applications[1].excused.insert(record.payload) }
@@ -139,7 +155,7 @@ struct StreamWorld {
   }
 
   private mutating func save() {
-    backup = Backup(stream: stream, leases: applications.map(\.leases))
+    backup = Backup(stream: stream, leases: applications.map(\.leases), numbers: ledger.numbers)
   }
 
   /// The server is started again, or another one takes its place, which may lack what came after the backup.
@@ -148,13 +164,7 @@ struct StreamWorld {
     // A server takes a second to start.
     now += 1
     if random.happens(0.5) {
-      let before = Set(stream.log.map(\.number))
-      let kept = Set(backup.stream.log.map(\.number))
-      // Those that retention has dropped since are back.
-      ledger.lose(
-        Array(before.subtracting(kept))
-          + ledger.all.filter { !before.contains($0) && $0 > backup.stream.head }
-      )
+      ledger.numbers = backup.numbers
       stream = backup.stream
       copying = []
       for index in applications.indices {
@@ -168,14 +178,12 @@ struct StreamWorld {
 
   private mutating func judge() -> String? {
     history.add("\(stream.head) \(stream.log.count) \(stream.shards.count)", at: .seconds(now))
-    for record in stream.log where record.number > judged || record.payload < 0 {
-      if let violation = ledger.note(record) { return violation }
+    let ids = Dictionary(uniqueKeysWithValues: stream.shards.map { ($0.ordinal, $0.id) })
+    for record in stream.log {
+      if let violation = ledger.note(record, in: ids[record.shard] ?? "") { return violation }
     }
-    judged = min(judged, stream.head)
     return nil
   }
-
-  private var judged: Int64 = 0
 
   /// Everything is read to the end; nothing may be left that an application has neither handled nor been told of.
   private mutating func rest() -> String? {

@@ -100,7 +100,10 @@ package struct CaptureDecoder {
       if isOver { advance(to: final) }
       transaction = Transaction(time: time, isSkipped: final < position.lsn || isOver)
     case .commit(let end):
-      if transaction?.isSkipped == false { position.changes = 0 }
+      // One without changes of the table is not the one that the place counts changes of: the server may have left it out
+      // of an earlier session, and send it now.
+      let hasChanged = (transaction?.changes ?? 0) > 0
+      if transaction?.isSkipped == false, hasChanged { position.changes = 0 }
       advance(to: end)
       transaction = nil
     case .relation(let relation):

@@ -143,7 +143,7 @@ BEGIN
     RETURN false;
   END IF;
   SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
-  SELECT (greatest((last.head >> 32) + 1, max(p.partition_ordinal) + 1, current_number) << 32) - 1 INTO target
+  SELECT (greatest(((last.head + 1) >> 32) + 1, max(p.partition_ordinal) + 1, current_number) << 32) - 1 INTO target
     FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
   -- Transaction ids of another server's prove nothing here, so there is no candidate.
   INSERT INTO tidemark.step (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor)

@@ -8,13 +8,16 @@ import Tidemark
 public struct StreamModel: Sendable {
   public struct Shard: Sendable, Equatable {
     public var ordinal: Int
-    public var parents: [Int]
+    public var parents: [String]
     public var starting: Int64
     public var ending: Int64?
     public var trimmedThrough: Int64 = 0
     /// The application whose snapshot it is.
     public var application: String?
     public var closedAt: Double?
+
+    /// An ordinal may be another shard's once this one is gone; a number never is.
+    public var id: String { "\(ordinal)-\(starting)" }
   }
 
   public struct Partition: Sendable, Equatable {
@@ -81,7 +84,7 @@ public struct StreamModel: Sendable {
     histories[server] = current
     if current == history { return }
     let latest = partitions.map(\.ordinal).max() ?? -1
-    let target = max(head >> 32 + 1, latest + 1, current) << 32 - 1
+    let target = max((head + 1) >> 32 + 1, latest + 1, current) << 32 - 1
     jumps.append(Jump(from: head, to: target))
     head = target
     history = current
@@ -134,10 +137,11 @@ public struct StreamModel: Sendable {
 
   public mutating func split(_ ordinal: Int, server: Int, clock: Int64, now: Double) {
     let starting = close([ordinal], server: server, clock: clock, now: now)
-    for _ in 0..<2 { add(starting, [ordinal]) }
+    let parents = shards.filter { $0.ordinal == ordinal }.map(\.id)
+    for _ in 0..<2 { add(starting, parents) }
   }
 
-  private mutating func add(_ starting: Int64, _ parents: [Int]) {
+  private mutating func add(_ starting: Int64, _ parents: [String]) {
     shards.append(Shard(ordinal: (shards.last?.ordinal ?? -1) + 1, parents: parents, starting: starting))
   }
 
@@ -153,7 +157,7 @@ public struct StreamModel: Sendable {
     head = (partition + 1) << 32 - 1
     _ = try currentPartition(head, now: now)
     reserved[partition] = []
-    for shard in closing { add(head + 1, [shard.ordinal]) }
+    for shard in closing { add(head + 1, [shard.id]) }
     for _ in closing {
       add(partition << 32, [])
       shards[shards.count - 1].application = application
