@@ -19,6 +19,9 @@ struct CaptureRestartTests {
     case sessions
   }
 
+  private static let capturedCount =
+    "SELECT coalesce(sum(c), 0)::bigint FROM tidemark.step p CROSS JOIN unnest(p.shard_counts) AS c"
+
   private func items() async throws -> StreamDatabase {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
@@ -84,7 +87,7 @@ struct CaptureRestartTests {
             CROSS JOIN LATERAL (SELECT p.lsn, p.changes FROM tidemark.capture_progress p
               WHERE p.capture_id = c.capture_id ORDER BY p.head DESC LIMIT 1) AS p
             WHERE p.changes = 0 AND r.confirmed_flush_lsn >= p.lsn
-              AND (SELECT count(*) FROM tidemark.log_1) = \(id)
+              AND (\(Self.capturedCount)) = \(id)
             """
           ) == 1
         }
@@ -112,7 +115,7 @@ struct CaptureRestartTests {
       }
       try await database.run("ALTER FUNCTION tidemark.append_hidden RENAME TO append_captured")
       try await eventually(within: .seconds(60), "the change is captured") {
-        try await database.number("SELECT count(*) FROM tidemark.log_1") == 1
+        try await database.number(Self.capturedCount) == 1
       }
     }
     #expect(try await database.admin.describe("item").status == .enabled)
@@ -130,7 +133,7 @@ struct CaptureRestartTests {
       try await pumping(stream) {
         try await database.run("INSERT INTO item VALUES (0)")
         try await eventually("it is captured") {
-          try await database.number("SELECT count(*) FROM tidemark.log_1") == 1
+          try await database.number(Self.capturedCount) == 1
         }
         // No transaction block, so one statement each.
         try await database.pool.execute("ALTER SYSTEM SET synchronous_standby_names = '*'")
@@ -146,7 +149,7 @@ struct CaptureRestartTests {
           )
         }
         try await eventually("all is captured") {
-          try await database.number("SELECT count(*) FROM tidemark.log_1") == 21
+          try await database.number(Self.capturedCount) == 21
         }
       }
     }
@@ -158,7 +161,7 @@ struct CaptureRestartTests {
     let stream = try database.stream("item")
     try await database.run("INSERT INTO item VALUES (1)")
     // The first step, and no other.
-    _ = try await database.pool.query("SELECT tidemark.end_logical_capture(1)")
+    _ = try await database.pool.query("SELECT tidemark.end_logical_capture(tidemark.find_stream('item'))")
     try await database.run("INSERT INTO item VALUES (2)")
     try await pumping(stream) {
       try await eventually("the stream is disabled") {

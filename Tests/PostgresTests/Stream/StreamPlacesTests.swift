@@ -35,6 +35,11 @@ struct StreamPlacesTests {
     )
   }
 
+  /// As if the partitions that are not written to any more had been closed two days ago.
+  private func ageClosed(_ database: StreamDatabase) async throws {
+    try await database.run("UPDATE tidemark.log_partition SET closed_at = closed_at - interval '48 hours'")
+  }
+
   @Test(
     "A stream goes on after a snapshot whose reserved partition has aged unused",
     arguments: StreamCapture.allCases,
@@ -80,6 +85,7 @@ struct StreamPlacesTests {
     try await age(database, "48 hours")
     try await database.run("INSERT INTO item SELECT generate_series(21, 40)")
     try await stream.sequenceCommitted()
+    try await ageClosed(database)
     try await database.admin.maintain()
     for child in listed {
       let error = try await #require(throws: TidemarkError.self) {
@@ -116,6 +122,7 @@ struct StreamPlacesTests {
     try await age(database, "48 hours")
     try await database.run("INSERT INTO item VALUES (21)")
     try await stream.sequenceCommitted()
+    try await ageClosed(database)
     try await database.admin.maintain()
     #expect(leases.count == 3)
     for lease in leases where children.contains(lease.shardID) {
@@ -131,26 +138,29 @@ struct StreamPlacesTests {
   /// As if the server were another one, which lacks what came after `body` began: what the database holds of the stream
   /// is put back to what it was.
   private func losing(_ database: StreamDatabase, _ body: () async throws -> Void) async throws {
+    let saved = "saved_\(UInt32.random(in: 0 ... .max))"
     let tables = ["history", "stream", "shard", "log_partition", "step", "jump"]
     try await database.run(
-      tables.map { "CREATE TABLE saved_\($0) AS SELECT * FROM tidemark.\($0);" }.joined()
+      tables.map { "CREATE TABLE \(saved)_\($0) AS SELECT * FROM tidemark.\($0);" }.joined()
     )
     let sequence = try await database.number("SELECT last_value FROM tidemark.inbox_1_id_seq")
     try await body()
     try await database.run(
       """
-      SET session_replication_role = replica;
+      BEGIN;
+      SET LOCAL session_replication_role = replica;
       DO $$ BEGIN
         EXECUTE (SELECT coalesce(string_agg(format('DROP TABLE tidemark.log_1_%s;', p.partition_ordinal), ''), '')
           FROM tidemark.log_partition p
-          WHERE p.partition_ordinal NOT IN (SELECT s.partition_ordinal FROM saved_log_partition s));
+          WHERE p.partition_ordinal NOT IN (SELECT s.partition_ordinal FROM \(saved)_log_partition s));
       END $$;
-      DELETE FROM tidemark.log_1 l WHERE l.sequence_number > (SELECT max(head) FROM saved_step);
+      DELETE FROM tidemark.log_1 l WHERE l.sequence_number > (SELECT max(head) FROM \(saved)_step);
       TRUNCATE \(tables.map { "tidemark.\($0)" }.joined(separator: ", ")) CASCADE;
-      \(tables.map { "INSERT INTO tidemark.\($0) \($0 == "stream" ? "OVERRIDING SYSTEM VALUE " : "")SELECT * FROM saved_\($0);" }.joined())
-      \(tables.map { "DROP TABLE saved_\($0);" }.joined())
+      \(tables.map { "INSERT INTO tidemark.\($0) \($0 == "stream" ? "OVERRIDING SYSTEM VALUE " : "")SELECT * FROM \(saved)_\($0);" }.joined())
+      \(tables.map { "DROP TABLE \(saved)_\($0);" }.joined())
       UPDATE tidemark.history SET server_started_at = server_started_at - interval '1 s';
-      SELECT setval('tidemark.inbox_1_id_seq', \(max(sequence, 1)))
+      SELECT setval('tidemark.inbox_1_id_seq', \(max(sequence, 1)));
+      COMMIT
       """
     )
   }
