@@ -8,8 +8,9 @@ CREATE TABLE tidemark.stream (
   label text NOT NULL,
   -- The first half of the ids of its records: random, so that they are unique beyond this database.
   uid bigint NOT NULL DEFAULT ('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint,
-  -- Null for a stream that only takes records by put.
-  source_table oid,
+  -- Null for a stream that only takes records by put. A dump has it by its name, for in the copy its number is another
+  -- table's.
+  source_table regclass,
   source_name text,
   view_type text CHECK (view_type IN ('KEYS_ONLY', 'NEW_IMAGE', 'OLD_IMAGE', 'NEW_AND_OLD_IMAGES')),
   key_columns text[],

@@ -288,7 +288,7 @@ BEGIN
   LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
   END LOOP;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer)',
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer, regclass)',
     'capture_' || of_stream, 'expire_' || of_stream);
   RETURN true;
 EXCEPTION WHEN lock_not_available THEN

@@ -3,7 +3,7 @@ DECLARE
   stream record;
 BEGIN
   FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(timestamptz, integer)', 'expire_' || stream.stream_id);
+    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(timestamptz, integer, regclass)', 'expire_' || stream.stream_id);
   END LOOP;
 END $$;
 

@@ -33,7 +33,7 @@ DECLARE
   stream tidemark.stream;
   class pg_class;
   condition text;
-  function_name CONSTANT text := format('tidemark.%I(timestamptz, integer)', 'expire_' || of_stream);
+  function_name CONSTANT text := format('tidemark.%I(timestamptz, integer, regclass)', 'expire_' || of_stream);
   needs_grant boolean;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
@@ -41,13 +41,14 @@ BEGIN
   condition := tidemark.expiry_condition(class.oid, stream.expiry_column);
   EXECUTE 'DROP FUNCTION IF EXISTS ' || function_name;
   -- Rows are looked for before they are locked, so that none is locked for as long as the search takes.
-  EXECUTE format('CREATE FUNCTION tidemark.%I(now timestamptz, maximum_rows integer) RETURNS integer '
+  EXECUTE format('CREATE FUNCTION tidemark.%I(now timestamptz, maximum_rows integer, source regclass) '
+    'RETURNS integer '
     'LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, %I, pg_temp AS %L',
     'expire_' || of_stream, class.relnamespace::regnamespace::name, format($body$
 DECLARE
   deleted integer;
 BEGIN
-  EXECUTE replace(%L, '"tidemark table"', %s::regclass::text) USING now, maximum_rows;
+  EXECUTE replace(%L, '"tidemark table"', source::text) USING now, maximum_rows;
   GET DIAGNOSTICS deleted = ROW_COUNT;
   RETURN deleted;
 END $body$, format($sql$
@@ -59,7 +60,7 @@ END $body$, format($sql$
       WHERE %1$s FOR UPDATE OF e SKIP LOCKED
     )
     DELETE FROM "tidemark table" AS d USING taken AS t WHERE d.tableoid = t.part AND d.ctid = t.place$sql$,
-    condition), class.oid));
+    condition)));
   EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function_name);
   -- Who gives a function away, and is no superuser, can do so only to a role that may create one here.
   needs_grant := NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)
@@ -106,8 +107,8 @@ BEGIN
     PERFORM tidemark.create_expiry_function(of_stream);
   END IF;
   INSERT INTO tidemark.expiry_run (stream_id, xid) VALUES (of_stream, pg_current_xact_id());
-  EXECUTE format('SELECT tidemark.%I($1, $2)', 'expire_' || of_stream) INTO deleted
-    USING clock_timestamp(), maximum_rows;
+  EXECUTE format('SELECT tidemark.%I($1, $2, $3)', 'expire_' || of_stream) INTO deleted
+    USING clock_timestamp(), maximum_rows, stream.source_table;
   DELETE FROM tidemark.expiry_run r WHERE r.stream_id = of_stream AND r.xid = pg_current_xact_id();
   RETURN deleted;
 EXCEPTION WHEN lock_not_available THEN

@@ -5,7 +5,7 @@ CREATE TABLE tidemark.logical_capture (
   capture_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   -- Null while the stream is being enabled, and once it is gone.
   stream_id integer UNIQUE REFERENCES tidemark.stream ON DELETE SET NULL,
-  source_table oid NOT NULL,
+  source_table regclass NOT NULL,
   -- What the table had before, to be restored.
   replica_identity "char" NOT NULL,
   replica_index text,
@@ -199,7 +199,7 @@ CREATE FUNCTION tidemark.capture_state(
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.drop_void_cut(of_stream);
-  SELECT c.capture_id, r.slot_name::text, c.source_table::bigint, s.key_columns, s.view_type,
+  SELECT c.capture_id, r.slot_name::text, c.source_table::oid::bigint, s.key_columns, s.view_type,
       -- No secret of those who may append.
       CASE WHEN has_function_privilege(session_user, (SELECT p.oid FROM pg_proc p
           WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_captured'), 'EXECUTE')

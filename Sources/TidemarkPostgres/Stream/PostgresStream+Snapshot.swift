@@ -3,8 +3,8 @@ import Tidemark
 
 extension PostgresStream {
   /// Takes a snapshot of the stream's table for the application, if it is new and has none, and waits while somebody
-  /// else does. Changes, sequencing and other applications go on meanwhile; `TRUNCATE` and changes of the table's schema
-  /// wait until the rows are copied.
+  /// else does. Changes, sequencing and other applications go on meanwhile. `TRUNCATE` and changes of the table's schema wait
+  /// for half a second or so; then the snapshot gives way to them, and begins again after a pause.
   ///
   /// The role needs the right to `SELECT` from the table, and two connections for as long as it takes. If the table is
   /// captured by logical decoding, it needs `REPLICATION`, too, and it is waited for the end of all transactions that have

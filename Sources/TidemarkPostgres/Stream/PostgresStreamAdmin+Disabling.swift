@@ -41,7 +41,7 @@ extension PostgresStreamAdmin {
         isBehind = !isComplete && !answer.isBusy
       }
       let table = try await pool.query(
-        "SELECT s.source_table::bigint FROM tidemark.stream s WHERE s.stream_id = \(id)"
+        "SELECT s.source_table::oid::bigint FROM tidemark.stream s WHERE s.stream_id = \(id)"
       ).first?.decode(Int64?.self)
       try await lock(on: table ?? nil, for: "Disabling the stream").taking {
         _ = try await pool.execute("SELECT tidemark.disable_stream(\(id))")

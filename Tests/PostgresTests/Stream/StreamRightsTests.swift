@@ -20,7 +20,7 @@ struct StreamRightsTests {
     "DELETE FROM tidemark.step",
     "SELECT tidemark.grant_role('consumer', current_user)",
     "SELECT tidemark.sequence_inbox(1, 1, 1)",
-    "SELECT tidemark.close_shards(1, '{0}')", "SELECT tidemark.expire_1(now(), 1)",
+    "SELECT tidemark.close_shards(1, '{0}')", "SELECT tidemark.expire_1(now(), 1, 'item')",
     "SELECT tidemark.create_capture_function(1)",
     """
     CREATE TEMPORARY TABLE mine (id int PRIMARY KEY);
