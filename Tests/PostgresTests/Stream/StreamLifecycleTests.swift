@@ -286,7 +286,9 @@ struct StreamLifecycleTests {
     let migrator = Migrator(database.pool, logger: StreamDatabase.logger)
     try await migrator.migrate(to: 1)
     try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
-    #expect(try await database.number("SELECT count(*) FROM pg_trigger") == 0)
+    #expect(
+      try await database.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass") == 0
+    )
     try await migrator.migrate()
     try await database.admin.enable(table: "item", capture: capture)
     #expect(try await database.admin.list().count == 1)
