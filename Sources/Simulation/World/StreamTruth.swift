@@ -97,6 +97,14 @@ final class StreamTruth {
   func handle(_ index: Int) { records[index].isHandled = true }
   func deadLetter(_ index: Int) { records[index].isDeadLettered = true }
 
+  /// The store has lost all dead letters but these: the records of the others are nowhere.
+  func loseLetters(except left: Set<Int>) {
+    for index in records.indices where records[index].isDeadLettered && !left.contains(index) {
+      records[index].isDeadLettered = false
+    }
+    for shardID in shards.keys { shards[shardID]?.settled = 0 }
+  }
+
   /// Excuses the records of a shard up to and including a sequence number.
   func excuse(_ shardID: String, through sequence: UInt64) {
     for index in shards[shardID]?.records ?? [] where records[index].sequence <= sequence {
