@@ -141,7 +141,11 @@ extension LeaseStoreConformance {
       let grant = try await fleet.grantNew()
       _ = try await fleet.checkpoint(.record(5), grant)
       let before = try await fleet.lease("a")
-      let ahead = CheckpointWrite(grant: grant, checkpoint: .record(9), from: .record(5, subSequenceNumber: 1))
+      let ahead = CheckpointWrite(
+        grant: grant,
+        checkpoint: .record(9),
+        from: .record(5, subSequenceNumber: 1)
+      )
       try expectEqual(await fleet.store.checkpoint([ahead]), [.leaseLost], "A checkpoint")
       try expectEqual(
         await fleet.store.deadLetter([fleet.letter(9)], passing: ahead),
@@ -166,7 +170,8 @@ extension LeaseStoreConformance {
       try expectEqual(await fleet.store.leases(in: fleet.scope), [before], "The leases")
       try expectEqual(await fleet.environment.deadLetters(of: "a", in: fleet.scope), [], "The dead letters")
     },
-    Case("A write of a lease that is as far as its owner knows, or further, is accepted and may be repeated") {
+    Case("A write of a lease that is as far as its owner knows, or further, is accepted and may be repeated")
+    {
       fleet in
       let grant = try await fleet.grantNew()
       for (checkpoint, from) in [(1, nil), (2, 1), (2, 1), (4, 2), (4, 4), (6, 2)] as [(UInt64, UInt64?)] {

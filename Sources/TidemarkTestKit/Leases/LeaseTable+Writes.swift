@@ -64,7 +64,8 @@ extension LeaseTable {
     return .accepted
   }
 
-  mutating func endShard(_ grant: LeaseGrant, children: [Shard], restingOn ending: ShardEnding) -> WriteOutcome
+  mutating func endShard(_ grant: LeaseGrant, children: [Shard], restingOn ending: ShardEnding)
+    -> WriteOutcome
   {
     guard var row = granted(grant) else {
       return givenUp(grant)?.isEnded == true ? .accepted : .leaseLost

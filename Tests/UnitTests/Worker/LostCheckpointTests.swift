@@ -64,7 +64,12 @@ struct LostCheckpointTests {
     let ends = Mutex(0)
     let member = try fleet.member("a") { shard in
       Ending {
-        if shard.grant.shardID == shardID, ends.withLock({ $0 += 1; return $0 }) == 1 {
+        guard shard.grant.shardID == shardID else { return }
+        let count = ends.withLock { count in
+          count += 1
+          return count
+        }
+        if count == 1 {
           for await _ in gate { break }
         }
       }
