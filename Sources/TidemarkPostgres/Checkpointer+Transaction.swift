@@ -25,9 +25,9 @@ extension Checkpointer {
 
   private func checkpoint(at checkpoint: Checkpoint, in transaction: PostgresTransaction) async throws {
     try validate(checkpoint)
-    // It is not noted as committed: whether the transaction commits is not known here, and after a failure the
-    // worker asks the lease table how far the checkpoint got.
-    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint)
+    // It is noted as committed when the COMMIT is confirmed. Where it is not, the worker asks the lease table how far
+    // the checkpoint got.
+    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: committed)
     let isNew = isNew(checkpoint)
     let outcome = try await PostgresLeaseStore.checkpoint(write, in: transaction, mustAdvance: isNew)
     if isNew, outcome == .wouldGoBack {
@@ -38,7 +38,8 @@ extension Checkpointer {
           "Let this error undo the transaction and leave process; the worker goes on behind what is done."
       )
     }
-    try outcome.orThrow(for: grant)
+    try await notingLoss { try outcome.orThrow(for: grant) }
     noteAsked(checkpoint)
+    transaction.onCommit { self.noteCommitted(checkpoint) }
   }
 }

@@ -28,6 +28,7 @@ extension PostgresConnection {
     }
     await transaction.end()
     try await commit()
+    transaction.commitActions.perform()
     return result
   }
 

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// An open transaction, valid inside the body that it was given to.
 ///
 /// Later every call throws ``PostgresError`` with ``PostgresError/Code/misuse``.
@@ -5,6 +7,7 @@ public struct PostgresTransaction: PostgresQueryable {
   let connection: PostgresConnection
   /// The connection's turn is the transaction's; this orders the statements within it.
   let turns = FairQueue(permits: 1)
+  let commitActions = CommitActions()
 
   public nonisolated(nonsending) func pipeline(_ statements: [PostgresStatement]) async throws
     -> [PostgresRows]
@@ -41,11 +44,27 @@ public struct PostgresTransaction: PostgresQueryable {
     try await connection.runCopyOut(statement, isInTransaction: true, body)
   }
 
+  /// Performs `action` once the server has confirmed the transaction's COMMIT, and never otherwise.
+  package func onCommit(_ action: @escaping @Sendable () -> Void) {
+    commitActions.add(action)
+  }
+
   /// Waits for a statement that still runs, and lets no other begin.
   nonisolated(nonsending) func end() async {
     try? await turns.acquire(isShielded: true)
     turns.close(
       PostgresError(.misuse, "The transaction is over. Use it only inside the body that it was given to.")
     )
+  }
+}
+
+/// What follows when a transaction has been committed.
+final class CommitActions: Sendable {
+  private let actions = Mutex<[@Sendable () -> Void]>([])
+
+  func add(_ action: @escaping @Sendable () -> Void) { actions.withLock { $0.append(action) } }
+
+  func perform() {
+    for action in actions.withLock({ $0 }) { action() }
   }
 }

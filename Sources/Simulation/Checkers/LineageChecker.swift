@@ -7,6 +7,8 @@ struct LineageChecker: Checker {
   private let startsAtLatest: Bool
   private var leases: [String: Lease] = [:]
   private var ended: Set<String> = []
+  /// The last epochs that were granted in what is lost.
+  private var lost: [String: Epoch] = [:]
 
   init(_ scenario: Scenario) {
     startsAtLatest = scenario.startsAtLatest
@@ -26,9 +28,14 @@ struct LineageChecker: Checker {
     case .tailLost(let left, _):
       // What ended in the part that was lost has not ended.
       ended = ended.filter { shardID in left[shardID]?.isEnded ?? (leases[shardID] == nil) }
+      for (shardID, lease) in leases where left[shardID]?.epoch != lease.epoch { lost[shardID] = lease.epoch }
       leases = left
       return nil
     case .initialized(_, let grant):
+      // Who was granted the lease in what is lost may not know it yet. It was right then, and can write nothing now.
+      if let lost = lost[grant.shardID], grant.epoch <= lost, leases[grant.shardID]?.epoch != grant.epoch {
+        return nil
+      }
       for parent in truth.shards[grant.shardID]?.parents ?? [] where !mayFollow(parent, truth) {
         return "\(grant.shardID) started before its parent \(parent) had ended"
       }

@@ -15,7 +15,7 @@ struct OrderChecker: Checker {
     let record = truth.records[index]
     if record.shard != grant.shardID { return "\(member) was given a record of another shard" }
     for previous in [record.previousOfItem, record.previousOfShard].compactMap({ $0 })
-    where !truth.records[previous].isSettled && !isNobodysToRead(truth.records[previous], truth) {
+    where !truth.records[previous].wasSettled && !isNobodysToRead(truth.records[previous], truth) {
       return "\(member) attempts record \(record.sequence) of \(record.shard) before record "
         + "\(truth.records[previous].sequence) of \(truth.records[previous].shard) is handled"
     }

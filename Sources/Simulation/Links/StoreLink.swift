@@ -215,15 +215,22 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
 
   func prepareCheckpoint(
     _ pending: Lease.PendingCheckpoint,
-    for grant: LeaseGrant
+    for grant: LeaseGrant,
+    from: Checkpoint
   ) async throws -> WriteOutcome {
     try await call(.prepareCheckpoint, grants: [grant]) {
-      try await $0.prepareCheckpoint(pending, for: grant)
+      try await $0.prepareCheckpoint(pending, for: grant, from: from)
     }
   }
 
-  func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {
-    try await call(.endShard, grants: [grant]) { try await $0.endShard(grant, children: children) }
+  func endShard(
+    _ grant: LeaseGrant,
+    children: [Shard],
+    restingOn ending: ShardEnding
+  ) async throws -> WriteOutcome {
+    try await call(.endShard, grants: [grant]) {
+      try await $0.endShard(grant, children: children, restingOn: ending)
+    }
   }
 
   func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome {

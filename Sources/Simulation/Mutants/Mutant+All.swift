@@ -95,6 +95,20 @@ extension Mutant {
       "last.epoch >= grant.epoch",
       becomes: "last.epoch == grant.epoch"
     ),
+    Mutant(
+      "write-does-not-name-where-it-goes-on-from",
+      breaks: "S4",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "row.lease.checkpoint >= write.from",
+      becomes: "true"
+    ),
+    Mutant(
+      "end-of-shard-of-another-history",
+      breaks: "S6",
+      in: "\(table)/LeaseTable+Writes.swift",
+      "isHistoryNoted && historyNumber == $0",
+      becomes: "true"
+    ),
   ]
 
   private static let deaths = [
@@ -109,7 +123,7 @@ extension Mutant {
       "trust-counts-from-the-answer",
       breaks: "trust",
       in: "Sources/Tidemark/Worker/WorkerShell.swift",
-      ".heartbeatAnswered(try await store.heartbeat(beat), sentAt: «sentAt»)",
+      ".heartbeatAnswered(reply, sentAt: «sentAt»)",
       becomes: "clock.now"
     ),
     Mutant(
@@ -233,14 +247,14 @@ extension Mutant {
       "numbers-do-not-jump",
       breaks: "S9",
       in: model,
-      "max((head + 1) >> 32 + 1, latest + 1, current) << 32 - 1",
+      "max((head + 1) >> 32 + 1, latest + 1, floor) << 32 - 1",
       becomes: "head"
     ),
     Mutant(
       "numbers-jump-by-what-is-remembered-alone",
       breaks: "S9",
       in: model,
-      "let target = max((head + 1) >> 32 + 1, latest + 1, «current») << 32 - 1",
+      "let floor = «current»",
       becomes: "Int64(0)"
     ),
     Mutant(

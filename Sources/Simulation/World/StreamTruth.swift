@@ -21,10 +21,13 @@ final class StreamTruth {
     var previousOfShard: Int?
     var isHandled = false
     var isDeadLettered = false
+    /// It was dead-lettered, and the store has lost that: it has to come again, but what follows may have begun.
+    var isLetterLost = false
     /// It need not be handled: it was there before reading began at LATEST, or retention has dropped it.
     var isExcused = false
 
     var isSettled: Bool { isHandled || isDeadLettered || isExcused }
+    var wasSettled: Bool { isSettled || isLetterLost }
   }
 
   /// The shards that ever had a lease.
@@ -96,6 +99,15 @@ final class StreamTruth {
 
   func handle(_ index: Int) { records[index].isHandled = true }
   func deadLetter(_ index: Int) { records[index].isDeadLettered = true }
+
+  /// The store has lost all dead letters but these: the records of the others are nowhere.
+  func loseLetters(except left: Set<Int>) {
+    for index in records.indices where records[index].isDeadLettered && !left.contains(index) {
+      records[index].isDeadLettered = false
+      records[index].isLetterLost = true
+    }
+    for shardID in shards.keys { shards[shardID]?.settled = 0 }
+  }
 
   /// Excuses the records of a shard up to and including a sequence number.
   func excuse(_ shardID: String, through sequence: UInt64) {

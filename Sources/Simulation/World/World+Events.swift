@@ -153,7 +153,12 @@ extension World {
     let longest: Duration = kind == .storeOutage ? .seconds(180) : .seconds(20)
     setStoreUp(false)
     for member in members { member.link.cut() }
-    scheduler.schedule(after: faults.draw(.milliseconds(10)...longest)) { [unowned self] in
+    endOutage(of: kind, after: faults.draw(.milliseconds(10)...longest))
+  }
+
+  private func endOutage(of kind: FaultKind, after pause: Duration) {
+    scheduler.schedule(after: pause) { [unowned self] in
+      guard kind == .storeOutage || startMayCome else { return endOutage(of: kind, after: .seconds(1)) }
       if kind == .storeLosesTail || kind == .streamLosesTail {
         promoteStandby(withStream: kind == .streamLosesTail)
       } else if kind != .storeOutage {

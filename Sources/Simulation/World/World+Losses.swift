@@ -33,7 +33,9 @@ extension World {
       store.currentWorkers(in: Self.scope).filter { $0.state != .dead }.map(\.incarnation)
     )
     let letters = leases.keys.flatMap { store.deadLetters(of: $0, in: Self.scope) }
-    observe(.tailLost(leases: leases, letters: Set(letters.compactMap { truth.index(of: $0.record) })))
+    let left = Set(letters.compactMap { truth.index(of: $0.record) })
+    observe(.tailLost(leases: leases, letters: left))
+    truth.loseLetters(except: left)
     if withStream {
       mark(.recordsLost)
       truth.lose(since: standby.truth)
@@ -47,15 +49,20 @@ extension World {
   private func loseTheSameAgain(withStream: Bool) {
     guard random.happens(0.4) else { return }
     scheduler.schedule(after: faults.draw(.seconds(2)...(.seconds(40)))) { [unowned self] in
-      guard faults.areOn, isStoreUp, !standbys.isEmpty else { return }
+      guard startMayCome, faults.areOn, isStoreUp, !standbys.isEmpty else { return }
       mark(.tailLostTwice)
       for member in members { member.link.cut() }
       promoteStandby(withStream: withStream)
     }
   }
 
+  /// Histories are told apart by the second: two starts in one may give the second the first one's number, if it does
+  /// not know of that.
+  var startMayCome: Bool { lastStart.map { scheduler.now >= $0 + .seconds(1) } ?? true }
+
   func storeHasStarted(streamOn backup: InMemoryStream.Backup? = nil) {
     storeStarts += 1
+    lastStart = scheduler.now
     sessions.restart()
     observe(.storeStarted(version: store.currentAssignmentVersion(in: Self.scope)))
     // The first who gives something out on a new history notes it: here the stream, or later the store by itself.

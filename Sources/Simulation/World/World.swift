@@ -33,6 +33,7 @@ final class World: @unchecked Sendable {
   var deregistered: Set<WorkerIncarnation> = []
   /// How often the store has started again.
   var storeStarts = 0
+  var lastStart: Duration?
   /// What a standby that lags may have, oldest first.
   var standbys: [Standby] = []
   var sessions = ServerSessions()

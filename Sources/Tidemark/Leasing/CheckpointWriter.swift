@@ -6,10 +6,12 @@ import Synchronization
 final class CheckpointWriter: Checkpointer.Sink {
   private struct Entry {
     var checkpoint: Checkpoint
+    var from: Checkpoint
     var waiters: [UInt64] = []
 
     mutating func add(_ write: CheckpointWrite, _ waiter: UInt64) {
       checkpoint = max(checkpoint, write.checkpoint)
+      from = max(from, write.from)
       waiters.append(waiter)
     }
   }
@@ -53,9 +55,13 @@ final class CheckpointWriter: Checkpointer.Sink {
     try outcome.orThrow(for: write.grant)
   }
 
-  func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant) async throws {
+  func prepare(
+    _ pending: Lease.PendingCheckpoint,
+    for grant: LeaseGrant,
+    from: Checkpoint
+  ) async throws {
     try await retry.untilAnswered("prepare a checkpoint") {
-      try await self.store.prepareCheckpoint(pending, for: grant)
+      try await self.store.prepareCheckpoint(pending, for: grant, from: from)
     }
     .orThrow(for: grant)
   }
@@ -70,7 +76,8 @@ final class CheckpointWriter: Checkpointer.Sink {
         let accepted = state.withLock { state in
           if state.isFinished || Task.isCancelled { return false }
           state.continuations[id] = continuation
-          state.pending[write.grant, default: Entry(checkpoint: write.checkpoint)].add(write, id)
+          let entry = Entry(checkpoint: write.checkpoint, from: write.from)
+          state.pending[write.grant, default: entry].add(write, id)
           return true
         }
         if accepted { wakeUp.yield() } else { continuation.resume(throwing: CancellationError()) }
@@ -90,7 +97,7 @@ final class CheckpointWriter: Checkpointer.Sink {
   }
 
   private func write(_ batch: [(LeaseGrant, Entry)]) async {
-    let writes = batch.map { CheckpointWrite(grant: $0, checkpoint: $1.checkpoint) }
+    let writes = batch.map { CheckpointWrite(grant: $0, checkpoint: $1.checkpoint, from: $1.from) }
     do {
       // Repeating is harmless, so an unknown outcome is resolved by writing again.
       let outcomes = try await retry.untilAnswered("checkpoint") { try await self.store.checkpoint(writes) }

@@ -17,14 +17,34 @@ public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// A checkpoint that was committed and is not there, of a lease that is still the worker's. What was done along with
+  /// it in the same database is lost as well. The lease is started again where it is now.
+  public struct LostCheckpoint: Sendable, Hashable {
+    public var shardID: String
+    public var committed: Checkpoint
+    public var checkpointNow: Checkpoint
+
+    public init(shardID: String, committed: Checkpoint, checkpointNow: Checkpoint) {
+      self.shardID = shardID
+      self.committed = committed
+      self.checkpointNow = checkpointNow
+    }
+  }
+
   /// The worker's registration, if that is gone.
   public var registration: WorkerIncarnation?
   /// In the order of their shards.
   public var leases: [LostLease]
+  public var checkpoints: [LostCheckpoint]
 
-  public init(registration: WorkerIncarnation? = nil, leases: [LostLease] = []) {
+  public init(
+    registration: WorkerIncarnation? = nil,
+    leases: [LostLease] = [],
+    checkpoints: [LostCheckpoint] = []
+  ) {
     self.registration = registration
     self.leases = leases
+    self.checkpoints = checkpoints
   }
 
   public var description: String {
@@ -32,7 +52,10 @@ public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
       "shard \(lease.shardID) at epoch \(lease.epochSeen), now "
         + (lease.epochNow.map { "at \($0)" } ?? "without a lease")
     }
-    let all = (registration.map { ["the registration \($0)"] } ?? []) + lost
+    let behind = checkpoints.map { lost in
+      "shard \(lost.shardID) at checkpoint \(lost.committed), now at \(lost.checkpointNow)"
+    }
+    let all = (registration.map { ["the registration \($0)"] } ?? []) + lost + behind
     return all.isEmpty ? "changes of leases" : all.joined(separator: "; ")
   }
 }

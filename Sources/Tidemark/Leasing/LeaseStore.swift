@@ -71,14 +71,16 @@ public protocol LeaseStore: Sendable {
   // MARK: The owner's writes
 
   /// Moves checkpoints forward, all in one statement, and clears what was pending on them. Repeating a write is
-  /// harmless.
+  /// harmless. One of a lease that is not as far as ``CheckpointWrite/from`` says counts as lost.
   /// - Returns: what became of each write, in the order given.
   func checkpoint(_ writes: [CheckpointWrite]) async throws -> [WriteOutcome]
 
   /// Stores a prepared checkpoint beside the committed one.
+  /// - Parameter from: see ``CheckpointWrite/from``.
   func prepareCheckpoint(
     _ pending: Lease.PendingCheckpoint,
-    for grant: LeaseGrant
+    for grant: LeaseGrant,
+    from: Checkpoint
   ) async throws -> WriteOutcome
 
   /// Ends a shard: adds its children at `TRIM_HORIZON`, sets `SHARD_END` and gives the lease up, in one
@@ -86,7 +88,10 @@ public protocol LeaseStore: Sendable {
   ///
   /// A child whose other parent has no lease is left out. That parent may only have come since the last shard sync,
   /// and without its lease the child would not wait for it; its own end adds the child, or the next sync adds both.
-  func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome
+  ///
+  /// An end whose `ending` does not hold counts as one of a lost lease.
+  func endShard(_ grant: LeaseGrant, children: [Shard], restingOn ending: ShardEnding) async throws
+    -> WriteOutcome
 
   /// Gives a lease up: to the worker that a handoff names if there is one and it is active, else to nobody.
   /// The epoch rises.
@@ -111,6 +116,17 @@ public protocol LeaseStore: Sendable {
 }
 
 extension LeaseStore {
+  public func prepareCheckpoint(
+    _ pending: Lease.PendingCheckpoint,
+    for grant: LeaseGrant
+  ) async throws -> WriteOutcome {
+    try await prepareCheckpoint(pending, for: grant, from: .latest)
+  }
+
+  public func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {
+    try await endShard(grant, children: children, restingOn: ShardEnding())
+  }
+
   /// Nothing can: there are no locks.
   public func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<
     LeaseBlockage

@@ -1,7 +1,8 @@
 /// What became of a write that its condition may refuse.
 public enum WriteOutcome: Sendable, Hashable {
   case accepted
-  /// The lease is somebody else's by now, its epoch has risen, or it is gone.
+  /// The lease is somebody else's by now, its epoch has risen, or it is gone; or the store does not know any more what
+  /// the write rests on.
   case leaseLost
   /// The grant is good, but the checkpoint would go back.
   case wouldGoBack

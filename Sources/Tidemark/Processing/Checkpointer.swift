@@ -8,7 +8,7 @@ public final class Checkpointer: Sendable {
   /// Where the checkpoints go.
   package protocol Sink: Sendable {
     func write(_ write: CheckpointWrite) async throws
-    func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant) async throws
+    func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant, from: Checkpoint) async throws
   }
 
   private struct Positions {
@@ -26,11 +26,20 @@ public final class Checkpointer: Sendable {
   /// carries an older one.
   public let grant: LeaseGrant
   private let sink: any Sink
+  private let lost: @Sendable () -> Void
   private let positions: Mutex<Positions>
 
-  package init(grant: LeaseGrant, committed: Checkpoint, sink: any Sink) {
+  /// - Parameter lost: is told when a write is refused for the lease's sake. The processor is told by an error, but
+  ///   may go on in spite of it, and the lease may be this worker's still and only not be as far as it was.
+  package init(
+    grant: LeaseGrant,
+    committed: Checkpoint,
+    sink: any Sink,
+    lost: @escaping @Sendable () -> Void = {}
+  ) {
     self.grant = grant
     self.sink = sink
+    self.lost = lost
     self.positions = Mutex(Positions(committed: committed, handedOut: committed))
   }
 
@@ -71,7 +80,8 @@ public final class Checkpointer: Sendable {
   ) async throws -> PreparedCheckpoint {
     let checkpoint = record?.checkpoint ?? handedOut
     try validate(checkpoint)
-    try await sink.prepare(Lease.PendingCheckpoint(checkpoint: checkpoint, state: state), for: grant)
+    let pending = Lease.PendingCheckpoint(checkpoint: checkpoint, state: state)
+    try await notingLoss { try await sink.prepare(pending, for: grant, from: committed) }
     return PreparedCheckpoint(checkpoint: checkpoint, checkpointer: self)
   }
 
@@ -83,8 +93,18 @@ public final class Checkpointer: Sendable {
     try validate(checkpoint)
     // Sentinels say that nothing is handled; there is nothing to store.
     guard case .record = checkpoint, evenIfUnchanged || checkpoint > committed else { return }
-    try await sink.write(CheckpointWrite(grant: grant, checkpoint: checkpoint))
+    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: committed)
+    try await notingLoss { try await sink.write(write) }
     noteCommitted(checkpoint)
+  }
+
+  package func notingLoss(_ write: () async throws -> Void) async throws {
+    do {
+      try await write()
+    } catch let error as TidemarkError where error.code == .leaseLost {
+      lost()
+      throw error
+    }
   }
 
   /// Throws unless `checkpoint` lies between the last accepted checkpoint and the last record given.

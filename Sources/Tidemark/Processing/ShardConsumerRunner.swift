@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 
 /// Performs what ``ShardConsumer`` decides, for one lease: reads, calls the processor, writes to the store.
 final class ShardConsumerRunner: Sendable {
@@ -9,6 +10,7 @@ final class ShardConsumerRunner: Sendable {
     var writer: CheckpointWriter
     var retry: StoreRetry
     var trust: TrustWindow
+    var told: ToldHistory
     var clock: any MonotonicClock
     var random: SharedRandom
     var events: any WorkerEvents
@@ -32,6 +34,8 @@ final class ShardConsumerRunner: Sendable {
   private let checkpointer: Checkpointer
   private let incoming: AsyncStream<Event>
   private let send: AsyncStream<Event>.Continuation
+  /// The history that was known before the last call to the source: after an end there is no other.
+  private let historyOfRead = Mutex<Int64>(0)
 
   init(
     lease: Lease,
@@ -44,9 +48,12 @@ final class ShardConsumerRunner: Sendable {
     self.grant = grant
     self.environment = environment
     self.meter = LoadMeter(now: environment.clock.now, continuing: lease.load)
-    self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer)
+    let (incoming, send) = AsyncStream<Event>.makeStream()
+    (self.incoming, self.send) = (incoming, send)
+    self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer) {
+      send.yield(.leaseLost)
+    }
     self.host = ProcessorHost(environment.makeProcessor(Self.context(of: lease, grant)))
-    (incoming, send) = AsyncStream.makeStream()
   }
 
   private static func context(of lease: Lease, _ grant: LeaseGrant) -> ShardContext {
@@ -89,9 +96,24 @@ final class ShardConsumerRunner: Sendable {
       group.cancelAll()
       return outcome
     }
+    if outcome == .lost { await reportLostCheckpoint() }
     environment.events.leaseEnded(grant, how: outcome.leaseEnd)
     return outcome
   }
+
+  /// Nobody else notices if the store has lost no more than what this consumer has written.
+  private func reportLostCheckpoint() async {
+    let found = try? await environment.store.lease(grant.shardID, in: grant.scope)
+    guard let lease = found ?? nil, holds(lease), lease.checkpoint < checkpointer.committed else { return }
+    let lost = HistoryLoss.LostCheckpoint(
+      shardID: grant.shardID,
+      committed: checkpointer.committed,
+      checkpointNow: lease.checkpoint
+    )
+    environment.events.historyLost(HistoryLoss(checkpoints: [lost]))
+  }
+
+  private func holds(_ lease: Lease) -> Bool { lease.owner == grant.owner && lease.epoch == grant.epoch }
 
   private func perform(_ action: ShardConsumer.Action, reader: ReaderSlot) async {
     switch action {
@@ -110,11 +132,13 @@ final class ShardConsumerRunner: Sendable {
       try? await environment.clock.sleep(for: duration)
       send.yield(.slept(id: id))
     case .deadLetter(let letters, let checkpoint):
-      await write("write dead letters") { store, grant in
-        try await store.deadLetter(letters, passing: CheckpointWrite(grant: grant, checkpoint: checkpoint))
+      let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: checkpointer.committed)
+      await self.write("write dead letters", of: checkpoint) { store, _ in
+        try await store.deadLetter(letters, passing: write)
       }
     case .endShard(let children):
-      await write("end a shard") { try await $0.endShard($1, children: children) }
+      let ending = ShardEnding(from: checkpointer.committed, history: historyOfRead.withLock { $0 })
+      await write("end a shard") { try await $0.endShard($1, children: children, restingOn: ending) }
     case .transfer: await write("transfer a lease") { try await $0.transfer($1) }
     case .stop(let reason): await write("stop a lease") { try await $0.stop($1, reason: reason) }
     case .watch(let duration): await watch(for: duration)
@@ -173,7 +197,9 @@ final class ShardConsumerRunner: Sendable {
       if position == .latest, opened.origin > .latest {
         // From here on "latest" is a place. Kept, or records that arrive before the first checkpoint would be
         // skipped by the next owner, which would find another latest.
-        try await self.environment.writer.write(CheckpointWrite(grant: self.grant, checkpoint: opened.origin))
+        try await self.environment.writer.write(
+          CheckpointWrite(grant: self.grant, checkpoint: opened.origin, from: self.checkpointer.committed)
+        )
         self.checkpointer.noteCommitted(opened.origin)
       }
       reader.set(opened)
@@ -193,6 +219,7 @@ final class ShardConsumerRunner: Sendable {
   private func reading(pause: Duration, _ body: () async throws -> Event) async {
     do {
       if pause > .zero { try await environment.clock.sleep(for: pause) }
+      historyOfRead.withLock { $0 = environment.told.number }
       send.yield(try await body())
     } catch is CancellationError {
       return
@@ -211,7 +238,8 @@ final class ShardConsumerRunner: Sendable {
     let found = try? await environment.retry.untilAnswered("read a lease") {
       try await self.environment.store.lease(self.grant.shardID, in: self.grant.scope)
     }
-    guard let lease = found ?? nil, lease.owner == grant.owner, lease.epoch == grant.epoch else {
+    // One that is behind what was committed has come back without that: the processor's effects there are lost, too.
+    guard let lease = found ?? nil, holds(lease), lease.checkpoint >= checkpointer.committed else {
       send.yield(.position(nil))
       return
     }
@@ -221,12 +249,14 @@ final class ShardConsumerRunner: Sendable {
 
   private func write(
     _ what: String,
+    of checkpoint: Checkpoint? = nil,
     _ body: @escaping @Sendable (any LeaseStore, LeaseGrant) async throws -> WriteOutcome
   ) async {
     do {
       let outcome = try await environment.retry.untilAnswered(what) { [environment, grant] in
         try await body(environment.store, grant)
       }
+      if outcome == .accepted, let checkpoint { checkpointer.noteCommitted(checkpoint) }
       send.yield(.written(outcome))
     } catch {
       if !(error is CancellationError) {

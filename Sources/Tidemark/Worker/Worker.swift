@@ -142,6 +142,7 @@ public final class Worker: Service {
       writer: CheckpointWriter(store: leases, retry: retry),
       retry: retry,
       trust: TrustWindow(clock: clock),
+      told: ToldHistory(),
       clock: clock,
       random: random,
       events: events,

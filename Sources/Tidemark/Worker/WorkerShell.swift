@@ -175,7 +175,11 @@ final class WorkerShell: Sendable {
     switch action {
     case .register: await register()
     case .look(let incarnation):
-      await answer(.lookFailed) { .looked(try await self.store.look(as: incarnation, in: self.scope)) }
+      await answer(.lookFailed) {
+        let reply = try await self.store.look(as: incarnation, in: self.scope)
+        self.environment.told.note(reply.history)
+        return .looked(reply)
+      }
     case .plan(let incarnation): await plan(as: incarnation)
     case .refresh(let incarnation):
       await answer(.refreshFailed) {
@@ -251,7 +255,9 @@ final class WorkerShell: Sendable {
   private func heartbeat(_ beat: Heartbeat) async {
     let sentAt = clock.now
     do {
-      post(.heartbeatAnswered(try await store.heartbeat(beat), sentAt: sentAt))
+      let reply = try await store.heartbeat(beat)
+      if let reply { environment.told.note(reply.history) }
+      post(.heartbeatAnswered(reply, sentAt: sentAt))
     } catch {
       if !(error is CancellationError) { events.heartbeatFailed(error) }
       post(.heartbeatFailed)

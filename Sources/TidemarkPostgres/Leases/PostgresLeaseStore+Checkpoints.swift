@@ -51,6 +51,7 @@ extension PostgresLeaseStore {
     mustAdvance: Bool
   ) async throws -> [WriteOutcome] {
     let checkpoints = try writes.map { try storable($0.checkpoint) }
+    let from = try writes.map { try storable($0.from) }
     let rows = try await database.query(
       """
       UPDATE tidemark.lease AS l SET
@@ -61,13 +62,16 @@ extension PostgresLeaseStore {
         \(writes.map(\.grant.scope.application)), \(writes.map(\.grant.scope.stream)),
         \(writes.map(\.grant.shardID)), \(writes.map(\.grant.owner.number)),
         \(writes.map(\.grant.epoch.number)), \(checkpoints.map(\.text)),
-        \(checkpoints.map(\.subSequenceNumber))
+        \(checkpoints.map(\.subSequenceNumber)), \(from.map(\.text)), \(from.map(\.subSequenceNumber))
       ) WITH ORDINALITY AS w (
-        application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, position)
+        application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, from_checkpoint,
+        from_sub_sequence_number, position)
       WHERE l.application = w.application AND l.stream = w.stream AND l.shard_id = w.shard_id
         AND l.owner = w.owner AND l.epoch = w.epoch
         AND (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
           >= (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        AND (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+          >= (tidemark.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
         AND (NOT \(mustAdvance) OR (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
           > (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
       RETURNING w.position
@@ -76,26 +80,31 @@ extension PostgresLeaseStore {
     let accepted = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
     let refused = writes.indices.filter { !accepted.contains($0) }
     var outcomes = [WriteOutcome](repeating: .accepted, count: writes.count)
-    let reasons = try await reasons(ofRefused: refused.map { writes[$0].grant }, in: database)
+    let reasons = try await reasons(ofRefused: refused.map { (writes[$0].grant, from[$0]) }, in: database)
     for (index, reason) in zip(refused, reasons) { outcomes[index] = reason }
     return outcomes
   }
 
-  /// Why writes were refused. A grant that still holds must have been going back, for within an epoch a
-  /// checkpoint only rises; so it does not matter that this is asked later.
+  /// Why writes were refused. A grant that still holds, of a lease as far as the write says, must have been going back,
+  /// for within an epoch a checkpoint only rises; so it does not matter that this is asked later.
   private static func reasons(
-    ofRefused grants: [LeaseGrant],
+    ofRefused writes: [(grant: LeaseGrant, from: StoredCheckpoint)],
     in database: some PostgresQueryable
   ) async throws -> [WriteOutcome] {
-    if grants.isEmpty { return [] }
+    if writes.isEmpty { return [] }
+    let (grants, from) = (writes.map(\.grant), writes.map(\.from))
     let rows = try await database.query(
       """
       SELECT w.position
       FROM unnest(
         \(grants.map(\.scope.application)), \(grants.map(\.scope.stream)), \(grants.map(\.shardID)),
-        \(grants.map(\.owner.number)), \(grants.map(\.epoch.number))
-      ) WITH ORDINALITY AS w (application, stream, shard_id, owner, epoch, position)
+        \(grants.map(\.owner.number)), \(grants.map(\.epoch.number)), \(from.map(\.text)),
+        \(from.map(\.subSequenceNumber))
+      ) WITH ORDINALITY AS w (
+        application, stream, shard_id, owner, epoch, from_checkpoint, from_sub_sequence_number, position)
       JOIN tidemark.lease AS l USING (application, stream, shard_id, owner, epoch)
+      WHERE (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        >= (tidemark.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
       """
     )
     let holding = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
@@ -115,15 +124,18 @@ extension PostgresLeaseStore {
 
   public func prepareCheckpoint(
     _ pending: Lease.PendingCheckpoint,
-    for grant: LeaseGrant
+    for grant: LeaseGrant,
+    from: Checkpoint
   ) async throws -> WriteOutcome {
     let stored = try StoredCheckpoint(pending.checkpoint)
+    let from = try StoredCheckpoint(from)
     let statement = PostgresStatement(
       """
       UPDATE tidemark.lease SET pending_checkpoint = $6, pending_sub_sequence_number = $7,
         pending_state = $8, updated_at = clock_timestamp()
       WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         AND (tidemark.checkpoint_rank($6), $7) >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+        AND \(Self.hasReached("$9", "$10"))
       """,
       grant.scope.application,
       grant.scope.stream,
@@ -132,11 +144,13 @@ extension PostgresLeaseStore {
       grant.epoch.number,
       stored.text,
       stored.subSequenceNumber,
-      pending.state
+      pending.state,
+      from.text,
+      from.subSequenceNumber
     )
     return try await mappingErrors {
       if try await pool.execute(statement) == 1 { return .accepted }
-      return try await Self.reasons(ofRefused: [grant], in: pool)[0]
+      return try await Self.reasons(ofRefused: [(grant, from)], in: pool)[0]
     }
   }
 
@@ -147,6 +161,7 @@ extension PostgresLeaseStore {
     passing write: CheckpointWrite
   ) async throws -> WriteOutcome {
     let checkpoint = try Self.storable(write.checkpoint)
+    let from = try Self.storable(write.from)
     let rows = try letters.map { try DeadLetterRow($0) }
     let statement = PostgresStatement(
       """
@@ -157,6 +172,7 @@ extension PostgresLeaseStore {
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
           AND (tidemark.checkpoint_rank($6), $7)
             >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+          AND \(Self.hasReached("$19", "$20"))
         RETURNING application, stream, shard_id
       ), stored AS (
         INSERT INTO tidemark.dead_letter (
@@ -192,11 +208,13 @@ extension PostgresLeaseStore {
       rows.map(\.oldImage),
       rows.map(\.data),
       rows.map(\.attempts),
-      rows.map(\.reason)
+      rows.map(\.reason),
+      from.text,
+      from.subSequenceNumber
     )
     return try await mappingErrors {
       if try await !pool.query(statement).isEmpty { return .accepted }
-      return try await Self.reasons(ofRefused: [write.grant], in: pool)[0]
+      return try await Self.reasons(ofRefused: [(write.grant, from)], in: pool)[0]
     }
   }
 }

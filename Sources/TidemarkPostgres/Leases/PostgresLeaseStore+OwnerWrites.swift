@@ -4,7 +4,12 @@ import Tidemark
 /// Every write here names the owner and the epoch in its condition: no row, no right.
 extension PostgresLeaseStore {
   /// Ends a shard, gives its lease up and adds its children, in one statement.
-  public func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {
+  public func endShard(
+    _ grant: LeaseGrant,
+    children: [Shard],
+    restingOn ending: ShardEnding
+  ) async throws -> WriteOutcome {
+    let from = try StoredCheckpoint(ending.from)
     let statement = PostgresStatement(
       """
       WITH ended AS (
@@ -13,7 +18,8 @@ extension PostgresLeaseStore {
           child_shard_ids = $7,
           pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
           \(Self.releasing)
-        WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6"))
+        WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6")) AND \(Self.hasReached("$8", "$9"))
+          AND ($10::bigint IS NULL OR tidemark.known_history() = $10)
         RETURNING shard_id
       ), added AS (
         \(NewLeases.insert)
@@ -32,7 +38,10 @@ extension PostgresLeaseStore {
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,
-      children.map(\.id)
+      children.map(\.id),
+      from.text,
+      from.subSequenceNumber,
+      ending.history
     )
     return try await giveUp(grant, statement) { $0.hasEnded }
   }
@@ -149,6 +158,14 @@ extension PostgresLeaseStore {
     """
     application = \(application) AND stream = \(stream) AND shard_id = \(shardID) \
     AND owner = \(owner) AND epoch = \(epoch)
+    """
+  }
+
+  /// Whether a lease is as far as its owner's write says; what it says is less if the store has lost nothing.
+  static func hasReached(_ checkpoint: String, _ subSequenceNumber: String) -> String {
+    """
+    (tidemark.checkpoint_rank(checkpoint), sub_sequence_number) \
+    >= (tidemark.checkpoint_rank(\(checkpoint)), \(subSequenceNumber))
     """
   }
 

@@ -28,13 +28,17 @@ func mappingReadErrors<Value>(_ body: () async throws -> Value) async throws -> 
 }
 
 extension PostgresError {
+  /// Whether the server refused the statement for reasons that pass: conflicts, a lack of resources, its own end, or a
+  /// limit of the role's or the server's on how long a statement may take, which says nothing about the statement.
+  private var isPassing: Bool { isRetryable || sqlState == "57014" }
+
   /// This error in the words of ``LeaseStore``.
   var asStoreError: any Error {
     if code == .cancelled { return CancellationError() }
     if isOutcomeUnknown {
       return TidemarkError(.outcomeUnknown, "The lease store's answer was lost.", underlying: self)
     }
-    if isRetryable || code == .closed {
+    if isPassing || code == .closed {
       return TidemarkError(.storeUnavailable, "The lease store did not answer.", underlying: self)
     }
     switch sqlState {

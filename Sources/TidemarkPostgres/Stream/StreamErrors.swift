@@ -44,6 +44,13 @@ extension TidemarkError {
         advice: "Find it in pg_stat_activity, wait for its end or end it, and try again.",
         underlying: error
       )
+    case "57014":
+      self.init(
+        .sourceUnavailable,
+        "The server has cancelled the statement.",
+        advice: "See to it that statement_timeout allows for what this role does.",
+        underlying: error
+      )
     case _ where error.isRetryable:
       self.init(.sourceUnavailable, "The database did not answer.", underlying: error)
     default:

@@ -137,6 +137,72 @@ extension LeaseStoreConformance {
       try expectEqual(outcomes, [.accepted, .accepted, .wouldGoBack, .accepted], "The outcomes")
       try expectEqual(await fleet.lease("a").checkpoint, .record(6), "The checkpoint")
     },
+    Case("A write of a lease that is not as far as its owner knows changes nothing") { fleet in
+      let grant = try await fleet.grantNew()
+      _ = try await fleet.checkpoint(.record(5), grant)
+      let before = try await fleet.lease("a")
+      let ahead = CheckpointWrite(
+        grant: grant,
+        checkpoint: .record(9),
+        from: .record(5, subSequenceNumber: 1)
+      )
+      try expectEqual(await fleet.store.checkpoint([ahead]), [.leaseLost], "A checkpoint")
+      try expectEqual(
+        await fleet.store.deadLetter([fleet.letter(9)], passing: ahead),
+        .leaseLost,
+        "A dead letter"
+      )
+      let pending = Lease.PendingCheckpoint(checkpoint: .record(9), state: [1])
+      try expectEqual(
+        await fleet.store.prepareCheckpoint(pending, for: grant, from: ahead.from),
+        .leaseLost,
+        "A prepared checkpoint"
+      )
+      try expectEqual(
+        await fleet.store.endShard(
+          grant,
+          children: [Shard(id: "b", parentIDs: ["a"])],
+          restingOn: ShardEnding(from: ahead.from)
+        ),
+        .leaseLost,
+        "An end"
+      )
+      try expectEqual(await fleet.store.leases(in: fleet.scope), [before], "The leases")
+      try expectEqual(await fleet.environment.deadLetters(of: "a", in: fleet.scope), [], "The dead letters")
+    },
+    Case("A write of a lease that is as far as its owner knows, or further, is accepted and may be repeated")
+    {
+      fleet in
+      let grant = try await fleet.grantNew()
+      for (checkpoint, from) in [(1, nil), (2, 1), (2, 1), (4, 2), (4, 4), (6, 2)] as [(UInt64, UInt64?)] {
+        let write = CheckpointWrite(
+          grant: grant,
+          checkpoint: .record(SequenceNumber(checkpoint)),
+          from: from.map { .record(SequenceNumber($0)) } ?? .trimHorizon
+        )
+        try expectEqual(await fleet.store.checkpoint([write]), [.accepted], "\(checkpoint) from \(from ?? 0)")
+        try expectEqual(await fleet.store.deadLetter([], passing: write), .accepted, "Repeated, as letters")
+      }
+      let back = CheckpointWrite(grant: grant, checkpoint: .record(3), from: .record(2))
+      try expectEqual(await fleet.store.checkpoint([back]), [.wouldGoBack], "Back")
+      let ending = ShardEnding(from: .record(4))
+      for attempt in ["The end", "The repeated end"] {
+        try expectEqual(
+          await fleet.store.endShard(grant, children: [], restingOn: ending),
+          .accepted,
+          attempt
+        )
+      }
+    },
+    Case("Of several leases' writes only those are refused that name a place ahead") { fleet in
+      let worker = try await fleet.register()
+      try await fleet.create("a", "b")
+      let grants = try await fleet.grant(["a", "b"], to: worker)
+      let writes = zip(grants, [4, nil] as [SequenceNumber?]).map { grant, from in
+        CheckpointWrite(grant: grant, checkpoint: .record(5), from: from.map { .record($0) } ?? .trimHorizon)
+      }
+      try expectEqual(await fleet.store.checkpoint(writes), [.leaseLost, .accepted], "The outcomes")
+    },
     Case("A thousand leases are checkpointed in one call") { fleet in
       let shards = (0..<1000).map { "shard-\(10_000 + $0)" }
       try await fleet.create(shards.map { Shard(id: $0) })

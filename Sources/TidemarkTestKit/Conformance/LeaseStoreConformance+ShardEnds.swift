@@ -2,6 +2,26 @@ import Tidemark
 
 extension LeaseStoreConformance {
   static let shardEndCases = [
+    Case("An end that was read on another history is refused, one on the store's own is not") { fleet in
+      let grant = try await fleet.grantNew()
+      let told = try await fleet.store.look(as: grant.owner, in: fleet.scope).history.number
+      let before = try await fleet.lease("a")
+      for other in [told - 1, told + 1] {
+        try expectEqual(
+          await fleet.store.endShard(grant, children: [], restingOn: ShardEnding(history: other)),
+          .leaseLost,
+          "An end of \(other)"
+        )
+        try expectEqual(await fleet.lease("a"), before, "The lease")
+      }
+      for attempt in ["The end", "The repeated end"] {
+        try expectEqual(
+          await fleet.store.endShard(grant, children: [], restingOn: ShardEnding(history: told)),
+          .accepted,
+          attempt
+        )
+      }
+    },
     Case("The end of a shard adds its children at TRIM_HORIZON and gives the lease up") { fleet in
       let grant = try await fleet.grantNew()
       _ = try await fleet.store.prepareCheckpoint(.init(checkpoint: .record(1), state: []), for: grant)

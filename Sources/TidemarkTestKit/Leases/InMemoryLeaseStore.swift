@@ -279,15 +279,22 @@ public final class InMemoryLeaseStore: LeaseStore {
 
   public func prepareCheckpoint(
     _ pending: Lease.PendingCheckpoint,
-    for grant: LeaseGrant
+    for grant: LeaseGrant,
+    from: Checkpoint
   ) async throws -> WriteOutcome {
     try await perform(.prepareCheckpoint, by: grant.owner) { table, _ in
-      table.prepare(pending, for: grant)
+      table.prepare(pending, for: grant, from: from)
     }
   }
 
-  public func endShard(_ grant: LeaseGrant, children: [Shard]) async throws -> WriteOutcome {
-    try await perform(.endShard, by: grant.owner) { table, _ in table.endShard(grant, children: children) }
+  public func endShard(
+    _ grant: LeaseGrant,
+    children: [Shard],
+    restingOn ending: ShardEnding
+  ) async throws -> WriteOutcome {
+    try await perform(.endShard, by: grant.owner) { table, _ in
+      table.endShard(grant, children: children, restingOn: ending)
+    }
   }
 
   public func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome {

@@ -34,13 +34,17 @@ extension LeaseTable {
     return lease
   }
 
+  private func isOn(_ history: Int64?) -> Bool {
+    history.map { isHistoryNoted && historyNumber == $0 } ?? true
+  }
+
   private mutating func save(_ row: LeaseRow, _ scope: LeaseScope) {
     scopes[scope]?.leases[row.lease.shardID] = row
   }
 
   mutating func checkpoint(_ write: CheckpointWrite) throws -> WriteOutcome {
     guard write.checkpoint != .shardEnd else { throw TidemarkError.shardEndAsCheckpoint }
-    guard var row = granted(write.grant) else { return .leaseLost }
+    guard var row = granted(write.grant), row.lease.checkpoint >= write.from else { return .leaseLost }
     guard write.checkpoint >= row.lease.checkpoint else { return .wouldGoBack }
     row.lease.checkpoint = write.checkpoint
     row.lease.pendingCheckpoint = nil
@@ -48,18 +52,25 @@ extension LeaseTable {
     return .accepted
   }
 
-  mutating func prepare(_ pending: Lease.PendingCheckpoint, for grant: LeaseGrant) -> WriteOutcome {
-    guard var row = granted(grant) else { return .leaseLost }
+  mutating func prepare(
+    _ pending: Lease.PendingCheckpoint,
+    for grant: LeaseGrant,
+    from: Checkpoint
+  ) -> WriteOutcome {
+    guard var row = granted(grant), row.lease.checkpoint >= from else { return .leaseLost }
     guard pending.checkpoint >= row.lease.checkpoint else { return .wouldGoBack }
     row.lease.pendingCheckpoint = pending
     save(row, grant.scope)
     return .accepted
   }
 
-  mutating func endShard(_ grant: LeaseGrant, children: [Shard]) -> WriteOutcome {
+  mutating func endShard(_ grant: LeaseGrant, children: [Shard], restingOn ending: ShardEnding)
+    -> WriteOutcome
+  {
     guard var row = granted(grant) else {
       return givenUp(grant)?.isEnded == true ? .accepted : .leaseLost
     }
+    guard row.lease.checkpoint >= ending.from, isOn(ending.history) else { return .leaseLost }
     row.lease.checkpoint = .shardEnd
     row.lease.pendingCheckpoint = nil
     row.lease.childShardIDs = children.map(\.id)

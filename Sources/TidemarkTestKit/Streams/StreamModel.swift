@@ -84,7 +84,9 @@ public struct StreamModel: Sendable {
     histories[server] = current
     if current == history { return }
     let latest = partitions.map(\.ordinal).max() ?? -1
-    let target = max((head + 1) >> 32 + 1, latest + 1, current) << 32 - 1
+    // What survives says nothing of what was lost; the history does.
+    let floor = current
+    let target = max((head + 1) >> 32 + 1, latest + 1, floor) << 32 - 1
     jumps.append(Jump(from: head, to: target))
     head = target
     history = current

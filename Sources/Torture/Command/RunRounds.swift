@@ -29,7 +29,7 @@ struct RunRounds: AsyncParsableCommand {
   var without = ""
   @Option(
     help: ArgumentHelp(
-      "Kinds to add that are left out otherwise: looseCommits, promotionWithLoss, dump, timeouts.",
+      "Kinds to add that are left out otherwise: dump, timeouts.",
       valueName: "kinds"
     )
   )

@@ -28,8 +28,7 @@ enum Ingredient: String, CaseIterable, Sendable {
   /// Puts another server or database in the place of the one before; once a round at most.
   var movesDatabase: Bool { [.promotion, .promotionWithLoss, .dump].contains(self) }
 
-  /// What is expected to be withstood. Where commits are lost that were confirmed, effects of a processor in the same
-  /// database are lost with them; a restored table is another one to its stream; and a worker that begins with a
-  /// snapshot ends if a statement of that takes longer than its role may.
-  static let standard = Set(allCases).subtracting([.looseCommits, .promotionWithLoss, .dump, .timeouts])
+  /// What is expected to be withstood. A restored table is another one to its stream; and a snapshot is never complete
+  /// while its statements take longer than the role may.
+  static let standard = Set(allCases).subtracting([.dump, .timeouts])
 }

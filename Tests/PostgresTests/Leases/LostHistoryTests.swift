@@ -126,6 +126,49 @@ struct LostHistoryTests {
     #expect(try await checkpoint(kept, at: 1) == .leaseLost)
   }
 
+  @Test("refuses the writes of an owner that goes on from a checkpoint that is lost, until it starts again")
+  func lostCheckpoints() async throws {
+    _ = try await store.createLeases([NewLease(shard: Shard(id: "a"), checkpoint: .trimHorizon)], in: scope)
+    let owner = try await register()
+    let grant = try await assign("a", to: owner)
+    #expect(try await checkpoint(grant, at: 5) == .accepted)
+    try await keep()
+    #expect(try await checkpoint(grant, at: 7) == .accepted)
+    try await lose()
+    let ahead = CheckpointWrite(grant: grant, checkpoint: .record(9), from: .record(7))
+    #expect(try await store.checkpoint([ahead]) == [.leaseLost])
+    #expect(try await store.deadLetter([], passing: ahead) == .leaseLost)
+    let outcome = try await database.pool.transaction {
+      try await PostgresLeaseStore.checkpoint(ahead, in: $0, mustAdvance: true)
+    }
+    #expect(outcome == .leaseLost)
+    #expect(try await store.lease("a", in: scope)?.checkpoint == .record(5))
+    #expect(try await store.transfer(grant) == .accepted)
+    let again = try await assign("a", to: owner)
+    #expect(again.epoch > grant.epoch)
+    #expect(try await checkpoint(again, at: 9) == .accepted)
+  }
+
+  @Test("refuses an end that was read on another history, also before this one is entered")
+  func endOfAnotherHistory() async throws {
+    _ = try await store.createLeases([NewLease(shard: Shard(id: "a"), checkpoint: .trimHorizon)], in: scope)
+    let owner = try await register()
+    let grant = try await assign("a", to: owner)
+    let told = try await store.look(as: owner, in: scope).history.number
+    try await keep()
+    try await lose()
+    func end(_ grant: LeaseGrant, _ history: Int64) async throws -> WriteOutcome {
+      try await store.endShard(grant, children: [], restingOn: ShardEnding(history: history))
+    }
+    #expect(try await end(grant, told) == .leaseLost, "nothing is entered yet")
+    #expect(try await store.transfer(grant) == .accepted)
+    let again = try await assign("a", to: owner)
+    #expect(try await end(again, told) == .leaseLost)
+    let now = try await store.look(as: owner, in: scope).history.number
+    #expect(now > told)
+    #expect(try await end(again, now) == .accepted)
+  }
+
   @Test("a restart that loses nothing raises no epoch and tells nobody of a loss")
   func restart() async throws {
     _ = try await store.createLeases([NewLease(shard: Shard(id: "a"), checkpoint: .trimHorizon)], in: scope)

@@ -18,11 +18,13 @@ final class TestFleet: Sendable {
     private let handled = Mutex<[Entry]>([])
     private let ends = Mutex<[(grant: LeaseGrant, how: LeaseEnd)]>([])
     private let stalled = Mutex<[LeaseGrant]>([])
+    private let lost = Mutex<[HistoryLoss]>([])
     private let counters = Mutex<(failures: Int, trimmed: Int, deaths: Int)>((0, 0, 0))
 
     var entries: [Entry] { handled.withLock { $0 } }
     var leaseEnds: [(grant: LeaseGrant, how: LeaseEnd)] { ends.withLock { $0 } }
     var stalls: [LeaseGrant] { stalled.withLock { $0 } }
+    var losses: [HistoryLoss] { lost.withLock { $0 } }
     var failures: Int { counters.withLock { $0.failures } }
     var trimmed: Int { counters.withLock { $0.trimmed } }
     var deaths: Int { counters.withLock { $0.deaths } }
@@ -40,6 +42,7 @@ final class TestFleet: Sendable {
     func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError) {
       counters.withLock { $0.trimmed += 1 }
     }
+    func historyLost(_ loss: HistoryLoss) { lost.withLock { $0.append(loss) } }
     func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {
       stalled.withLock { $0.append(grant) }
     }
