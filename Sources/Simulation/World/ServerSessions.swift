@@ -6,9 +6,9 @@ struct ServerSessions {
   enum Evidence { case lostSession, oldHeartbeat }
 
   private struct Session {
-    var lastBeat: Duration
-    /// How long the store had been reachable by then, all in all.
-    var upAtLastBeat: Duration
+    /// The newest beats, and how long the store had been reachable by then, all in all. What the store has lost of
+    /// them is no beat to anybody.
+    var beats: [(at: Duration, up: Duration)]
     var isCut = false
     /// The server has restarted since.
     var isOfAnEarlierServer = false
@@ -21,10 +21,16 @@ struct ServerSessions {
   ///   - now: the time on the server's clock.
   ///   - up: how long the store has been reachable by now.
   mutating func beat(_ incarnation: WorkerIncarnation, at now: Duration, up: Duration) {
-    sessions[incarnation] = Session(lastBeat: now, upAtLastBeat: up)
+    let earlier = sessions[incarnation]?.beats.suffix(99) ?? []
+    sessions[incarnation] = Session(beats: earlier + [(now, up)])
   }
 
   mutating func cut(_ incarnation: WorkerIncarnation) { sessions[incarnation]?.isCut = true }
+
+  /// The store has lost what came after that time.
+  mutating func lose(after time: Duration) {
+    for incarnation in sessions.keys { sessions[incarnation]?.beats.removeAll { $0.at > time } }
+  }
 
   mutating func restart() {
     for incarnation in sessions.keys { sessions[incarnation]?.isOfAnEarlierServer = true }
@@ -46,7 +52,9 @@ struct ServerSessions {
   ) -> Evidence? {
     guard let session = sessions[incarnation] else { return nil }
     if session.isCut && !session.isOfAnEarlierServer { return .lostSession }
-    let hadChance = up - session.upAtLastBeat >= failover / 4
-    return now - session.lastBeat > failover && hadChance ? .oldHeartbeat : nil
+    // All that is known of its beats is lost.
+    guard let last = session.beats.last else { return .oldHeartbeat }
+    let hadChance = up - last.up >= failover / 4
+    return now - last.at > failover && hadChance ? .oldHeartbeat : nil
   }
 }

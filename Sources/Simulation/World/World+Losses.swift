@@ -5,6 +5,8 @@ import TidemarkTestKit
 extension World {
   struct Standby {
     var at: Duration
+    /// By the server's clock.
+    var clock: Duration
     var store: InMemoryLeaseStore.Backup
     var stream: InMemoryStream.Backup
     var truth: StreamTruth.Moment
@@ -13,7 +15,13 @@ extension World {
   func copyToStandby() {
     guard faults.allows(.storeLosesTail) || faults.allows(.streamLosesTail), isStoreUp else { return }
     standbys.append(
-      Standby(at: scheduler.now, store: store.backUp(), stream: stream.backUp(), truth: truth.moment)
+      Standby(
+        at: scheduler.now,
+        clock: serverClock.elapsed,
+        store: store.backUp(),
+        stream: stream.backUp(),
+        truth: truth.moment
+      )
     )
     standbys.removeAll { $0.at < scheduler.now - .seconds(90) }
   }
@@ -28,6 +36,7 @@ extension World {
     // What is newer is lost as well: later losses go back at most to where this one did, and maybe further.
     standbys.removeAll { $0.at > standby.at }
     store.restartServer(on: standby.store)
+    sessions.lose(after: standby.clock)
     leases = Dictionary(uniqueKeysWithValues: store.currentLeases(in: Self.scope).map { ($0.shardID, $0) })
     deregistered.subtract(
       store.currentWorkers(in: Self.scope).filter { $0.state != .dead }.map(\.incarnation)

@@ -103,6 +103,11 @@ BEGIN
     FROM unnest(closing) AS c;
   SELECT greatest(reserve_snapshot.partition_ordinal, max(p.partition_ordinal) + 1) INTO partition_ordinal
     FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
+  -- After a jump the ordinals must not get ahead of the number that the next history would have: see follow_history.
+  IF partition_ordinal + 1 > tidemark.next_history()
+    AND EXISTS (SELECT FROM tidemark.jump j WHERE j.stream_id = of_stream) THEN
+    RAISE EXCEPTION 'the server was started a moment ago' USING ERRCODE = 'lock_not_available';
+  END IF;
   last_number := ((partition_ordinal + 1) << 32) - 1;
   INSERT INTO tidemark.step
     (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)

@@ -149,6 +149,12 @@ public struct StreamModel: Sendable {
 
   // MARK: Snapshots
 
+  /// Whether a snapshot may be begun now: after a jump the ordinals must not get ahead of the number that the next history
+  /// would have.
+  public func mayBeginSnapshot(clock: Int64) -> Bool {
+    jumps.isEmpty || max((head + 2) >> 32 + 1, (partitions.map(\.ordinal).max() ?? -1) + 1) + 1 <= clock
+  }
+
   /// `tidemark.reserve_snapshot`: what is committed goes to the shards that are closed.
   public mutating func beginSnapshot(for application: String, server: Int, clock: Int64, now: Double) throws {
     discardSnapshot(of: application)
