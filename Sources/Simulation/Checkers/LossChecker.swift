@@ -46,7 +46,9 @@ struct LossChecker: Checker {
       told[member] = (max(version, last ?? version), false)
       return nil
     case .lossReported(let member):
-      owing[member] = nil
+      // That is all that it was told before the store's last start: if it hears of no start before the next, it has no
+      // more to report then.
+      if owing.removeValue(forKey: member) != nil, told[member]?.isBeforeStart == true { told[member] = nil }
       return hasLost ? nil : "\(member) reports a loss although nothing was lost"
     default:
       return nil

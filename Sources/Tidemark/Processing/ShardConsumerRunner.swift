@@ -64,6 +64,14 @@ final class ShardConsumerRunner: Sendable {
   func withdrawHandOff() { send.yield(.handOffWithdrawn) }
   func leaseWasLost() { send.yield(.leaseLost) }
 
+  /// The last checkpoint that the store has accepted from here.
+  var committed: Checkpoint { checkpointer.committed }
+
+  /// Notes a lease that was read once this much was committed: one that is behind has lost it.
+  func compare(with lease: Lease, readAfter committed: Checkpoint) {
+    if holds(lease), lease.checkpoint < committed { leaseWasLost() }
+  }
+
   /// Runs until the lease is given up or lost.
   func run() async -> ShardConsumer.Outcome {
     environment.events.leaseStarted(Self.context(of: lease, grant))

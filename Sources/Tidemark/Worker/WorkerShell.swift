@@ -150,6 +150,12 @@ final class WorkerShell: Sendable {
         measurements: measurements(&state)
       )
       group.addTask { await self.heartbeat(beat) }
+    case .refresh(let incarnation):
+      let consumers = Array(state.consumers.values)
+      group.addTask { await self.refresh(incarnation, consumers) }
+    case .syncShards:
+      let consumers = Array(state.consumers.values)
+      group.addTask { await self.syncShards(consumers) }
     case .finish: break
     default:
       group.addTask { await self.call(action) }
@@ -181,15 +187,6 @@ final class WorkerShell: Sendable {
         return .looked(reply)
       }
     case .plan(let incarnation): await plan(as: incarnation)
-    case .refresh(let incarnation):
-      await answer(.refreshFailed) {
-        .refreshed(try await self.store.leases(ownedBy: incarnation, in: self.scope))
-      }
-    case .syncShards:
-      await answer(.syncFailed) {
-        try await self.syncShards()
-        return .synced
-      }
     case .release(let grant):
       _ = try? await retry.untilAnswered("give up a lease") { try await self.store.transfer(grant) }
     case .examineLoss(let finished, let running): await examineLoss(finished, running)
@@ -278,9 +275,45 @@ final class WorkerShell: Sendable {
     }
   }
 
-  private func syncShards() async throws {
-    let shards = try await listShards()
-    let leases = try await store.leases(in: scope)
+  private func refresh(_ incarnation: WorkerIncarnation, _ consumers: [ShardConsumerRunner]) async {
+    await answer(.refreshFailed) {
+      .refreshed(
+        try await self.comparing(consumers) {
+          try await self.store.leases(ownedBy: incarnation, in: self.scope)
+        }
+      )
+    }
+  }
+
+  private func syncShards(_ consumers: [ShardConsumerRunner]) async {
+    await answer(.syncFailed) {
+      let shards = try await self.listShards()
+      try await self.createAndDelete(
+        shards,
+        try await self.comparing(consumers) { try await self.store.leases(in: self.scope) }
+      )
+      return .synced
+    }
+  }
+
+  /// Reads leases, and ends the consumers whose lease is behind what they had committed before: the store has lost
+  /// that, and a consumer that has nothing to write would never be refused.
+  private func comparing(
+    _ consumers: [ShardConsumerRunner],
+    _ read: () async throws -> [Lease]
+  ) async throws -> [Lease] {
+    let committed = consumers.map(\.committed)
+    let leases = try await read()
+    guard !consumers.isEmpty else { return leases }
+    let byShard = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    for (consumer, committed) in zip(consumers, committed) {
+      guard let lease = byShard[consumer.grant.shardID] else { continue }
+      consumer.compare(with: lease, readAfter: committed)
+    }
+    return leases
+  }
+
+  private func createAndDelete(_ shards: [Shard], _ leases: [Lease]) async throws {
     let missing = ShardSync.missingLeases(
       shards: shards,
       leases: leases,
