@@ -41,9 +41,9 @@ public struct DrillWorker: Sendable {
   }
 
   /// The same with processors of the drill's own, which get the worker's pool.
-  public func run<Processor: RecordProcessor>(
+  public func run(
     logger: Logger,
-    processor: @escaping @Sendable (ShardContext, PostgresPool) -> sending Processor
+    processor: @escaping @Sendable (ShardContext, PostgresPool) -> sending any RecordProcessor
   ) async throws {
     var connection = try PostgresConfiguration(url: database)
     connection.applicationName = "tidemark drill \(name)"
