@@ -8,7 +8,7 @@ import Tidemark
 import TidemarkPostgres
 
 /// What a worker holds when it stops, and what a promotion takes from the leases.
-@Suite("A fleet that is held up", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
+@Suite("A fleet that is held up", .needsMachineAlone, .serialized)
 struct HeldUpFleetTests {
   @Test(
     "a worker that is stopped between checkpoint(in:) and COMMIT holds its leases no longer than any other"

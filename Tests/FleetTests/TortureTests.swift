@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// The program, as a person runs it; see `swift run Torture --help`. The seed is another each time, and printed.
-@Suite("Torture", .needsMachineAlone, .serialized, .timeLimit(.minutes(10)))
+@Suite("Torture", .needsMachineAlone, .serialized)
 struct TortureTests {
   @Test(
     "random writers and faults lose, double and swap nothing",

@@ -64,10 +64,16 @@ struct CaptureDeathTests {
     var count = 0
     var isBody = false
     var isQuoted = false
+    var isAlone = false
     let lines = definition.split(separator: "\n", omittingEmptySubsequences: false).map { line in
       if line == "BEGIN" { isBody = true }
       if line.ranges(of: "$sql$").count % 2 == 1 { isQuoted.toggle() }
-      guard isBody, !isQuoted, line.hasSuffix(";"), !line.contains("RETURN"), !line.contains("END IF") else {
+      // Where only the place moves is rarely come to; the simulation dies there.
+      if line.contains("IF cardinality(events) = 0") { isAlone = true }
+      if line.contains("END IF") { isAlone = false }
+      guard isBody, !isQuoted, !isAlone, line.hasSuffix(";"), !line.contains("RETURN"),
+        !line.contains("END IF")
+      else {
         return String(line)
       }
       count += 1
