@@ -30,7 +30,6 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
       ),
       position: server.stored,
       isHeld: server.isHeld,
-      isEnding: server.endsAt != nil,
       slot: CaptureState.Slot(
         name: "slot",
         isActive: server.holder != nil,

@@ -8,8 +8,6 @@ package struct CaptureState: Sendable {
   package var position: CapturePosition
   /// Whether there is nothing to capture until something else has happened: see `tidemark.capture_state`.
   package var isHeld: Bool
-  /// Whether the stream is being disabled.
-  package var isEnding: Bool
   /// nil when the slot is gone.
   package var slot: Slot?
 
@@ -32,14 +30,12 @@ package struct CaptureState: Sendable {
     source: CaptureDecoder.Source,
     position: CapturePosition,
     isHeld: Bool,
-    isEnding: Bool,
     slot: Slot?
   ) {
     self.captureID = captureID
     self.source = source
     self.position = position
     self.isHeld = isHeld
-    self.isEnding = isEnding
     self.slot = slot
   }
 
@@ -49,19 +45,17 @@ package struct CaptureState: Sendable {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table, key_columns, view_type, message_prefix, ends_at, lsn, changes,
-          is_active, confirmed, is_held, is_ending
+          is_active, confirmed, is_held
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
       let (
-        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld,
-        isEnding
+        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld
       ) =
         try row.decode(
           (
-            Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool,
-            Bool
+            Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool
           ).self
         )
       return CaptureState(
@@ -76,7 +70,6 @@ package struct CaptureState: Sendable {
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),
         isHeld: isHeld,
-        isEnding: isEnding,
         slot: slot.map {
           Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })
         }

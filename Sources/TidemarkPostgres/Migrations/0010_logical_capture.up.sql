@@ -195,7 +195,7 @@ $$;
 CREATE FUNCTION tidemark.capture_state(
   of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
   OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint,
-  OUT is_active boolean, OUT confirmed text, OUT is_held boolean, OUT is_ending boolean)
+  OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.drop_void_cut(of_stream);
@@ -206,8 +206,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         THEN c.message_prefix ELSE '' END,
       least(c.ends_at, c.cut_at)::text, p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text,
       c.cut_id IS NOT NULL AND c.cut_at IS NULL
-        OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false),
-      c.ends_at IS NOT NULL
+        OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false)
     FROM tidemark.logical_capture c
     JOIN tidemark.stream s USING (stream_id)
     CROSS JOIN LATERAL (SELECT q.lsn, q.changes FROM tidemark.capture_progress q

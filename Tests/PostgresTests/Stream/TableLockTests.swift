@@ -47,6 +47,7 @@ struct TableLockTests {
             _ = try await database.pool.query(statement)
             let took = began.duration(to: .now)
             longest.note(took)
+            // A pace, so that the two do not take the machine from what is tried; nothing waits for it.
             try await Task.sleep(for: .milliseconds(5))
           }
         }
