@@ -63,6 +63,9 @@ struct SnapshotMaker: Sendable {
     )
     let pid = try await connection.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
     let count = try await untilUnhindered {
+      // In a transaction of its own: an attempt that is given up takes back what it has entered, and the next one would
+      // find a history that has just begun again.
+      try await pool.execute("SELECT tidemark.enter_history()")
       switch stream.capture {
       case .trigger: try await sequenceMost()
       case .logical: try await waitForWriters(on: connection)
