@@ -268,8 +268,15 @@ extension Mutant {
       "lineage-is-read-from-what-is-left",
       breaks: "trimmed",
       in: "\(lineage)/ShardSync.swift",
-      "checkpoint: checkpoint == .trimHorizon && !isFirst ? «shard.horizon» : checkpoint",
+      "return isFirst ? .trimHorizon : «shard.horizon»",
       becomes: "Checkpoint.trimHorizon"
+    ),
+    Mutant(
+      "what-follows-a-snapshot-is-read-from-what-is-left",
+      breaks: "trimmed",
+      in: "\(lineage)/ShardSync.swift",
+      "if «position == .snapshot» { return shard.beginning }",
+      becomes: "false"
     ),
     Mutant(
       "loss-is-not-told",

@@ -18,8 +18,6 @@ final class CaptureServer {
     var end: UInt64
     /// Of the captured table. Transactions of others have none.
     var changes: [Change]
-    /// Whether the server sends it although it has none.
-    var isSentEmpty: Bool
   }
 
   /// A cut of a snapshot: its place is not known at first.
@@ -46,14 +44,14 @@ final class CaptureServer {
 
   // MARK: Writers
 
-  func commit(items: [Int], isSentEmpty: Bool, gap: UInt64) {
+  func commit(items: [Int], gap: UInt64) {
     let changes = items.map { item in
       versions[item, default: 0] += 1
       return Change(item: item, version: versions[item] ?? 0)
     }
     let final = end + gap
     end = final + 20
-    transactions.append(Transaction(final: final, end: end, changes: changes, isSentEmpty: isSentEmpty))
+    transactions.append(Transaction(final: final, end: end, changes: changes))
     self.changes += changes
   }
 

@@ -112,7 +112,7 @@ final class CaptureWorld: @unchecked Sendable {
     guard areFaultsOn else { return }
     let size = random.happens(0.7) ? 1 : random.happens(0.1) ? draw(20...60) : draw(2...5)
     let items = random.happens(0.2) ? [] : (0..<size).map { _ in draw(1...5) }
-    server.commit(items: items, isSentEmpty: random.happens(0.3), gap: UInt64(draw(0...50)))
+    server.commit(items: items, gap: UInt64(draw(0...50)))
   }
 
   private func strike() {

@@ -45,7 +45,7 @@ struct ReadingApplication {
     for lease in ShardSync.missingLeases(
       shards: shards,
       leases: Array(leases.values),
-      position: .trimHorizon
+      position: startsWithSnapshot ? .snapshot : .trimHorizon
     ) {
       leases[lease.shardID] = Lease(
         shardID: lease.shardID,

@@ -12,7 +12,7 @@ public enum ShardSync {
   /// - Any other is new. With a leased ancestor it starts at its beginning, since everything in it came after
   ///   something this application reads; without one it starts at `position`. Where that is the horizon and the shard
   ///   descends from another that is new, it is the horizon of this moment: what is trimmed while the other is read
-  ///   is missed.
+  ///   is missed. With a snapshot it is the beginning: what is trimmed while the snapshot is made is missed, too.
   /// - A shard that was closed before `position` begins holds nothing to read, and gets no lease.
   ///
   /// A parent that still looks open although its child is listed is no error: listings are not atomic, and the
@@ -35,15 +35,23 @@ public enum ShardSync {
           return NewLease(shard: shard, checkpoint: shard.beginning)
         }
         if ancestorsOfLeased.contains(shard.id) { return nil }
+        let isFirst = shard.parentIDs.allSatisfy { !listed.contains($0) }
         return position.checkpoint(in: shard).map { checkpoint in
-          let isFirst = shard.parentIDs.allSatisfy { !listed.contains($0) }
-          return NewLease(
+          NewLease(
             shard: shard,
-            checkpoint: checkpoint == .trimHorizon && !isFirst ? shard.horizon : checkpoint
+            checkpoint: checkpoint == .trimHorizon
+              ? horizon(of: shard, isFirst: isFirst, position) : checkpoint
           )
         }
       }
       .sorted(by: olderFirst(shards))
+  }
+
+  /// What the trim horizon means in a shard of a new lineage.
+  private static func horizon(of shard: Shard, isFirst: Bool, _ position: InitialPosition) -> Checkpoint {
+    // A snapshot and all that comes after it is one whole, whatever was trimmed while the snapshot was made.
+    if position == .snapshot { return shard.beginning }
+    return isFirst ? .trimHorizon : shard.horizon
   }
 
   /// The ended leases that may be deleted: no parent lease is left (so the oldest go first), every child has a

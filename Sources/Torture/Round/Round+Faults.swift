@@ -90,14 +90,19 @@ extension Round {
       PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
     )
     // Sessions have what was so when they began.
-    let end: PostgresStatement =
-      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'"
-    _ = try await connection.query(end)
+    _ = try await connection.query(Self.endWorkersSessions)
     try await ContinuousClock().sleep(for: random.duration(500...2500))
-    // Whatever is in the way: what comes after rests on it.
+    try await resetTimeouts()
+  }
+
+  private static let endWorkersSessions: PostgresStatement =
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'"
+
+  /// Whatever is in the way: what comes after rests on it.
+  func resetTimeouts() async throws {
     let isReset = try await holds(within: .seconds(30)) {
-      try await pool.execute(PostgresStatement(stringLiteral: "ALTER ROLE postgres RESET \(setting)"))
-      _ = try await pool.query(end)
+      try await pool.execute("ALTER ROLE postgres RESET ALL")
+      _ = try await pool.query(Self.endWorkersSessions)
       return true
     }
     if !isReset { note(Violation("The role's timeouts could not be reset.")) }

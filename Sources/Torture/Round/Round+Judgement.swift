@@ -10,6 +10,8 @@ extension Round {
   func judge() async throws -> RoundResult {
     fleet.resumeAll()
     try keepRunning()
+    // A promotion may have lost that they were.
+    if plan.faults.contains(where: { $0.kind == .timeouts }) { try await resetTimeouts() }
     try await finishPrepared()
     try await comeToRest()
     let journal = try await table.journal()

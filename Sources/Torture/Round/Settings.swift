@@ -21,6 +21,7 @@ struct Settings: Sendable {
     configuration.applicationName = "torture"
     configuration.settings["statement_timeout"] = "0"
     configuration.settings["lock_timeout"] = "0"
+    configuration.settings["idle_session_timeout"] = "0"
     return PostgresPool(
       configuration,
       maximumConnections: connections,

@@ -19,6 +19,7 @@ struct Writer: Sendable {
     configuration.settings["deadlock_timeout"] = "50"
     // The role's are for the workers; see `Ingredient.timeouts`.
     configuration.settings["statement_timeout"] = "0"
+    configuration.settings["idle_session_timeout"] = "0"
     return configuration
   }
 

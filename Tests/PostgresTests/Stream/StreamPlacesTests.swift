@@ -104,6 +104,41 @@ struct StreamPlacesTests {
     }
   }
 
+  @Test("What retention takes while a snapshot is made is missed by its application, and not skipped")
+  func trimmedWhileASnapshotIsMade() async throws {
+    let (database, stream) = try await items()
+    let view = try #require(
+      try await stream.startingWithSnapshot(for: "a", isNew: true) as? PostgresStream
+    )
+    // As if the copying had taken as long as this: the application lists the shards afterwards.
+    try await database.run("INSERT INTO item SELECT generate_series(2, 20)")
+    try await stream.sequenceCommitted()
+    try await age(database, "48 hours")
+    try await database.run("INSERT INTO item VALUES (21)")
+    try await stream.sequenceCommitted()
+    try await database.run(
+      """
+      UPDATE tidemark.log_partition p SET closed_at = closed_at - interval '48 hours'
+      WHERE partition_ordinal NOT IN (SELECT n.partition_ordinal FROM tidemark.snapshot n);
+      UPDATE tidemark.log_partition p SET closed_at = clock_timestamp()
+      WHERE partition_ordinal IN (SELECT n.partition_ordinal FROM tidemark.snapshot n);
+      UPDATE tidemark.shard SET closed_at = clock_timestamp() WHERE application IS NOT NULL
+      """
+    )
+    try await database.admin.maintain()
+    let leases = ShardSync.missingLeases(shards: try await view.shards(), leases: [], position: .snapshot)
+    #expect(leases.count == 2)
+    let snapshot = try #require(leases.first { $0.parentShardIDs.isEmpty })
+    let child = try #require(leases.first { $0.parentShardIDs == [snapshot.shardID] })
+    let copied = try await view.reader(of: snapshot.shardID, after: snapshot.checkpoint)
+      .nextPage(maximumRecords: 100)
+    #expect(copied.records.map(\.partitionKey) == [#"{"id":1}"#])
+    let error = try await #require(throws: TidemarkError.self) {
+      _ = try await view.reader(of: child.shardID, after: child.checkpoint).nextPage(maximumRecords: 100)
+    }
+    #expect(error.code == .recordsTrimmed)
+  }
+
   @Test("A child whose records go while its parent is still read is stopped at, whoever has added its lease")
   func trimmedWhileTheParentIsRead() async throws {
     let (database, stream) = try await items()

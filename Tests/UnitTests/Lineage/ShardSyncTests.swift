@@ -33,6 +33,20 @@ struct ShardSyncTests {
     #expect(missing.map(\.checkpoint) == [.trimHorizon])
   }
 
+  @Test("what comes after a snapshot is read from its beginning, whatever was trimmed while that was made")
+  func trimmedAfterSnapshot() {
+    var (snapshot, child) = (Shard(id: "s"), Shard(id: "c", parentIDs: ["s"]))
+    (snapshot.beginning, snapshot.horizon) = (.record(10), .record(10))
+    (child.beginning, child.horizon) = (.record(20), .record(25))
+    func checkpoints(_ position: InitialPosition) -> [Checkpoint] {
+      ShardSync.missingLeases(shards: [snapshot, child], leases: [], position: position).sorted {
+        $0.shardID > $1.shardID
+      }.map(\.checkpoint)
+    }
+    #expect(checkpoints(.snapshot) == [.record(10), .record(20)])
+    #expect(checkpoints(.trimHorizon) == [.trimHorizon, .record(25)])
+  }
+
   @Test("a shard that a listing shows without the child that is read behind it is not read again")
   func staleListing() {
     let child = lease("child", parents: ["old"], .record(5))
