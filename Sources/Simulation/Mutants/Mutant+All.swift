@@ -279,6 +279,13 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
+      "shard-ends-before-its-last-partition",
+      breaks: "exactly once",
+      in: position,
+      "endingSequence.map { «$0 >> 32 >= next» } ?? true",
+      becomes: "$0 >> 32 > next"
+    ),
+    Mutant(
       "loss-is-not-told",
       breaks: "S9",
       in: position,

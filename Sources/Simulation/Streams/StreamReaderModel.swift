@@ -139,20 +139,31 @@ struct ReadingApplication {
     if position.loss(in: stream.jumps.map { .init(fromHead: $0.from, toHead: $0.to) }) != nil {
       unaware.remove(id)
     }
-    for record in stream.records(of: shard.ordinal, after: position.last).prefix(limit) {
-      if unaware.contains(id) {
-        return "\(name) reads on in shard \(id) and is not told what was lost"
+    var (isRead, left) = (false, limit)
+    while !isRead {
+      let next = stream.partitions.map(\.ordinal).filter { $0 >= position.nextOrdinal }.min()
+      let rest = position.partition.map { partition in
+        stream.records(of: shard.ordinal, after: position.last).filter { $0.number >> 32 == partition }
       }
-      if let missed = truth.payloads(of: id, before: record.number).first(where: { !isDone(with: $0) }) {
-        return "\(name) handles record \(record.number) of shard \(id), and has never heard of \(missed)"
+      for record in (rest ?? []).prefix(left) {
+        if unaware.contains(id) {
+          return "\(name) reads on in shard \(id) and is not told what was lost"
+        }
+        if let missed = truth.payloads(of: id, before: record.number).first(where: { !isDone(with: $0) }) {
+          return "\(name) handles record \(record.number) of shard \(id), and has never heard of \(missed)"
+        }
+        handled.insert(record.payload)
+        position.returned(record.number)
       }
-      handled.insert(record.payload)
-      position.returned(record.number)
+      if let rest, rest.count > left { break }
+      left -= rest?.count ?? 0
+      isRead = !position.goesOn(in: next, endingSequence: shard.ending)
+      if !isRead { position.enter(next) }
     }
     positions[id] = position
     guard keepsCheckpoint else { return nil }
     leases[id]?.checkpoint = .record(SequenceNumber(UInt64(position.last)))
-    if shard.ending != nil, stream.records(of: shard.ordinal, after: position.last).isEmpty {
+    if shard.ending != nil, isRead {
       if let missed = truth.payloads(of: id, before: .max).first(where: { !isDone(with: $0) }) {
         return "\(name) ends shard \(id), and has never heard of \(missed)"
       }

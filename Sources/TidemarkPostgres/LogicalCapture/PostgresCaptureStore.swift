@@ -40,29 +40,28 @@ struct PostgresCaptureStore: CaptureStore {
     _ state: CaptureState
   ) async throws -> Bool {
     try await mappingStreamErrors {
-      let rows = try await pool.query(
-        PostgresStatement(
-          """
-          SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
-            $13, $14, $15)
-          """,
-          stream,
-          state.captureID,
-          state.source.end?.description,
-          start.lsn.description,
-          start.changes,
-          end.lsn.description,
-          end.changes,
-          CapturedTexts(column: batch.events),
-          CapturedTexts(column: batch.keys),
-          CapturedHashes(column: batch.hashes),
-          CapturedImages(column: batch.newImages),
-          CapturedImages(column: batch.oldImages),
-          CapturedTexts(column: batch.causes),
-          CapturedIntegers(column: batch.sizes),
-          CapturedTimes(column: batch.times)
-        )
+      let statement = PostgresStatement(
+        """
+        SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
+          $13, $14, $15)
+        """,
+        stream,
+        state.captureID,
+        state.source.end?.description,
+        start.lsn.description,
+        start.changes,
+        end.lsn.description,
+        end.changes,
+        CapturedTexts(column: batch.events),
+        CapturedTexts(column: batch.keys),
+        CapturedHashes(column: batch.hashes),
+        CapturedImages(column: batch.newImages),
+        CapturedImages(column: batch.oldImages),
+        CapturedTexts(column: batch.causes),
+        CapturedIntegers(column: batch.sizes),
+        CapturedTimes(column: batch.times)
       )
+      let rows = try await pool.writingLog { try await $0.query(statement) }
       return try rows[0].decode(Bool.self)
     }
   }

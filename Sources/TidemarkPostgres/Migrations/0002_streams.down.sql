@@ -19,4 +19,6 @@ DROP FUNCTION tidemark.partition_interval(interval);
 DROP FUNCTION tidemark.add_shard(integer, bigint, bigint, bigint, text[]);
 DROP FUNCTION tidemark.note_loss(integer, bigint);
 DROP FUNCTION tidemark.follow_history(integer);
+DROP FUNCTION tidemark.create_log_table(integer, bigint, text);
+DROP FUNCTION tidemark.log_table(integer, bigint);
 DROP TABLE tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

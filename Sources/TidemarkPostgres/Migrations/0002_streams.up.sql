@@ -89,6 +89,31 @@ CREATE TABLE tidemark.log_partition (
   PRIMARY KEY (stream_id, partition_ordinal)
 );
 
+-- A partition's table. Whatever must not miss a record reads these, one after the other: a session learns with some
+-- delay that the log has got another partition, and may stay ignorant of it if that happens while it looks what there
+-- is. What a statement on the log itself returns is what its session knows of.
+CREATE FUNCTION tidemark.log_table(of_stream integer, partition_ordinal bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN format('log_%s_%s', of_stream, partition_ordinal);
+
+-- Makes one, for everybody who may read the log.
+CREATE FUNCTION tidemark.create_log_table(of_stream integer, partition_ordinal bigint, more text DEFAULT '')
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  name CONSTANT text := tidemark.log_table(of_stream, partition_ordinal);
+  reader regrole;
+BEGIN
+  EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL%s)', name, 'log_' || of_stream, more);
+  FOR reader IN SELECT DISTINCT a.grantee::regrole
+    FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a
+    WHERE c.oid = format('tidemark.%I', 'log_' || of_stream)::regclass AND a.privilege_type = 'SELECT'
+      AND a.grantee NOT IN (0, c.relowner)
+  LOOP
+    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, reader);
+  END LOOP;
+END $$;
+
 -- One row for every sequencing step that moved something or changed the shards: the stream's head, and the heads
 -- of the shards that the step wrote to. Rows are only ever appended, so a long-open snapshot, which keeps dead
 -- rows from being cleaned away, does not make the newest one slower to find.
@@ -359,15 +384,21 @@ END $$;
 CREATE FUNCTION tidemark.position_at(of_stream integer, of_ordinal integer, since timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  head bigint;
-  first_partition bigint;
+  partition bigint;
   first_record bigint;
 BEGIN
-  SELECT max(s.head) INTO head FROM tidemark.step s WHERE s.stream_id = of_stream;
-  SELECT min(p.partition_ordinal) INTO first_partition FROM tidemark.log_partition p
-    WHERE p.stream_id = of_stream AND (p.closed_at IS NULL OR p.closed_at >= since);
-  EXECUTE format('SELECT l.sequence_number FROM tidemark.%I l WHERE l.shard_ordinal = $1 '
-      'AND l.sequence_number >= $2 AND l.created_at >= $3 ORDER BY l.sequence_number LIMIT 1', 'log_' || of_stream)
-    INTO first_record USING of_ordinal, coalesce(first_partition << 32, 0), since;
-  RETURN coalesce(first_record - 1, head);
+  FOR partition IN SELECT p.partition_ordinal FROM tidemark.log_partition p
+    WHERE p.stream_id = of_stream AND (p.closed_at IS NULL OR p.closed_at >= since) ORDER BY 1
+  LOOP
+    BEGIN
+      EXECUTE format('SELECT l.sequence_number FROM tidemark.%I l WHERE l.shard_ordinal = $1 AND l.created_at >= $2 '
+          'ORDER BY l.sequence_number LIMIT 1', tidemark.log_table(of_stream, partition))
+        INTO first_record USING of_ordinal, since;
+    EXCEPTION WHEN undefined_table THEN
+      -- Retention has just taken it.
+      CONTINUE;
+    END;
+    EXIT WHEN first_record IS NOT NULL;
+  END LOOP;
+  RETURN coalesce(first_record - 1, (SELECT max(s.head) FROM tidemark.step s WHERE s.stream_id = of_stream));
 END $$;

@@ -14,10 +14,10 @@ BEGIN
   END IF;
   -- After the latest as well: a snapshot has made one ahead of the head.
   next_ordinal := greatest((stream_head >> 32) + 1, latest.partition_ordinal + 1);
-  next_name := format('log_%s_%s', of_stream, next_ordinal);
+  next_name := tidemark.log_table(of_stream, next_ordinal);
   BEGIN
     -- Not CREATE TABLE ... PARTITION OF: that locks readers out of the whole log.
-    EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL)', next_name, 'log_' || of_stream);
+    PERFORM tidemark.create_log_table(of_stream, next_ordinal);
     EXECUTE format('ALTER TABLE tidemark.%I ATTACH PARTITION tidemark.%I FOR VALUES FROM (%s) TO (%s)',
       'log_' || of_stream, next_name, next_ordinal << 32, (next_ordinal + 1) << 32);
     UPDATE tidemark.log_partition p SET closed_at = clock_timestamp()

@@ -43,7 +43,7 @@ BEGIN
   FOR old_partition IN SELECT * FROM tidemark.log_partition p WHERE p.stream_id = of_stream
     AND coalesce(p.closed_at, written_at) < horizon ORDER BY p.partition_ordinal
   LOOP
-    partition_name := format('log_%s_%s', of_stream, old_partition.partition_ordinal);
+    partition_name := tidemark.log_table(of_stream, old_partition.partition_ordinal);
     EXECUTE format($sql$
       UPDATE tidemark.shard AS s SET trimmed_through = l.last
       FROM tidemark.shard AS t CROSS JOIN LATERAL (

@@ -35,7 +35,7 @@ BEGIN
   DELETE FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = of_application
     RETURNING * INTO snapshot;
   IF FOUND THEN
-    EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', format('log_%s_%s', of_stream, snapshot.partition_ordinal));
+    EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', tidemark.log_table(of_stream, snapshot.partition_ordinal));
     DELETE FROM tidemark.log_partition p
       WHERE p.stream_id = of_stream AND p.partition_ordinal = snapshot.partition_ordinal;
     DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.application = of_application;
@@ -117,9 +117,10 @@ BEGIN
     RAISE EXCEPTION 'the log is locked' USING ERRCODE = 'lock_not_available';
   END IF;
   -- With the check, attaching it need not read it. Nor must it wait until somebody has vacuumed it.
-  EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL, '
-      'CHECK (sequence_number >= %s AND sequence_number <= %s)) WITH (autovacuum_enabled = false)',
-    format('log_%s_%s', of_stream, partition_ordinal), 'log_' || of_stream, partition_ordinal << 32, last_number);
+  PERFORM tidemark.create_log_table(of_stream, partition_ordinal,
+    format(', CHECK (sequence_number >= %s AND sequence_number <= %s)', partition_ordinal << 32, last_number));
+  EXECUTE format('ALTER TABLE tidemark.%I SET (autovacuum_enabled = false)',
+    tidemark.log_table(of_stream, partition_ordinal));
   FOREACH closed IN ARRAY closing LOOP
     PERFORM tidemark.add_shard(of_stream, last_number + 1, closed.hash_start, closed.hash_end, ARRAY[closed.shard_id]);
   END LOOP;
@@ -174,7 +175,7 @@ BEGIN
       HINT = format('Whoever starts with a snapshot needs this: GRANT SELECT ON %s TO %I.', stream.source_name,
         session_user);
   ELSIF stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source))
-    OR pg_partition_root(format('tidemark.%I', format('log_%s_%s', of_stream, to_partition))::regclass) IS NOT NULL THEN
+    OR pg_partition_root(format('tidemark.%I', tidemark.log_table(of_stream, to_partition))::regclass) IS NOT NULL THEN
     RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
       USING ERRCODE = 'TM005';
   END IF;
@@ -184,7 +185,7 @@ BEGIN
     SELECT $1[width_bucket(('x' || left(md5(r.key), 8))::bit(32)::bigint, $2)], $3 + row_number() OVER (), 'INSERT',
       'S', r.key, r.image, octet_length(r.key) + coalesce(octet_length(r.image::text), 0), now()
     FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
-    format('log_%s_%s', of_stream, to_partition),
+    tidemark.log_table(of_stream, to_partition),
     tidemark.key_expression(stream.key_columns, '"tidemark item"'),
     CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
       ELSE 'NULL::json' END,
@@ -212,10 +213,10 @@ BEGIN
       HINT = 'Start the worker again for a new one.';
   END IF;
   EXECUTE format('ALTER TABLE tidemark.%I ATTACH PARTITION tidemark.%I FOR VALUES FROM (%s) TO (%s)',
-    'log_' || of_stream, format('log_%s_%s', of_stream, snapshot.partition_ordinal),
+    'log_' || of_stream, tidemark.log_table(of_stream, snapshot.partition_ordinal),
     snapshot.partition_ordinal << 32, snapshot.starting_sequence);
   EXECUTE format('ALTER TABLE tidemark.%I RESET (autovacuum_enabled)',
-    format('log_%s_%s', of_stream, snapshot.partition_ordinal));
+    tidemark.log_table(of_stream, snapshot.partition_ordinal));
   INSERT INTO tidemark.log_partition (stream_id, partition_ordinal, created_at, closed_at)
     VALUES (of_stream, snapshot.partition_ordinal, snapshot.created_at, completed);
   UPDATE tidemark.shard s SET closed_at = completed

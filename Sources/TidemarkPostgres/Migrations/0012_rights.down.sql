@@ -1,6 +1,8 @@
 DROP FUNCTION tidemark.revoke_role(text);
 DROP FUNCTION tidemark.grant_role(text, text, text);
 DROP FUNCTION tidemark.find_role(text);
+DROP FUNCTION tidemark.log_tables(integer);
+DROP FUNCTION tidemark.lock_logs();
 DROP FUNCTION tidemark.grant_log(integer);
 ALTER FUNCTION tidemark.position_at SECURITY INVOKER;
 ALTER FUNCTION tidemark.snapshot_source SECURITY INVOKER;

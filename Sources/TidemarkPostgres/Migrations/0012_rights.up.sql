@@ -43,6 +43,26 @@ BEGIN
   RETURN to_regrole(quote_ident(role_name));
 END $$;
 
+-- Keeps the logs from getting partitions until the transaction's end: those have the rights of the log as it was.
+CREATE FUNCTION tidemark.lock_logs() RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT pg_advisory_xact_lock(hashtext('tidemark.step'), s.stream_id)
+    FROM (SELECT o.stream_id FROM tidemark.stream o ORDER BY 1) AS s
+$$;
+
+-- The tables of a stream's log, or of all streams': of each the log itself and its partitions, also one that a snapshot
+-- is copied to.
+CREATE FUNCTION tidemark.log_tables(of_stream integer) RETURNS SETOF text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT 'log_' || s.stream_id FROM tidemark.stream s WHERE s.stream_id = coalesce(of_stream, s.stream_id)
+  UNION
+  SELECT tidemark.log_table(p.stream_id, p.partition_ordinal) FROM tidemark.log_partition p
+    WHERE p.stream_id = coalesce(of_stream, p.stream_id)
+  UNION
+  SELECT tidemark.log_table(n.stream_id, n.partition_ordinal) FROM tidemark.snapshot n
+    WHERE n.stream_id = coalesce(of_stream, n.stream_id) AND n.completed_at IS NULL
+$$;
+
 -- Gives a role the rights of a consumer (reads streams, keeps leases), an administrator (creates, enables, alters,
 -- splits, disables streams), a capturer (reads replication slots, for which the role needs REPLICATION, and appends what
 -- it decodes) or a producer (puts records). For the owner of the schema only.
@@ -92,12 +112,15 @@ BEGIN
     'tidemark.lease_load, tidemark.dead_letter TO %s', grantee);
   IF only_stream IS NULL THEN
     EXECUTE format('GRANT SELECT ON tidemark.log_partition TO %s', grantee);
-    FOR name IN SELECT 'log_' || s.stream_id FROM tidemark.stream s LOOP
-      EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, grantee);
-    END LOOP;
   ELSE
-    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', 'log_' || tidemark.find_stream(only_stream), grantee);
+    EXECUTE format('GRANT SELECT (stream_id, partition_ordinal) ON tidemark.log_partition TO %s', grantee);
   END IF;
+  PERFORM tidemark.lock_logs();
+  FOR name IN SELECT l.name FROM tidemark.log_tables(
+    CASE WHEN only_stream IS NOT NULL THEN tidemark.find_stream(only_stream) END) AS l (name)
+  LOOP
+    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, grantee);
+  END LOOP;
 END $$;
 
 -- Takes all rights from a role that it has in this schema. What it owns, and what roles it belongs to may do, stays.
@@ -106,9 +129,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee CONSTANT regrole := tidemark.find_role(role_name);
 BEGIN
+  PERFORM tidemark.lock_logs();
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.find_role, tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;
+REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.lock_logs, tidemark.log_tables, tidemark.find_role,
+  tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;

@@ -44,7 +44,9 @@ actor PostgresShardReader: ShardReader {
     in stream: PostgresStream
   ) async throws -> PostgresShardReader {
     let shard = try await ShardRow.of(shardID, in: stream)
-    let position = try await position(after: checkpoint, of: shardID, in: shard, on: stream.pool)
+    var position = try await position(after: checkpoint, of: shardID, in: shard, on: stream.pool)
+    let next = shard.partitions.first { $0 >= position.nextOrdinal }
+    if position.goesOn(in: next, endingSequence: shard.bounds.endingSequence) { position.enter(next) }
     if position.hasMissed(trimmedThrough: shard.bounds.trimmedThrough), case .record = checkpoint {
       throw trimmed(shardID, after: position.last, through: shard.bounds.trimmedThrough)
     }
@@ -151,41 +153,78 @@ actor PostgresShardReader: ShardReader {
   }
 
   /// Reads what there is, without waiting.
-  /// - Returns: the page, and whether more is there that a limit has left out.
+  /// - Returns: the page, and whether more is there, or may be.
   func read(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool) {
-    // In this order, each with a snapshot of its own: a shard that was closed before the records were read has
-    // no more of them, and what was dropped before they were read is known to be when asked after.
-    let results = try await mappingStreamErrors {
-      try await stream.pool.pipeline([
-        """
-        SELECT s.ending_sequence, t.history_number,
-          set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
-        FROM tidemark.shard s JOIN tidemark.stream t USING (stream_id)
-        WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal) AND s.shard_id = \(shardID)
-        """,
-        RecordPage.statement(
-          stream: generation.id,
-          shard: shardOrdinal,
-          after: position.last,
-          maximumRecords: min(maximumRecords, likelyRecords)
-        ),
-        """
-        SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
-        FROM tidemark.shard s WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal)
-        """,
-      ])
+    var missing: Int64?
+    while true {
+      do {
+        if let result = try await readPartition(maximumRecords: maximumRecords) { return result }
+      } catch let gone as PartitionIsGone {
+        // Retention has taken it, or the whole stream: the next look says which.
+        if missing == gone.ordinal { throw gone.asTidemarkError(stream: generation.id) }
+        missing = gone.ordinal
+        position.enter(nil)
+      }
     }
-    guard let before = results[0].first, let after = results[2].first else {
+  }
+
+  /// Reads from one partition of the log.
+  /// - Returns: nil if it has nothing, and another one follows.
+  private func readPartition(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool)? {
+    let partition = position.partition
+    // In this order, each with a snapshot of its own: a shard that was closed, and a partition that was followed by
+    // another, before the records were read have no more of them; and what was dropped before they were read is known to
+    // be when asked after.
+    var statements: [PostgresStatement] = [
+      """
+      SELECT s.ending_sequence, t.history_number,
+        (SELECT min(p.partition_ordinal) FROM tidemark.log_partition p
+          WHERE p.stream_id = s.stream_id AND p.partition_ordinal >= \(position.nextOrdinal)),
+        set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
+      FROM tidemark.shard s JOIN tidemark.stream t USING (stream_id)
+      WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal) AND s.shard_id = \(shardID)
+      """,
+      """
+      SELECT s.trimmed_through, (date_part('epoch', clock_timestamp()) * 1000000)::bigint
+      FROM tidemark.shard s WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal)
+      """,
+    ]
+    if let partition {
+      let page = RecordPage.statement(
+        stream: generation.id,
+        partition: partition,
+        shard: shardOrdinal,
+        after: position.last,
+        maximumRecords: min(maximumRecords, likelyRecords)
+      )
+      statements.insert(page, at: 1)
+    }
+    let results = try await mappingStreamErrors {
+      do {
+        return try await stream.pool.pipeline(statements)
+      } catch let error as PostgresError where error.sqlState == "42P01" {
+        throw partition.map { PartitionIsGone(ordinal: $0) as any Error } ?? error
+      }
+    }
+    guard let before = results.first?.first, let after = results.last?.first else {
       throw TidemarkError.noShard(shardID, in: stream.name)
     }
-    let (endingSequence, history, _, _) = try before.decode((Int64?, Int64, String, String).self)
+    let (endingSequence, history, next, _, _) = try before.decode(
+      (Int64?, Int64, Int64?, String, String).self
+    )
     let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
     if position.hasMissed(trimmedThrough: trimmedThrough) {
       throw Self.trimmed(shardID, after: position.last, through: trimmedThrough)
     }
-    let content = try RecordPage(results[1], of: generation)
+    let content = partition == nil ? RecordPage() : try RecordPage(results[1], of: generation)
+    let isRead = !content.isCutShort && position.goesOn(in: next, endingSequence: endingSequence)
+    if isRead, content.records.isEmpty {
+      position.enter(next)
+      return nil
+    }
+    let isCutShort = content.isCutShort || isRead
     var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
-    if content.isCutShort, let last = content.records.last {
+    if isCutShort, let last = content.records.last {
       page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
     } else if endingSequence != nil {
       page.end = try await end(isNext: content.records.isEmpty)
@@ -194,9 +233,11 @@ actor PostgresShardReader: ShardReader {
       page.loss = try await loss()
       self.history = history
     }
+    // Nothing throws from here on.
     if let last = content.lastPosition { position.returned(last) }
+    if isRead { position.enter(next) }
     likelyRecords = content.likelyRecords
-    return (page, content.isCutShort)
+    return (page, isCutShort)
   }
 
   /// The closed shard's end. That of a stream whose capture was lost looks like the end of one that was disabled, but
@@ -256,11 +297,26 @@ actor PostgresShardReader: ShardReader {
   }
 }
 
+/// The table of a log partition is not there, or no more.
+private struct PartitionIsGone: Error {
+  var ordinal: Int64
+
+  func asTidemarkError(stream: Int32) -> TidemarkError {
+    TidemarkError(
+      .unsupported,
+      "The table tidemark.log_\(stream)_\(ordinal), which holds records of the stream, is gone.",
+      advice: "It was not Tidemark that dropped it. Disable the stream and enable it again."
+    )
+  }
+}
+
 /// A shard as it is when a reader is opened.
 private struct ShardRow {
   var generation: StreamGeneration
   var ordinal: Int32
   var bounds: ShardPosition.Bounds
+  /// The ordinals of the log's partitions.
+  var partitions: [Int64]
 
   static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardRow {
     let rows = try await mappingStreamErrors {
@@ -268,16 +324,18 @@ private struct ShardRow {
         """
         SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, t.capture, s.shard_ordinal, s.starting_sequence,
           s.ending_sequence, s.trimmed_through,
-          (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id)
+          (SELECT max(p.head) FROM tidemark.step p WHERE p.stream_id = s.stream_id),
+          ARRAY(SELECT p.partition_ordinal FROM tidemark.log_partition p WHERE p.stream_id = s.stream_id ORDER BY 1)
         FROM tidemark.streams_named(\(stream.name)) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
         WHERE s.shard_id = \(shardID)
         """
       )
     }
     guard let row = rows.first else { throw TidemarkError.noShard(shardID, in: stream.name) }
-    let (id, name, label, uid, viewType, capture, ordinal, starting, ending, trimmed, head) = try row.decode(
-      (Int32, String, String, Int64, String?, String, Int32, Int64, Int64?, Int64, Int64).self
-    )
+    let (id, name, label, uid, viewType, capture, ordinal, starting, ending, trimmed, head, partitions) =
+      try row.decode(
+        (Int32, String, String, Int64, String?, String, Int32, Int64, Int64?, Int64, Int64, [Int64]).self
+      )
     return ShardRow(
       generation: stream.known(
         StreamGeneration(id: id, name: name, label: label, uid: uid, viewType: viewType, capture: capture)
@@ -288,7 +346,8 @@ private struct ShardRow {
         endingSequence: ending,
         trimmedThrough: trimmed,
         streamHead: head
-      )
+      ),
+      partitions: partitions
     )
   }
 }

@@ -4,7 +4,7 @@ import Tidemark
 /// The records of one read.
 struct RecordPage {
   private(set) var records: [Record] = []
-  /// The log has more for this shard than the page.
+  /// The partition has more for this shard than the page.
   private(set) var isCutShort = false
   private(set) var lastPosition: Int64?
   /// How many records like these stay below the limit in bytes, with some room for larger ones. Never so few that a
@@ -19,13 +19,16 @@ struct RecordPage {
   ///
   /// Adding up sizes costs less than a window function over rows, which copies each of them. Only where the records are
   /// too large together is it counted how many fit.
+  ///
+  /// - Parameter partition: the log partition to read: see `tidemark.log_table`.
   static func statement(
     stream: Int32,
+    partition: Int64,
     shard: Int32,
     after position: Int64,
     maximumRecords: Int
   ) -> PostgresStatement {
-    let log = "log_\(stream)"
+    let log = "log_\(stream)_\(partition)"
     return """
       WITH page AS MATERIALIZED (
         SELECT CASE
@@ -53,14 +56,15 @@ struct RecordPage {
       """
   }
 
+  /// Without any.
+  init() {}
+
   init(_ rows: PostgresRows, of stream: StreamGeneration) throws {
     guard let first = rows.first else { return }
     let size = Int(try first.decode("size", as: Int64.self))
     isCutShort = rows.count > size
     let storage = LogRecords(rows, of: stream)
-    // The first record is part of a page whatever its size. The server plans each part of the statement for itself: while
-    // the log gets its first partition, the part that counts may still take it for empty.
-    let count = min(rows.count, max(size, 1))
+    let count = min(rows.count, size)
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
     let sample = stride(from: 0, to: count, by: max(1, count / 64))

@@ -41,6 +41,8 @@ package struct ShardPosition: Sendable, Equatable {
   }
 
   package private(set) var last: Int64
+  /// The log partition that has what comes after, once it is known.
+  package private(set) var partition: Int64?
 
   package init(after last: Int64) {
     self.last = last
@@ -65,6 +67,20 @@ package struct ShardPosition: Sendable, Equatable {
   }
 
   package mutating func returned(_ number: Int64) { last = number }
+
+  // MARK: Partitions
+
+  /// The lowest ordinal that the partition after this one can have.
+  package var nextOrdinal: Int64 { partition.map { $0 + 1 } ?? (last + 1) >> 32 }
+
+  /// Whether the shard may have records in the partition that was next before this one was read. This one gets no more
+  /// then.
+  package func goesOn(in next: Int64?, endingSequence: Int64?) -> Bool {
+    guard let next else { return false }
+    return endingSequence.map { $0 >> 32 >= next } ?? true
+  }
+
+  package mutating func enter(_ partition: Int64?) { self.partition = partition }
 
   /// Whether records after the place are gone unread.
   package func hasMissed(trimmedThrough: Int64) -> Bool { last < trimmedThrough }

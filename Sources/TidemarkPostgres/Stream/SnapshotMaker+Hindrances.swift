@@ -34,7 +34,8 @@ extension SnapshotMaker {
   private static func hindrance(_ error: any Error) -> SnapshotHindrance? {
     switch error {
     case let error as SnapshotHindrance: error
-    case let error as PostgresError where ["40001", "55P03"].contains(error.sqlState):
+    case let error as PostgresError
+    where ["40001", "55P03"].contains(error.sqlState) || error.isUnknownPartition:
       SnapshotHindrance(reason: error.message)
     default: nil
     }

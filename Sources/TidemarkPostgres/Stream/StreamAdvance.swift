@@ -1,4 +1,5 @@
 import PostgresClient
+import Tidemark
 
 /// What `tidemark.advance` answers.
 struct StreamAdvance: Sendable {
@@ -23,10 +24,10 @@ struct StreamAdvance: Sendable {
     _ stream: Int32,
     from seenHead: Int64?,
     maximumBytes: Int64 = 8 << 20,
-    on pool: some PostgresQueryable
+    on session: some PostgresQueryable
   ) async throws -> Self {
     try await mappingStreamErrors {
-      let rows = try await pool.query(
+      let rows = try await session.query(
         PostgresStatement(
           """
           SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
@@ -51,15 +52,49 @@ struct StreamAdvance: Sendable {
     }
   }
 
+  static func advance(
+    _ stream: Int32,
+    from seenHead: Int64?,
+    maximumBytes: Int64 = 8 << 20,
+    on pool: PostgresPool
+  ) async throws -> Self {
+    try await pool.writingLog {
+      try await advance(stream, from: seenHead, maximumBytes: maximumBytes, on: $0)
+    }
+  }
+
   /// A step that moves all that is committed by now, if that is not more than ``maximumRows``. Who waits for a step
   /// that finds nothing to move waits for ever where there are always writers.
   ///
   /// - Returns: also whether nothing was left.
-  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: some PostgresQueryable)
+  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: PostgresPool)
     async throws
     -> (answer: Self, isComplete: Bool)
   {
     let answer = try await advance(stream, from: seenHead, maximumBytes: .max, on: pool)
     return (answer, !answer.isBusy && answer.moved < maximumRows)
   }
+}
+
+extension PostgresPool {
+  /// Runs what adds to a stream's log. A session that does not know the log's newest partition (see `tidemark.log_table`)
+  /// refuses to, and goes on refusing: it is closed.
+  nonisolated(nonsending) func writingLog<Result>(
+    _ body: (PostgresConnection) async throws -> Result
+  ) async throws -> Result {
+    try await withConnection { connection in
+      do {
+        return try await body(connection)
+      } catch {
+        let cause = (error as? TidemarkError)?.underlying ?? error
+        if (cause as? PostgresError)?.isUnknownPartition == true { await connection.close() }
+        throw error
+      }
+    }
+  }
+}
+
+extension PostgresError {
+  /// An `INSERT` into a log whose newest partition the session does not know.
+  var isUnknownPartition: Bool { sqlState == "23514" }
 }

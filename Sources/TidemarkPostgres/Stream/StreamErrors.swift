@@ -44,6 +44,13 @@ extension TidemarkError {
         advice: "Find it in pg_stat_activity, wait for its end or end it, and try again.",
         underlying: error
       )
+    case _ where error.isUnknownPartition:
+      self.init(
+        .sourceUnavailable,
+        "A session did not know the newest partition of the stream's log.",
+        advice: "Try again.",
+        underlying: error
+      )
     case "57014":
       self.init(
         .sourceUnavailable,

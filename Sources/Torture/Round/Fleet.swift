@@ -130,6 +130,9 @@ final class Fleet: Sendable {
     _ = try await holds(within: limit) { processes.allSatisfy { !$0.isRunning } }
     let late = processes.filter(\.isRunning)
     for process in late { process.crash() }
-    return late.map(\.name) + processes.filter { !$0.isRunning && $0.exitStatus != 0 }.map(\.name)
+    // The signal itself ends one that has just been started and does not handle it yet.
+    let orderly: Set<Int32> = [0, SIGTERM]
+    return late.map(\.name)
+      + processes.filter { !$0.isRunning && !orderly.contains($0.exitStatus) }.map(\.name)
   }
 }

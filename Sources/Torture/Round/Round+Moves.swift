@@ -48,7 +48,10 @@ extension Round {
       state.server = standby
       state.standby = nil
     }
-    if losing || plan.commitsLoosely { noteLosses() }
+    // A session that is ended or cancelled while its commit waits for the standby leaves it visible, and not replicated.
+    let log = try String(contentsOfFile: "\(directory)/server/log", encoding: .utf8)
+    let isUnsafe = log.contains("wait for synchronous replication")
+    if losing || plan.commitsLoosely || isUnsafe { noteLosses() }
     try await beginAnewIfCaptureIsLost(because: "promotion")
   }
 
@@ -57,7 +60,16 @@ extension Round {
     let (server, oldPool) = state.withLock { ($0.server, $0.pool) }
     let file = "\(directory)/dump"
     let binaries = server.installation.binaryDirectory
-    try await Self.command(["\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture")])
+    let isDumped = try await holds(within: .seconds(30)) {
+      do {
+        try await Self.command(["\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture")])
+        return true
+      } catch let error as CommandFailed where error.description.contains("does not exist") {
+        // A table was dropped between pg_dump's look at what there is and its lock.
+        return false
+      }
+    }
+    guard isDumped else { throw CommandFailed(description: "pg_dump found a table dropped again and again.") }
     // Nobody waits for what is committed from here on: it is lost.
     try await gate.pause()
     try await finishPrepared()

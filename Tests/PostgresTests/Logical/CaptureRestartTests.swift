@@ -43,7 +43,7 @@ struct CaptureRestartTests {
       try await database.run(
         """
         SELECT pg_terminate_backend(a.pid) FROM pg_stat_activity a
-        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()
+        WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.application_name <> 'writer'
         """
       )
     }
@@ -70,6 +70,42 @@ struct CaptureRestartTests {
     }
     let keys = try await database.stream("item").readAll().map(\.partitionKey)
     #expect(keys == (1...ids.value).map { #"{"id":\#($0)}"# })
+  }
+
+  @Test("Under load, every restart goes on with the next change", arguments: End.allCases)
+  func load(way: End) async throws {
+    let database = try await items()
+    let ids = SharedCounter()
+    let stops = SharedCounter()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      for _ in 1...2 {
+        // Not ended with the process that captures: a writer whose commit is in doubt proves nothing.
+        var configuration = try PostgresConfiguration(url: database.url)
+        configuration.applicationName = "writer"
+        let writer = try await PostgresConnection.connect(configuration, logger: StreamDatabase.logger)
+        group.addTask {
+          while stops.value == 0 {
+            let new = ids.take(Int.random(in: 1...200))
+            try await writer.execute(
+              "INSERT INTO item SELECT generate_series(\(new.lowerBound), \(new.upperBound))"
+            )
+          }
+          await writer.close()
+        }
+      }
+      for _ in 1...40 {
+        let stream = try database.stream("item")
+        try await pumping(stream) {
+          try await Task.sleep(for: .milliseconds(Int.random(in: 1...100)))
+          try await end(way, in: database)
+        }
+      }
+      stops.add()
+      try await group.waitForAll()
+    }
+    let keys = try await database.stream("item").readAll().map(\.partitionKey)
+    #expect(keys.count == ids.value)
+    #expect(Set(keys) == Set((1...ids.value).map { #"{"id":\#($0)}"# }))
   }
 
   @Test("The stored place counts no changes of a transaction that was confirmed as a whole")

@@ -139,4 +139,12 @@ final class SharedCounter: Sendable {
   var value: Int { count.withLock { $0 } }
 
   func add(_ number: Int = 1) { count.withLock { $0 += number } }
+
+  /// The next numbers, which nobody else takes.
+  func take(_ number: Int) -> ClosedRange<Int> {
+    count.withLock { count in
+      count += number
+      return (count - number + 1)...count
+    }
+  }
 }

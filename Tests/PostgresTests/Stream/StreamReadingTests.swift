@@ -24,19 +24,6 @@ struct StreamReadingTests {
     page.records.map { record in if case .data(let data) = record.body { Int(data.first ?? 0) } else { -1 } }
   }
 
-  @Test("A page has the first row that a read returned, even if the count beside it knows of none")
-  func rowWithoutCount() async throws {
-    let (database, stream) = try await makeStream()
-    let rows = try await database.pool.query(
-      """
-      SELECT 7::bigint, NULL::text, NULL::"char", 'key', NULL::json, NULL::json, '1'::bytea, clock_timestamp(),
-        0::bigint AS size
-      """
-    )
-    let page = try RecordPage(rows, of: try await stream.identified())
-    #expect(page.records.map(\.sequenceNumber) == [7] && page.lastPosition == 7 && page.isCutShort)
-  }
-
   @Test("An empty shard returns an empty page after about a second, with and without a pump")
   func emptyShard() async throws {
     let (_, stream) = try await makeStream()
