@@ -62,7 +62,9 @@ extension Round {
     let binaries = server.installation.binaryDirectory
     let isDumped = try await holds(within: .seconds(30)) {
       do {
-        try await Self.command(["\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture")])
+        try await Self.command([
+          "\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture"),
+        ])
         return true
       } catch let error as CommandFailed where error.description.contains("does not exist") {
         // A table was dropped between pg_dump's look at what there is and its lock.
