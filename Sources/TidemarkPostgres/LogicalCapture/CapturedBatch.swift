@@ -20,7 +20,6 @@ package struct CapturedBatch: Sendable {
   var position: CapturePosition?
   package private(set) var events = CapturedColumn(.text)
   package private(set) var keys = CapturedColumn(.text)
-  private(set) var hashes = CapturedColumn(.int8)
   package private(set) var newImages = CapturedColumn(.json)
   private(set) var oldImages = CapturedColumn(.json)
   private(set) var causes = CapturedColumn(.text)
@@ -49,7 +48,6 @@ package struct CapturedBatch: Sendable {
     old: TupleFields?
   ) throws {
     var size = try keys.append { try format.appendKey(of: keyRow, to: &$0) }
-    hashes.append(integer: Int64(keys.withLast(size, PartitionHash.of)))
     if let new { size += try newImages.append { try format.appendImage(of: new, to: &$0) } }
     if let old { size += try oldImages.append { try format.appendImage(of: old, to: &$0) } }
     if new == nil { newImages.appendNull() }
@@ -64,7 +62,6 @@ package struct CapturedBatch: Sendable {
     time: Int64
   ) {
     keys.append(text: key)
-    hashes.append(integer: Int64(keys.withLast(key.count, PartitionHash.of)))
     newImages.appendNull()
     if let old { oldImages.append(text: old) } else { oldImages.appendNull() }
     finish(.remove, isExpired: false, time: time, size: key.count + (old?.count ?? 0))
@@ -83,7 +80,6 @@ package struct CapturedBatch: Sendable {
     bytes = 0
     events.removeAll()
     keys.removeAll()
-    hashes.removeAll()
     newImages.removeAll()
     oldImages.removeAll()
     causes.removeAll()

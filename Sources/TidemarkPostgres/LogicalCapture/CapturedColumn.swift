@@ -39,11 +39,6 @@ package struct CapturedColumn: Sendable {
     return length
   }
 
-  /// Lends the last so many bytes.
-  func withLast<R>(_ length: Int, _ body: (UnsafeRawBufferPointer) -> R) -> R {
-    bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0.suffix(length))) }
-  }
-
   /// The elements as texts; empty for null.
   package var texts: [String] {
     bytes.withUnsafeBytes { buffer in
@@ -97,11 +92,6 @@ struct CapturedImages: CapturedArray {
 
 struct CapturedIntegers: CapturedArray {
   static let postgresType = PostgresType.int4Array
-  var column: CapturedColumn
-}
-
-struct CapturedHashes: CapturedArray {
-  static let postgresType = PostgresType.int8Array
   var column: CapturedColumn
 }
 

@@ -43,7 +43,7 @@ struct PostgresCaptureStore: CaptureStore {
       let statement = PostgresStatement(
         """
         SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
-          $13, $14, $15)
+          $13, $14)
         """,
         stream,
         state.captureID,
@@ -54,7 +54,6 @@ struct PostgresCaptureStore: CaptureStore {
         end.changes,
         CapturedTexts(column: batch.events),
         CapturedTexts(column: batch.keys),
-        CapturedHashes(column: batch.hashes),
         CapturedImages(column: batch.newImages),
         CapturedImages(column: batch.oldImages),
         CapturedTexts(column: batch.causes),

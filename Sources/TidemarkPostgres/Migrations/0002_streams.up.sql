@@ -56,7 +56,7 @@ CREATE TABLE tidemark.shard (
   shard_ordinal integer NOT NULL,
   shard_id text NOT NULL,
   parent_ids text[] NOT NULL DEFAULT '{}',
-  -- Both ends included; the hash is the first 32 bits of the md5 of the partition key.
+  -- Both ends included: see tidemark.partition_hash.
   hash_start bigint NOT NULL,
   hash_end bigint NOT NULL CHECK (hash_end BETWEEN hash_start AND 4294967295),
   starting_sequence bigint NOT NULL,
@@ -88,6 +88,12 @@ CREATE TABLE tidemark.log_partition (
   closed_at timestamptz,
   PRIMARY KEY (stream_id, partition_ordinal)
 );
+
+-- Where a partition key belongs among a stream's shards: 32 bits of the hash that partitions by hash rest on, and which
+-- PostgreSQL therefore keeps. (A server in FIPS mode refuses MD5.)
+CREATE FUNCTION tidemark.partition_hash(partition_key text) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN (hashtextextended(partition_key COLLATE "C", 0) >> 32) & 4294967295;
 
 -- A partition's table. Whatever must not miss a record reads these, one after the other: a session learns with some
 -- delay that the log has got another partition, and may stay ignorant of it if that happens while it looks what there

@@ -4,17 +4,12 @@ DECLARE
   stream record;
   trigger record;
 BEGIN
-  FOR trigger IN SELECT t.tgname AS name, format('%I.%I', n.nspname, c.relname) AS source
-    FROM tidemark.stream s
-    JOIN pg_catalog.pg_trigger t ON t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id))
-    JOIN pg_catalog.pg_class c ON c.oid = t.tgrelid
-    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-    WHERE t.tgparentid = 0
-  LOOP
+  FOR trigger IN SELECT t.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.capture_triggers(s.stream_id) AS t LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
   END LOOP;
   FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
-    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I()', 'capture_' || stream.stream_id);
+    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I()', 'capture_' || stream.stream_id,
+      'truncate_' || stream.stream_id);
     EXECUTE format('DROP TRIGGER IF EXISTS disabled ON tidemark.%I', 'inbox_' || stream.stream_id);
   END LOOP;
 END $$;
@@ -25,7 +20,10 @@ DROP FUNCTION tidemark.switch_triggers_off(integer);
 DROP FUNCTION tidemark.refuse_record();
 DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer);
 DROP FUNCTION tidemark.begin_stream(regclass, text, text, interval, integer, text);
+DROP FUNCTION tidemark.create_truncate_function(integer);
 DROP FUNCTION tidemark.create_capture_function(integer);
+DROP FUNCTION tidemark.capture_triggers(integer);
+DROP FUNCTION tidemark.capture_functions(integer);
 DROP FUNCTION tidemark.pin_capture_settings(integer);
 DROP FUNCTION tidemark.capture_settings(oid);
 DROP FUNCTION tidemark.type_parts(oid[]);

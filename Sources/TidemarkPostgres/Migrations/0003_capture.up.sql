@@ -31,7 +31,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The settings that decide how values of these types are written as text, and so the settings that a table's
--- capture function must pin: each costs every write something, and most tables need one or none.
+-- capture functions must pin: each costs every write something, and most tables need one or none.
 CREATE FUNCTION tidemark.capture_settings(source oid) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH needs AS (
@@ -40,9 +40,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       bool_or(t.typtype IN ('r', 'm')) AS dates,
       bool_or(t.oid = 'interval'::regtype) AS intervals,
       bool_or(t.oid = 'bytea'::regtype) AS bytes,
-      bool_or(t.oid IN ('float4'::regtype, 'float8'::regtype)) AS floats,
+      -- The catalog does not say of the last three that they are made of floats.
+      bool_or(t.oid IN ('float4'::regtype, 'float8'::regtype, 'path'::regtype, 'polygon'::regtype,
+        'circle'::regtype)) AS floats,
+      bool_or(t.oid = 'money'::regtype) AS money,
       -- An extension's type may depend on any of them.
-      bool_or(t.typtype = 'b' AND t.typelem = 0 AND t.typnamespace <> 'pg_catalog'::regnamespace) AS everything
+      bool_or(t.typtype = 'b' AND t.typcategory <> 'A' AND t.typnamespace <> 'pg_catalog'::regnamespace) AS everything
     FROM tidemark.type_parts(tidemark.column_types(source)) AS p (type) JOIN pg_type t ON t.oid = p.type
   )
   SELECT array_remove(ARRAY[
@@ -51,32 +54,55 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       CASE WHEN n.dates OR n.everything THEN 'DateStyle=ISO' END,
       CASE WHEN n.intervals OR n.everything THEN 'IntervalStyle=postgres' END,
       CASE WHEN n.bytes OR n.everything THEN 'bytea_output=hex' END,
-      CASE WHEN n.floats OR n.everything THEN 'extra_float_digits=1' END
+      CASE WHEN n.floats OR n.everything THEN 'extra_float_digits=1' END,
+      CASE WHEN n.money OR n.everything THEN 'lc_monetary=C' END
     ], NULL)
     FROM needs AS n
 $$;
 
--- Pins the settings of a stream's capture function, if its table's columns need others than it has.
+-- Pins the settings of a stream's capture functions, if its table's columns need others than they have.
 CREATE FUNCTION tidemark.pin_capture_settings(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  capture text := 'capture_' || of_stream;
-  needed text[];
+  settings text[];
+  capture record;
   setting text;
 BEGIN
-  SELECT tidemark.capture_settings(s.source_table) INTO STRICT needed
+  SELECT tidemark.capture_settings(s.source_table) INTO STRICT settings
     FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  IF needed IS DISTINCT FROM (SELECT p.proconfig FROM pg_proc p
-      WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = capture) THEN
-    EXECUTE format('ALTER FUNCTION tidemark.%I() RESET ALL', capture);
-    FOREACH setting IN ARRAY needed LOOP
-      EXECUTE format('ALTER FUNCTION tidemark.%I() SET %I TO %s', capture, split_part(setting, '=', 1),
+  FOR capture IN SELECT p.proname AS name, n.needed
+    FROM pg_proc p CROSS JOIN LATERAL (
+      -- A row that a policy hides would be gone without a word.
+      SELECT settings || CASE WHEN p.proname LIKE 'truncate%' THEN ARRAY['row_security=off'] END AS needed) AS n
+    WHERE p.oid = ANY (tidemark.capture_functions(of_stream)) AND p.proconfig IS DISTINCT FROM n.needed
+  LOOP
+    EXECUTE format('ALTER FUNCTION tidemark.%I() RESET ALL', capture.name);
+    FOREACH setting IN ARRAY capture.needed LOOP
+      -- A list of names, each of which is one already; or a value.
+      EXECUTE format(CASE WHEN starts_with(setting, 'search_path=') THEN 'ALTER FUNCTION tidemark.%I() SET %I TO %s'
+        ELSE 'ALTER FUNCTION tidemark.%I() SET %I TO %L' END, capture.name, split_part(setting, '=', 1),
         split_part(setting, '=', 2));
     END LOOP;
-  END IF;
+  END LOOP;
 END $$;
 
--- Writes the function that a table's triggers call. It is generated for each stream, so that a write pays only
+-- The functions that a stream's triggers call, as far as there are any.
+CREATE FUNCTION tidemark.capture_functions(of_stream integer) RETURNS oid[]
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_remove(ARRAY[to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)),
+    to_regprocedure(format('tidemark.%I()', 'truncate_' || of_stream))], NULL)::oid[]
+$$;
+
+-- The triggers that a stream has at its table, which is named for a statement.
+CREATE FUNCTION tidemark.capture_triggers(of_stream integer, OUT source text, OUT name name) RETURNS SETOF record
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('%I.%I', n.nspname, c.relname), t.tgname
+    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE t.tgfoid = ANY (tidemark.capture_functions(of_stream)) AND t.tgparentid = 0
+    ORDER BY t.tgname
+$$;
+
+-- Writes the function that a table's row trigger calls. It is generated for each stream, so that a write pays only
 -- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
 -- the key. A writer never waits here: the inbox has no lock to queue on, and the wake-up key is only tried. How
 -- values are written as text is not left to the writer's session: one item's keys would read differently from two
@@ -102,43 +128,38 @@ BEGIN
   new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
     'inbox_' || of_stream);
+  -- Each statement names the table: a session whose plans know a key column by another type makes them anew when the
+  -- table has changed. The planner takes the condition for what it is, and leaves it out.
   EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'capture_' || of_stream, format($body$
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     -- One statement for what nearly all updates are: every further expression is set up anew in every transaction.
     %5$s
-    SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s;
+    SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s AND %6$L::regclass IS NOT NULL;
     IF NOT FOUND THEN
       IF OLD *= NEW THEN
         RETURN NULL;
       END IF;
       -- Another key is another item.
       %5$s
-      VALUES ('REMOVE', %1$s, NULL, %3$s);
+      SELECT 'REMOVE', %1$s, NULL, %3$s WHERE %6$L::regclass IS NOT NULL;
       %5$s
-      VALUES ('INSERT', %2$s, %4$s, NULL);
+      SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
     %5$s
-    VALUES ('INSERT', %2$s, %4$s, NULL);
-  ELSIF TG_OP = 'DELETE' THEN
-    INSERT INTO tidemark.%10$I (event_name, cause, partition_key, old_image)
-    VALUES ('REMOVE', %9$s, %1$s, %3$s);
+    SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
   ELSE
-    -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
-    PERFORM pg_current_xact_id();
-    EXECUTE %6$L || TG_RELID::regclass || ' AS "tidemark item"';
+    INSERT INTO tidemark.%10$I (event_name, cause, partition_key, old_image)
+    SELECT 'REMOVE', %9$s, %1$s, %3$s WHERE %6$L::regclass IS NOT NULL;
   END IF;
   IF pg_try_advisory_xact_lock(%7$s, %8$s) THEN
     PERFORM pg_notify('tidemark_inbox_%8$s', '');
   END IF;
   RETURN NULL;
 END $body$,
-    old_key, new_key, old_image, new_image, insert_into,
-    format('%s SELECT ''REMOVE'', %s, NULL, %s FROM ', insert_into,
-      tidemark.key_expression(stream.key_columns, '"tidemark item"'),
-      CASE WHEN keeps_old THEN 'row_to_json("tidemark item".*)' ELSE 'NULL::json' END),
+    old_key, new_key, old_image, new_image, insert_into, stream.source_table::oid,
     hashtext('tidemark.wake'), of_stream,
     CASE WHEN stream.expiry_column IS NULL THEN 'NULL' ELSE format(
       'CASE WHEN EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
@@ -146,7 +167,32 @@ END $body$,
     'inbox_' || of_stream));
   -- Whoever may execute it can make it the trigger of a table of theirs, and so write any record.
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
-  PERFORM tidemark.pin_capture_settings(of_stream);
+END $$;
+
+-- Writes the function that the table's TRUNCATE trigger calls: a removal for each row.
+CREATE FUNCTION tidemark.create_truncate_function(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+    'truncate_' || of_stream, format($body$
+BEGIN
+  -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
+  PERFORM pg_current_xact_id();
+  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
+  IF pg_try_advisory_xact_lock(%s, %s) THEN
+    PERFORM pg_notify('tidemark_inbox_%2$s', '');
+  END IF;
+  RETURN NULL;
+END $body$,
+    format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, %s FROM ONLY ',
+      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+      CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
+        ELSE 'NULL::json' END),
+    hashtext('tidemark.wake'), of_stream));
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
 END $$;
 
 -- A stream for a table whose changes nothing captures yet. The table stays locked against writers until the end of the
@@ -238,13 +284,15 @@ DECLARE
   new_id integer := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'TRIGGER');
 BEGIN
   PERFORM tidemark.create_capture_function(new_id);
+  PERFORM tidemark.create_truncate_function(new_id);
+  PERFORM tidemark.pin_capture_settings(new_id);
   -- Triggers fire in the order of their names. "!" makes this one the first, so that a change is captured
   -- before what another trigger of the same row does because of it.
   -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
   EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
     'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
   EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
-    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
+    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'truncate_' || new_id);
   RETURN new_id;
 END $$;
 
@@ -263,11 +311,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   trigger record;
 BEGIN
-  FOR trigger IN SELECT format('%I.%I', n.nspname, c.relname) AS source, t.tgname AS name
-    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)) AND t.tgparentid = 0
-    ORDER BY t.tgname
-  LOOP
+  FOR trigger IN SELECT * FROM tidemark.capture_triggers(of_stream) LOOP
     EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', trigger.source);
     EXECUTE format('ALTER TABLE %s DISABLE TRIGGER %I', trigger.source, trigger.name);
   END LOOP;
@@ -281,15 +325,11 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   trigger record;
 BEGIN
-  FOR trigger IN SELECT format('%I.%I', n.nspname, c.relname) AS source, t.tgname AS name
-    FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE t.tgfoid = to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)) AND t.tgparentid = 0
-    ORDER BY t.tgname
-  LOOP
+  FOR trigger IN SELECT * FROM tidemark.capture_triggers(of_stream) LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
   END LOOP;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(timestamptz, integer, regclass)',
-    'capture_' || of_stream, 'expire_' || of_stream);
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(), tidemark.%I(timestamptz, integer, regclass)',
+    'capture_' || of_stream, 'truncate_' || of_stream, 'expire_' || of_stream);
   RETURN true;
 EXCEPTION WHEN lock_not_available THEN
   RETURN false;

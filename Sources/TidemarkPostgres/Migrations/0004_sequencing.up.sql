@@ -129,7 +129,7 @@ BEGIN
   ), written AS (
     INSERT INTO tidemark.%5$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       old_image, data, size_in_bytes, created_at)
-    SELECT routing.ordinals[width_bucket(('x' || left(md5(t.partition_key), 8))::bit(32)::bigint, routing.starts)],
+    SELECT routing.ordinals[width_bucket(tidemark.partition_hash(t.partition_key), routing.starts)],
       base + row_number() OVER (ORDER BY t.id), t.event_name, t.cause, t.partition_key, t.new_image, t.old_image,
       t.data, t.size, t.created_at
     FROM taken AS t

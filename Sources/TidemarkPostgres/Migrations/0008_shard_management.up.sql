@@ -42,7 +42,7 @@ DECLARE
 BEGIN
   -- The newest records are those of the newest partitions; two are enough.
   EXECUTE format($sql$
-    SELECT array_agg(('x' || left(md5(l.partition_key), 8))::bit(32)::bigint) FROM (
+    SELECT array_agg(tidemark.partition_hash(l.partition_key)) FROM (
       SELECT r.partition_key FROM tidemark.%I AS r
       WHERE r.shard_ordinal = $1 AND r.sequence_number >= (SELECT max(p.partition_ordinal) - 1
         FROM tidemark.log_partition p WHERE p.stream_id = $2) << 32
@@ -235,5 +235,6 @@ BEGIN
   END IF;
   IF stream.capture = 'TRIGGER' THEN
     PERFORM tidemark.create_capture_function(of_stream);
+    PERFORM tidemark.pin_capture_settings(of_stream);
   END IF;
 END $$;

@@ -182,7 +182,7 @@ BEGIN
   EXECUTE format($sql$
     INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       size_in_bytes, created_at)
-    SELECT $1[width_bucket(('x' || left(md5(r.key), 8))::bit(32)::bigint, $2)], $3 + row_number() OVER (), 'INSERT',
+    SELECT $1[width_bucket(tidemark.partition_hash(r.key), $2)], $3 + row_number() OVER (), 'INSERT',
       'S', r.key, r.image, octet_length(r.key) + coalesce(octet_length(r.image::text), 0), now()
     FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
     tidemark.log_table(of_stream, to_partition),

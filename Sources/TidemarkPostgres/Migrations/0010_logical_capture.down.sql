@@ -16,7 +16,7 @@ DROP FUNCTION tidemark.drop_dead_captures();
 DROP FUNCTION tidemark.drop_logical_capture(integer);
 DROP FUNCTION tidemark.end_logical_capture(integer);
 DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[],
-  bigint[], json[], json[], text[], integer[], timestamptz[]);
+  json[], json[], text[], integer[], timestamptz[]);
 DROP FUNCTION tidemark.create_append_function(integer);
 DROP FUNCTION tidemark.capture_state(integer);
 DROP FUNCTION tidemark.drop_void_cut(integer);

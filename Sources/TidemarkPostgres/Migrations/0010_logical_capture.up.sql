@@ -149,8 +149,11 @@ DECLARE
 BEGIN
   new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   PERFORM tidemark.create_truncate_function(new_id, of_capture);
+  PERFORM tidemark.pin_capture_settings(new_id);
   EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
-    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
+    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'truncate_' || new_id);
+  -- Changes are decoded whoever makes them: also a subscription, and a session in replica mode.
+  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!tidemark_truncate"', source);
   PERFORM tidemark.create_append_function(new_id);
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
@@ -167,7 +170,7 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
-    'capture_' || of_stream, format($body$
+    'truncate_' || of_stream, format($body$
 BEGIN
   EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
   RETURN NULL;
@@ -177,8 +180,7 @@ END $body$,
       tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
-  PERFORM tidemark.pin_capture_settings(of_stream);
+  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
 END $$;
 
 -- Gives up the cut of a snapshot that nobody makes any more, or whose maker takes too long.
@@ -221,7 +223,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($create$
 CREATE FUNCTION tidemark.%1$I(
-  last tidemark.step, base bigint, events text[], keys text[], hashes bigint[], new_images json[], old_images json[],
+  last tidemark.step, base bigint, events text[], keys text[], new_images json[], old_images json[],
   causes text[], sizes integer[], times timestamptz[]
 ) RETURNS bigint
 LANGUAGE plpgsql
@@ -234,12 +236,12 @@ BEGIN
   WITH written AS (
     INSERT INTO tidemark.%3$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image, old_image,
       size_in_bytes, created_at)
-    SELECT routing.ordinals[width_bucket(%4$s, routing.starts)], r.number, r.event, r.cause::"char", r.key,
-      r.new_image, r.old_image, r.size, r.at
+    SELECT routing.ordinals[width_bucket(tidemark.partition_hash(r.key), routing.starts)], r.number, r.event,
+      r.cause::"char", r.key, r.new_image, r.old_image, r.size, r.at
     -- Not FROM unnest: that stores each array's elements before the first is used.
     FROM (
       SELECT generate_series(base + 1, base + cardinality(events)) AS number, unnest(events) AS event,
-        unnest(keys) AS key, unnest(hashes) AS hash, unnest(new_images) AS new_image,
+        unnest(keys) AS key, unnest(new_images) AS new_image,
         unnest(old_images) AS old_image, unnest(causes) AS cause, unnest(sizes) AS size, unnest(times) AS at
     ) AS r
     RETURNING shard_ordinal, sequence_number
@@ -255,10 +257,7 @@ BEGIN
   RETURN next_head;
 END $body$
 $create$,
-    'append_' || of_stream, of_stream, 'log_' || of_stream,
-    -- The capturer knows the key in UTF-8 only.
-    CASE WHEN getdatabaseencoding() = 'UTF8' THEN 'r.hash'
-      ELSE '(''x'' || left(md5(r.key), 8))::bit(32)::bigint' END);
+    'append_' || of_stream, of_stream, 'log_' || of_stream);
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I FROM PUBLIC', 'append_' || of_stream);
 END $$;
 
@@ -269,7 +268,7 @@ END $$;
 -- change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
   of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
-  to_changes bigint, events text[], keys text[], hashes bigint[], new_images json[], old_images json[], causes text[],
+  to_changes bigint, events text[], keys text[], new_images json[], old_images json[], causes text[],
   sizes integer[], times timestamptz[]
 ) RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -304,8 +303,8 @@ BEGIN
   PERFORM tidemark.follow_history(of_stream);
   SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = of_stream ORDER BY s.head DESC LIMIT 1;
   base := greatest(last.head, tidemark.current_log_partition(of_stream, last.head) << 32);
-  EXECUTE format('SELECT tidemark.%I($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)', 'append_' || of_stream) INTO next_head
-    USING last, base, events, keys, hashes, new_images, old_images, causes, sizes, times;
+  EXECUTE format('SELECT tidemark.%I($1, $2, $3, $4, $5, $6, $7, $8, $9)', 'append_' || of_stream) INTO next_head
+    USING last, base, events, keys, new_images, old_images, causes, sizes, times;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, next_head, to_lsn, to_changes);
   PERFORM pg_notify('tidemark_log_' || of_stream, next_head::text);

@@ -209,7 +209,7 @@ struct LogicalStreamTests {
       try await database.pool.query(
         """
         SELECT tidemark.append_captured(\(id), \(before.captureID), NULL, \(position.lsn.description)::pg_lsn,
-          \(position.changes), 'FFFF/0', 0, ARRAY['INSERT'], ARRAY['{"id":9}'], ARRAY[0], ARRAY[NULL]::json[],
+          \(position.changes), 'FFFF/0', 0, ARRAY['INSERT'], ARRAY['{"id":9}'], ARRAY[NULL]::json[],
           ARRAY[NULL]::json[], ARRAY[NULL]::text[], ARRAY[8], ARRAY[now()])
         """
       )[0].decode(Bool.self)

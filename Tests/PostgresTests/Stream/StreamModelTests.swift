@@ -79,7 +79,7 @@ struct StreamModelTests {
   private func place(of id: Int, in database: StreamDatabase) async throws -> Int {
     Int(
       try await database.number(
-        "SELECT (('x' || left(md5('{\"id\":\(id)}'), 8))::bit(32)::bigint >= 2147483648)::int::bigint"
+        "SELECT (tidemark.partition_hash('{\"id\":\(id)}') >= 2147483648)::int::bigint"
       )
     )
   }

@@ -297,7 +297,7 @@ struct StreamReadingTests {
       try await database.text(
         """
         SELECT 'key ' || i FROM generate_series(1, 100) AS i
-        WHERE ('x' || left(md5('key ' || i), 8))::bit(32)::bigint < 2147483648 LIMIT 1
+        WHERE tidemark.partition_hash('key ' || i) < 2147483648 LIMIT 1
         """
       )
     )

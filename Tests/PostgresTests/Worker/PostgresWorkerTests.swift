@@ -106,7 +106,7 @@ struct PostgresWorkerTests {
       }
     ) {
       let poisoned = try await database.text(
-        "SELECT s.shard_id FROM tidemark.shard s WHERE ('x' || left(md5('{\"id\":100}'), 8))::bit(32)::bigint "
+        "SELECT s.shard_id FROM tidemark.shard s WHERE tidemark.partition_hash('{\"id\":100}') "
           + "BETWEEN s.hash_start AND s.hash_end"
       )
       try await eventually("the other shards are read to their heads") {
