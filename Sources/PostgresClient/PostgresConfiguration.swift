@@ -17,11 +17,16 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// has vanished: keepalives for an idle session, `tcp_user_timeout` for one with data in flight. Neither
   /// covers the other's case. Through a pooler none is set: the session is not this client's alone.
   ///
+  /// Time-outs that the role, the database or the server has do not count: what takes long here takes as long as the work
+  /// does, and a session waits for its next statement as long as there is none.
+  ///
   /// A session whose role or server has `synchronous_commit` at `off` or `local` sets that to `on`, unless it is set
   /// here: what has been answered must not be lost in a crash or a promotion.
   public var settings: [String: String] = [
     // A statement by itself runs as in `transaction`, whatever the database's default is.
     "default_transaction_isolation": "read committed",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
     "tcp_keepalives_idle": "1",
     "tcp_keepalives_interval": "1",
     "tcp_keepalives_count": "3",

@@ -105,6 +105,13 @@ public actor PostgresConnection: PostgresQueryable {
           THEN set_config('synchronous_commit', 'on', false) END
         """
     }
+    // Servers before version 14 do not know it.
+    if configuration.settings["idle_session_timeout"] == nil {
+      statement.sql += """
+        , CASE WHEN pg_backend_pid() = $1 AND current_setting('idle_session_timeout', true) <> '0'
+          THEN set_config('idle_session_timeout', '0', false) END
+        """
+    }
     let rows = try await run([statement], prepares: false)[0]
     isPooled = try !rows[0].decode("is_direct", as: Bool.self)
   }

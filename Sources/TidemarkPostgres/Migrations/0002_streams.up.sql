@@ -380,7 +380,9 @@ BEGIN
   PERFORM pg_current_xact_id();
   EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)
     USING partition_key, data;
-  IF pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
+  -- See tidemark.wake_up.
+  IF current_setting('max_prepared_transactions') = '0'
+    AND pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
     PERFORM pg_notify('tidemark_inbox_' || of_stream, '');
   END IF;
 END $$;

@@ -22,6 +22,7 @@ DROP FUNCTION tidemark.enable_stream(regclass, text, text, interval, integer);
 DROP FUNCTION tidemark.begin_stream(regclass, text, text, interval, integer, text);
 DROP FUNCTION tidemark.create_truncate_function(integer);
 DROP FUNCTION tidemark.create_capture_function(integer);
+DROP FUNCTION tidemark.wake_up(integer);
 DROP FUNCTION tidemark.capture_triggers(integer);
 DROP FUNCTION tidemark.capture_functions(integer);
 DROP FUNCTION tidemark.pin_capture_settings(integer);

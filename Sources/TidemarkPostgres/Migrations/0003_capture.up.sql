@@ -102,6 +102,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY t.tgname
 $$;
 
+-- What a capture function does for readers that wait: one writer at a time notifies them. A transaction that has notified
+-- somebody cannot be prepared, so where transactions may be prepared readers look for themselves.
+CREATE FUNCTION tidemark.wake_up(of_stream integer) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format($body$IF current_setting('max_prepared_transactions') = '0' AND pg_try_advisory_xact_lock(%s, %s) THEN
+    PERFORM pg_notify('tidemark_inbox_%2$s', '');
+  END IF;$body$, hashtext('tidemark.wake'), of_stream)
+$$;
+
 -- Writes the function that a table's row trigger calls. It is generated for each stream, so that a write pays only
 -- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
 -- the key. A writer never waits here: the inbox has no lock to queue on, and the wake-up key is only tried. How
@@ -151,16 +160,14 @@ BEGIN
     %5$s
     SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
   ELSE
-    INSERT INTO tidemark.%10$I (event_name, cause, partition_key, old_image)
-    SELECT 'REMOVE', %9$s, %1$s, %3$s WHERE %6$L::regclass IS NOT NULL;
+    INSERT INTO tidemark.%9$I (event_name, cause, partition_key, old_image)
+    SELECT 'REMOVE', %8$s, %1$s, %3$s WHERE %6$L::regclass IS NOT NULL;
   END IF;
-  IF pg_try_advisory_xact_lock(%7$s, %8$s) THEN
-    PERFORM pg_notify('tidemark_inbox_%8$s', '');
-  END IF;
+  %7$s
   RETURN NULL;
 END $body$,
     old_key, new_key, old_image, new_image, insert_into, stream.source_table::oid,
-    hashtext('tidemark.wake'), of_stream,
+    tidemark.wake_up(of_stream),
     CASE WHEN stream.expiry_column IS NULL THEN 'NULL' ELSE format(
       'CASE WHEN EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
       'AND r.xid = pg_current_xact_id()) THEN ''E''::"char" END', of_stream) END,
@@ -182,16 +189,14 @@ BEGIN
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
   EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
-  IF pg_try_advisory_xact_lock(%s, %s) THEN
-    PERFORM pg_notify('tidemark_inbox_%2$s', '');
-  END IF;
+  %s
   RETURN NULL;
 END $body$,
     format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, %s FROM ONLY ',
       'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
         ELSE 'NULL::json' END),
-    hashtext('tidemark.wake'), of_stream));
+    tidemark.wake_up(of_stream)));
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
 END $$;
 

@@ -140,8 +140,7 @@ actor PostgresShardReader: ShardReader {
           await heads.news(of: shard, since: mark)
         }
       } else {
-        let answer = try await StreamAdvance.advance(generation.id, from: heads.streamHead, on: stream.pool)
-        heads.apply(answer)
+        let answer = try await StreamAdvance.advance(generation, on: stream.pool)
         if answer.moved > 0 || answer.isBusy { delay.reset() }
         if answer.moved == 0, heads.mark(of: shard) == mark {
           try await stream.clock.sleep(for: delay.next())

@@ -82,8 +82,7 @@ extension PostgresStream {
     while true {
       try Task.checkCancellation()
       do {
-        let answer = try await StreamAdvance.advance(stream.id, from: stream.heads.streamHead, on: pool)
-        stream.heads.apply(answer)
+        let answer = try await StreamAdvance.advance(stream, on: pool)
         if !answer.isEnabled { return }
         backoff.reset()
         if answer.moved > 0 || answer.isBusy { idle.reset() }

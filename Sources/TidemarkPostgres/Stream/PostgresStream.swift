@@ -102,8 +102,7 @@ public final class PostgresStream: StreamSource {
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     if checkpoint == .latest {
       // What is committed already and only waits for its number is not later.
-      let newest = try await identified()
-      newest.heads.apply(try await StreamAdvance.advance(newest.id, from: newest.heads.streamHead, on: pool))
+      _ = try await StreamAdvance.advance(try await identified(), on: pool)
     }
     return try await PostgresShardReader.open(shardID, after: checkpoint, in: self)
   }

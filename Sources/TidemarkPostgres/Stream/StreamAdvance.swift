@@ -12,18 +12,15 @@ struct StreamAdvance: Sendable {
   /// The shards with news and their last sequence numbers; `nil` when any shard may have some.
   var shardHeads: [Int32: Int64]?
 
-  /// The most rows that one step moves.
-  private static let maximumRows = 2000
-
   /// Moves what is in the inbox to the log, unless somebody else does just now, and asks what is new.
   ///
   /// - Parameters:
   ///   - seenHead: the last sequence number of the stream that the caller knows about.
-  ///   - maximumBytes: about how much to move at most.
+  ///   - size: how much to move at most.
   static func advance(
     _ stream: Int32,
     from seenHead: Int64?,
-    maximumBytes: Int64 = 8 << 20,
+    size: StepSize = StepSize(),
     on session: some PostgresQueryable
   ) async throws -> Self {
     try await mappingStreamErrors {
@@ -35,8 +32,8 @@ struct StreamAdvance: Sendable {
           """,
           stream,
           seenHead,
-          Int32(maximumRows),
-          maximumBytes
+          Int32(size.rows),
+          size.bytes
         )
       )
       let (busy, moved, head, _, enabled, shards, heads) = try rows[0].decode(
@@ -55,15 +52,27 @@ struct StreamAdvance: Sendable {
   static func advance(
     _ stream: Int32,
     from seenHead: Int64?,
-    maximumBytes: Int64 = 8 << 20,
+    size: StepSize = StepSize(),
     on pool: PostgresPool
   ) async throws -> Self {
-    try await pool.writingLog {
-      try await advance(stream, from: seenHead, maximumBytes: maximumBytes, on: $0)
+    try await pool.writingLog { try await advance(stream, from: seenHead, size: size, on: $0) }
+  }
+
+  /// A step for all who read the stream in this process, with what they know and for them to know. A step that the server
+  /// has cancelled is followed by smaller ones.
+  static func advance(_ stream: StreamGeneration, on pool: PostgresPool) async throws -> Self {
+    let heads = stream.heads
+    do {
+      let answer = try await advance(stream.id, from: heads.streamHead, size: heads.stepSize, on: pool)
+      heads.apply(answer)
+      return answer
+    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.sqlState == "57014" {
+      heads.shrinkSteps()
+      throw error
     }
   }
 
-  /// A step that moves all that is committed by now, if that is not more than ``maximumRows``. Who waits for a step
+  /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. Who waits for a step
   /// that finds nothing to move waits for ever where there are always writers.
   ///
   /// - Returns: also whether nothing was left.
@@ -71,8 +80,8 @@ struct StreamAdvance: Sendable {
     async throws
     -> (answer: Self, isComplete: Bool)
   {
-    let answer = try await advance(stream, from: seenHead, maximumBytes: .max, on: pool)
-    return (answer, !answer.isBusy && answer.moved < maximumRows)
+    let answer = try await advance(stream, from: seenHead, size: StepSize(bytes: .max), on: pool)
+    return (answer, !answer.isBusy && answer.moved < StepSize.maximumRows)
   }
 }
 

@@ -21,6 +21,7 @@ final class StreamHeads: Sendable {
     /// Changes whenever any shard may have news: too much was missed to say which.
     var generation: UInt64 = 0
     var pumps = 0
+    var stepSize = StepSize()
     var lastWaiter: UInt64 = 0
     var waiters: [UInt64: Waiter] = [:]
 
@@ -40,6 +41,10 @@ final class StreamHeads: Sendable {
 
   /// The last sequence number of the stream up to which everything is known here.
   var streamHead: Int64? { state.withLock { $0.streamHead } }
+
+  var stepSize: StepSize { state.withLock { $0.stepSize } }
+
+  func shrinkSteps() { state.withLock { $0.stepSize.shrink() } }
 
   /// To be taken before the database is asked, and compared after.
   func mark(of shard: Int32) -> Mark { state.withLock { $0.mark(of: shard) } }
@@ -62,6 +67,7 @@ final class StreamHeads: Sendable {
   func apply(_ answer: StreamAdvance) {
     let woken = state.withLock { state in
       state.streamHead = max(state.streamHead ?? answer.head, answer.head)
+      if answer.moved > 0 { state.stepSize.grow() }
       guard let news = answer.shardHeads else { return state.takeAll() }
       if news.isEmpty { return [] }
       state.shardHeads.merge(news) { max($0, $1) }

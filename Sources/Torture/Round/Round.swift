@@ -28,6 +28,8 @@ final class Round: Sendable {
     var faults: [Ingredient: Int] = [:]
     var violations: [Violation] = []
     var arrivals = 0
+    /// Another server or database is taking the place of the one before.
+    var isMoving = false
     /// Snapshots whose table somebody wanted for himself meanwhile, and got.
     var disturbances = 0
     /// Of workers that ended by themselves.
@@ -190,6 +192,8 @@ final class Round: Sendable {
     let start = ContinuousClock.now
     for moment in plan.arrivals {
       try await ContinuousClock().sleep(until: start + moment, tolerance: nil)
+      // Nobody comes to a server that is about to go.
+      while state.withLock(\.isMoving) { try await ContinuousClock().sleep(for: .milliseconds(50)) }
       let number = state.withLock { state in
         state.arrivals += 1
         return state.arrivals
@@ -248,6 +252,8 @@ final class Round: Sendable {
   }
 
   private func perform(_ fault: RoundPlan.Fault) async throws {
+    if fault.kind.movesDatabase { state.withLock { $0.isMoving = true } }
+    defer { if fault.kind.movesDatabase { state.withLock { $0.isMoving = false } } }
     do {
       try await strike(fault.kind, draw: fault.draw)
     } catch let error as PostgresError
