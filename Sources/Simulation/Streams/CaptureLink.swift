@@ -82,6 +82,10 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
     return isDone
   }
 
+  func end(because reason: String) async throws {
+    world.fail("the capture was given up: \(reason)")
+  }
+
   func endIfLost() async throws -> String? {
     try await travel()
     return nil

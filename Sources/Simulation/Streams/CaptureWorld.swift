@@ -200,7 +200,7 @@ final class CaptureWorld: @unchecked Sendable {
     }
   }
 
-  private func fail(_ what: String) {
+  func fail(_ what: String) {
     history.add("violation: \(what)", at: scheduler.now)
     if violation == nil { violation = "capture, after \(scheduler.now / .seconds(1)) s: \(what)" }
   }

@@ -9,12 +9,14 @@ struct DisableStream: AsyncParsableCommand {
 
   @Argument(help: "The stream's name.")
   var name: String
+  @Flag(help: "Leave out the changes that capture by decoding has not captured yet, and say which.")
+  var force = false
 
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.use { try await $0.streams.disable(name) }
+    let stream = try await database.use { try await $0.streams.disable(name, isForced: force) }
     try output.show(stream.json, text: stream.report)
   }
 }

@@ -52,7 +52,7 @@ struct CaptureSession: Sendable {
       var offset = 0
       while offset < chunk.size {
         let changed = try await buffer.fill { batch in
-          try decoder.decode(chunk, from: &offset, into: &batch)
+          try findingPoison { try decoder.decode(chunk, from: &offset, into: &batch) }
         }
         if let changed { try await define(changed, in: &decoder) }
       }
@@ -61,7 +61,8 @@ struct CaptureSession: Sendable {
 
   private func define(_ relation: OutputMessage.Relation, in decoder: inout CaptureDecoder) async throws {
     let types = Array(Set(relation.columns.map(\.type)))
-    try decoder.define(relation, formats: try await capture.store.formats(of: types))
+    let formats = try await capture.store.formats(of: types)
+    try findingPoison { try decoder.define(relation, formats: formats) }
   }
 
   private func append(_ feed: any CaptureFeed, _ state: CaptureState) async throws {
@@ -72,9 +73,7 @@ struct CaptureSession: Sendable {
       guard let position = batch.position else { continue }
       let (began, count) = (capture.clock.now, batch.count)
       if case .store(let start) = place.step(to: position, count: count) {
-        guard try await capture.store.append(batch, from: start, to: position, state) else {
-          throw StaleCapture()
-        }
+        guard try await store(batch, from: start, to: position, state) else { throw StaleCapture() }
         place.didStore(position)
         if count > 0 { capture.onAppend() }
       }
@@ -86,4 +85,28 @@ struct CaptureSession: Sendable {
       }
     }
   }
+  private func store(
+    _ batch: CapturedBatch,
+    from start: CapturePosition,
+    to end: CapturePosition,
+    _ state: CaptureState
+  ) async throws -> Bool {
+    do {
+      return try await capture.store.append(batch, from: start, to: end, state)
+    } catch let error as TidemarkError
+      where (error.underlying as? PostgresError).map { $0.code == .misuse || $0.sqlState == "54000" } ?? false
+    {
+      // Larger than any message may be, or any value.
+      throw PoisonedCapture(cause: error)
+    }
+  }
+}
+
+/// A change that this process cannot capture, however often it tries, unless something else changes.
+struct PoisonedCapture: Error {
+  var cause: any Error
+}
+
+private func findingPoison<Result>(_ body: () throws -> Result) throws -> Result {
+  do { return try body() } catch let error as TidemarkError { throw PoisonedCapture(cause: error) }
 }

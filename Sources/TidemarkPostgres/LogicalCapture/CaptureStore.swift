@@ -23,6 +23,9 @@ package protocol CaptureStore: Sendable {
     _ state: CaptureState
   ) async throws -> Bool
 
+  /// Ends the stream, whose changes cannot be captured any further.
+  func end(because reason: String) async throws
+
   /// Ends the stream if changes of its table are lost.
   ///
   /// - Returns: why; nil if all is well.

@@ -10,6 +10,8 @@ import Tidemark
 package struct LogicalCapture: Sendable {
   /// How often it is looked whether the slot is free.
   static let standby = Duration.milliseconds(400)
+  /// How often a change that cannot be captured is tried again. Its types are looked up each time.
+  static let poisonAttempts = 6
 
   let store: any CaptureStore
   let clock: any MonotonicClock
@@ -31,11 +33,13 @@ package struct LogicalCapture: Sendable {
 
   /// Captures until the task is cancelled, the stream is disabled, or everything before `target` is in the log.
   ///
-  /// - Throws: `captureLost` when the slot is lost, and changes with it.
+  /// - Throws: `captureLost` when the slot is lost, and changes with it, or when a change cannot be captured, and those after
+  ///   it therefore neither.
   package func run(until target: PostgresLSN? = nil) async throws {
     var backoff = DoublingDelay(from: .milliseconds(50), to: .seconds(2))
     var turn = DoublingDelay(from: .milliseconds(2), to: Self.standby)
     var hold = DoublingDelay(from: .milliseconds(2), to: .milliseconds(50))
+    var poison = Poison()
     while let state = try await store.state() {
       try Task.checkCancellation()
       guard let slot = state.slot else { throw try await lost() }
@@ -58,7 +62,12 @@ package struct LogicalCapture: Sendable {
       } catch is StaleCapture {
         logger.debug("The capture begins again", metadata: ["stream": "\(state.source.stream)"])
       } catch let error as PostgresError where error.sqlState == "55000" || error.sqlState == "42704" {
-        throw try await lost(error)
+        if let reason = try await store.endIfLost() { throw TidemarkError.captureLost(reason) }
+        // The slot is there, so it is the publication that is not, or was not when the next change was made.
+        guard error.sqlState == "42704" else { throw TidemarkError(streamError: error) }
+        try await endOrWait(&poison, at: state.position, error)
+      } catch let error as PoisonedCapture {
+        try await endOrWait(&poison, at: state.position, error.cause)
       } catch let error as PostgresError where error.code == .cancelled {
         throw CancellationError()
       } catch let error where error.isWorthAnotherTry {
@@ -72,10 +81,34 @@ package struct LogicalCapture: Sendable {
     }
   }
 
-  /// Ends the stream with the reason, unless it was something that passes.
-  private func lost(_ error: PostgresError? = nil) async throws -> any Error {
+  /// What was tried of a change that cannot be captured.
+  private struct Poison {
+    var position: CapturePosition?
+    var attempts = 0
+    var pause = DoublingDelay(from: .milliseconds(50), to: .seconds(2))
+  }
+
+  /// Ends the stream with the reason if the change at this place has been tried often enough.
+  private func endOrWait(_ poison: inout Poison, at position: CapturePosition, _ error: any Error)
+    async throws
+  {
+    if poison.position != position { poison = Poison(position: position) }
+    poison.attempts += 1
+    let message = (error as? TidemarkError)?.message ?? (error as? PostgresError)?.message ?? "\(error)"
+    let what = message.hasSuffix(".") ? String(message.dropLast()) : message
+    if poison.attempts >= Self.poisonAttempts {
+      let reason = "the change after \(position.lsn) cannot be captured (\(what))"
+      try await store.end(because: reason)
+      throw TidemarkError.captureLost(reason)
+    }
+    let delay = poison.pause.next()
+    logger.warning("A change cannot be captured", metadata: ["error": "\(what)", "retry": "\(delay)"])
+    try await clock.sleep(for: delay)
+  }
+
+  private func lost() async throws -> any Error {
     if let reason = try await store.endIfLost() { return TidemarkError.captureLost(reason) }
-    return error.map { TidemarkError(streamError: $0) } ?? CancellationError()
+    return CancellationError()
   }
 }
 

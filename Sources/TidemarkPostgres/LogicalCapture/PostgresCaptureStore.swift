@@ -65,6 +65,12 @@ struct PostgresCaptureStore: CaptureStore {
     }
   }
 
+  func end(because reason: String) async throws {
+    try await mappingStreamErrors {
+      try await pool.execute("SELECT tidemark.fail_logical_capture(\(stream), \(reason))")
+    }
+  }
+
   func endIfLost() async throws -> String? {
     try await mappingStreamErrors {
       try await pool.query("SELECT tidemark.maintain_logical_capture(\(stream))")[0].decode(String?.self)

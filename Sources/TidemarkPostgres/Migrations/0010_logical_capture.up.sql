@@ -425,8 +425,24 @@ BEGIN
       AND pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), split_part(r.slot_name, '_', 3)::integer);
 END $$;
 
--- Ends a stream whose slot is lost, or keeps more of the write-ahead log than it may. Changes are missing then, which
--- readers are told at its end. Returns the reason, or null if all is well. Also completes a disabling that somebody's
+-- Ends an enabled stream whose capture cannot go on, with the reason. Changes are missing then, which readers are told at
+-- its end.
+CREATE FUNCTION tidemark.fail_logical_capture(of_stream integer, reason text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  failed integer;
+BEGIN
+  UPDATE tidemark.logical_capture c SET failure = reason FROM tidemark.stream s
+    WHERE c.stream_id = of_stream AND s.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL
+    RETURNING c.capture_id INTO failed;
+  IF FOUND THEN
+    PERFORM tidemark.disable_stream(of_stream);
+    PERFORM tidemark.drop_logical_capture(failed);
+  END IF;
+END $$;
+
+-- Ends a stream whose slot is lost, or keeps more of the write-ahead log than it may. Returns the reason, or null if all
+-- is well. Also completes a disabling that somebody's
 -- death has cut short.
 CREATE FUNCTION tidemark.maintain_logical_capture(of_stream integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -460,8 +476,6 @@ BEGIN
   ELSE
     RETURN NULL;
   END IF;
-  UPDATE tidemark.logical_capture c SET failure = reason WHERE c.stream_id = of_stream;
-  PERFORM tidemark.disable_stream(of_stream);
-  PERFORM tidemark.drop_logical_capture(capture.capture_id);
+  PERFORM tidemark.fail_logical_capture(of_stream, reason);
   RETURN reason;
 END $$;

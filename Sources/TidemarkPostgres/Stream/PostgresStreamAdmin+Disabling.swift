@@ -8,11 +8,33 @@ extension PostgresStreamAdmin {
   /// Waits for transactions that have written to the table to end, and holds up new ones for half a second at a time,
   /// ten seconds in all; whoever reads the table is not waited for. Either nothing has changed when this fails, or the
   /// stream is disabled by whoever looks after it next.
+  ///
+  /// Changes that are committed before are captured first. Where that cannot be, the stream ends with the reason:
+  /// ``PostgresStreamDescription/captureFailure``.
+  ///
+  /// - Parameter isForced: Whether to leave out what a stream that is captured by decoding has not captured yet.
   @discardableResult
-  public func disable(_ stream: String) async throws -> PostgresStreamDescription {
+  public func disable(_ stream: String, isForced: Bool = false) async throws -> PostgresStreamDescription {
     let id = try await find(stream)
-    try await disable(id)
+    if isForced { try await drop(id) } else { try await disable(id) }
     return try await describe(id)
+  }
+
+  /// Disables a stream without what its slot still has, or as ever if it has none.
+  private func drop(_ id: Int32) async throws {
+    guard let state = try await CaptureState.of(id, on: pool) else { return try await disable(id) }
+    let lock = lock(on: Int64(state.source.table), for: "Disabling the stream")
+    try await mappingStreamErrors {
+      try await lock.taking {
+        try await pool.execute(
+          """
+          SELECT tidemark.fail_logical_capture(\(id), format('it was disabled by force, and what was committed after %s was not '
+            'captured (%s of write-ahead log at most)', \(state.position.lsn.description)::text,
+            pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), \(state.position.lsn.description)::pg_lsn))))
+          """
+        )
+      }
+    }
   }
 
   func disable(_ id: Int32) async throws {
@@ -23,7 +45,15 @@ extension PostgresStreamAdmin {
         try await pool.query("SELECT tidemark.end_logical_capture(\(id))::text")[0].decode(String.self)
       }
     }
-    try await capture(of: id).run(until: try CaptureState.place(end))
+    do {
+      try await capture(of: id).run(until: try CaptureState.place(end))
+    } catch let error as TidemarkError where error.code == .captureLost {
+      logger.warning(
+        "The stream has ended with changes missing",
+        metadata: ["stream": "\(id)", "error": "\(error)"]
+      )
+      return
+    }
     do {
       try await self.end(id)
     } catch let error as TidemarkError where error.code == .streamDisabled {
