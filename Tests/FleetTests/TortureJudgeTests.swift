@@ -221,10 +221,10 @@ struct TortureJudgeTests {
   @Test("a seed gives the same plan and the same transactions each time, and another seed others")
   func plans() {
     func plan(_ seed: UInt64) -> RoundPlan {
-      RoundPlan(seed: seed, kind: .logical, allowed: Ingredient.standard, length: .seconds(30))
+      RoundPlan(seed: seed, kind: .logical, allowed: Set(Ingredient.allCases), length: .seconds(30))
     }
     func statements(_ seed: UInt64) -> [String] {
-      var draw = TransactionDraw(seed: seed, writer: 1, allowed: Ingredient.standard, rows: 300)
+      var draw = TransactionDraw(seed: seed, writer: 1, allowed: Set(Ingredient.allCases), rows: 300)
       return (0..<100).map { _ in "\(String(describing: draw.next(in: .mix)))" }
     }
     #expect(plan(5).faults == plan(5).faults)
@@ -240,7 +240,7 @@ struct TortureJudgeTests {
       let plan = RoundPlan(
         seed: seed,
         kind: .logical,
-        allowed: Ingredient.standard.subtracting([kind]),
+        allowed: Set(Ingredient.allCases).subtracting([kind]),
         length: .seconds(30)
       )
       #expect(!plan.faults.contains { $0.kind == kind })

@@ -124,7 +124,6 @@ struct Report: Sendable {
     var words = "--seed \(seed) --capture \(kind.rawValue) --rounds 1"
     if options.roundSeconds != 15 { words += " --round-seconds \(options.roundSeconds)" }
     if let only = options.only { words += " --only \(only)" }
-    if !options.with.isEmpty { words += " --with \(options.with)" }
     if !options.without.isEmpty { words += " --without \(options.without)" }
     return words
   }

@@ -27,13 +27,6 @@ struct RunRounds: AsyncParsableCommand {
     )
   )
   var without = ""
-  @Option(
-    help: ArgumentHelp(
-      "Kinds to add that are left out otherwise: dump, timeouts.",
-      valueName: "kinds"
-    )
-  )
-  var with = ""
   @Option(help: ArgumentHelp("Only these kinds.", valueName: "kinds"))
   var only: String?
   @Option(
@@ -58,7 +51,7 @@ struct RunRounds: AsyncParsableCommand {
         }
       )
     }
-    return try (only.map(parse) ?? Ingredient.standard).union(parse(with)).subtracting(parse(without))
+    return try (only.map(parse) ?? Set(Ingredient.allCases)).subtracting(parse(without))
   }
 
   func run() async throws {

@@ -16,7 +16,7 @@ struct SnapshotJudge: Sendable {
     for entry in handled {
       guard let change = entry.change else { continue }
       if entry.isSnapshot == true { rows[change.order, default: []].append(change) }
-      let isKnown = journal.items[change.order]?.contains { $0.change.version == change.version } ?? false
+      let isKnown = journal.items[change.order]?.contains { $0.change == change } ?? false
       if entry.isSnapshot != true, isKnown || !isLost(entry) {
         changes[change.order, default: []].append(change)
       }

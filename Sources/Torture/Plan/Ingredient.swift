@@ -27,8 +27,4 @@ enum Ingredient: String, CaseIterable, Sendable {
 
   /// Puts another server or database in the place of the one before; once a round at most.
   var movesDatabase: Bool { [.promotion, .promotionWithLoss, .dump].contains(self) }
-
-  /// What is drawn unless somebody asks for more. A restore ends captures by decoding, and leaves a round little time; a
-  /// snapshot is never complete while its statements take longer than the role may.
-  static let standard = Set(allCases).subtracting([.dump, .timeouts])
 }
