@@ -78,6 +78,16 @@ BEGIN
     IF culprit IS NOT NULL THEN
       problem := format('%s has values of the type %s, which has a cast to json of its own', source, culprit);
       remedy := 'Only the server can run that. Capture by trigger.';
+      RETURN;
+    END IF;
+    -- By its name, because servers before version 15 have no such column.
+    SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname) INTO culprit
+      FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+      WHERE r.prrelid = source AND to_jsonb(r) ->> 'prattrs' IS NOT NULL AND (p.pubupdate OR p.pubdelete);
+    IF culprit IS NOT NULL THEN
+      problem := format('%s is published with a list of columns (%s): with the REPLICA IDENTITY that is needed, updates '
+        'and deletes would fail', source, culprit);
+      remedy := 'Publish all of its columns there, or capture by trigger.';
     END IF;
   END IF;
 END $$;

@@ -25,6 +25,7 @@ struct LogicalStreamTests {
       ("generated", "generated columns", "Capture by trigger"),
       ("cast_to_json", "cast to json", "Capture by trigger"),
       ("keyless", "no primary key", "ADD PRIMARY KEY"),
+      ("listed", "published with a list of columns (others)", "Publish all of its columns"),
     ]
   )
   func refusedTables(table: String, reason: String, advice: String) async throws {
@@ -37,9 +38,12 @@ struct LogicalStreamTests {
       CREATE FUNCTION own_json(own) RETURNS json LANGUAGE sql IMMUTABLE AS $$ SELECT '1'::json $$;
       CREATE CAST (own AS json) WITH FUNCTION own_json(own);
       CREATE TABLE cast_to_json (id int PRIMARY KEY, owns own[]);
-      CREATE TABLE keyless (id int)
+      CREATE TABLE keyless (id int);
+      CREATE TABLE listed (id int PRIMARY KEY, a int, b int);
+      CREATE PUBLICATION others FOR TABLE listed (id, a)
       """
     )
+    let before = try await traces(in: database)
     let error = try await #require(throws: TidemarkError.self) {
       try await database.admin.enable(table: table, capture: .logical)
     }
@@ -47,7 +51,24 @@ struct LogicalStreamTests {
     #expect(error.message.contains(reason))
     #expect(error.advice?.contains(advice) == true)
     #expect(try await database.admin.list().isEmpty)
-    #expect(try await traces(in: database) == 0)
+    #expect(try await traces(in: database) == before)
+  }
+
+  @Test("A table that is published as a whole, or inserts only with a list of columns, can be decoded")
+  func otherPublications() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE item (id int PRIMARY KEY, a int, b int);
+      CREATE PUBLICATION whole FOR TABLE item WHERE (a > 1);
+      CREATE PUBLICATION inserts FOR TABLE item (id, a) WITH (publish = 'insert')
+      """
+    )
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: .logical, shardCount: 1)
+    try await database.run("INSERT INTO item VALUES (1, 1, 1); UPDATE item SET b = 2; DELETE FROM item")
+    #expect(
+      try await database.stream("item").readAll().map(\.change?.eventName) == [.insert, .modify, .remove]
+    )
   }
 
   @Test("A role that may not replicate is told so")
