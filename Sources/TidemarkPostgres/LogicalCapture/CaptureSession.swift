@@ -93,9 +93,7 @@ struct CaptureSession: Sendable {
   ) async throws -> Bool {
     do {
       return try await capture.store.append(batch, from: start, to: end, state)
-    } catch let error as TidemarkError
-      where (error.underlying as? PostgresError).map { $0.code == .misuse || $0.sqlState == "54000" } ?? false
-    {
+    } catch let error as TidemarkError where error.isTooLarge {
       // Larger than any message may be, or any value.
       throw PoisonedCapture(cause: error)
     }
@@ -109,4 +107,11 @@ struct PoisonedCapture: Error {
 
 private func findingPoison<Result>(_ body: () throws -> Result) throws -> Result {
   do { return try body() } catch let error as TidemarkError { throw PoisonedCapture(cause: error) }
+}
+
+extension TidemarkError {
+  fileprivate var isTooLarge: Bool {
+    guard let error = underlying as? PostgresError else { return false }
+    return error.code == .misuse || error.sqlState == "54000"
+  }
 }

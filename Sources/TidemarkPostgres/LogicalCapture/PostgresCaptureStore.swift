@@ -66,7 +66,7 @@ struct PostgresCaptureStore: CaptureStore {
   }
 
   func end(because reason: String) async throws {
-    try await mappingStreamErrors {
+    _ = try await mappingStreamErrors {
       try await pool.execute("SELECT tidemark.fail_logical_capture(\(stream), \(reason))")
     }
   }

@@ -25,7 +25,7 @@ extension PostgresStreamAdmin {
     guard let state = try await CaptureState.of(id, on: pool) else { return try await disable(id) }
     let lock = lock(on: Int64(state.source.table), for: "Disabling the stream")
     try await mappingStreamErrors {
-      try await lock.taking {
+      _ = try await lock.taking {
         try await pool.execute(
           """
           SELECT tidemark.fail_logical_capture(\(id), format('it was disabled by force, and what was committed after %s was not '
