@@ -84,9 +84,15 @@ public struct Migration: Sendable, Hashable {
     ),
     Migration(
       12,
+      "conditions",
+      up: PackageResources._012_conditions_up_sql,
+      down: PackageResources._012_conditions_down_sql
+    ),
+    Migration(
+      13,
       "rights",
-      up: PackageResources._012_rights_up_sql,
-      down: PackageResources._012_rights_down_sql
+      up: PackageResources._013_rights_up_sql,
+      down: PackageResources._013_rights_down_sql
     ),
   ]
 }

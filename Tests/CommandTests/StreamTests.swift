@@ -67,6 +67,23 @@ struct StreamTests {
     #expect(again.status == 1)
   }
 
+  @Test("check prints each condition, and exits with 1 if one is broken")
+  func check() async throws {
+    let database = try await CommandDatabase.make(migrated: false)
+    let tidemark = database.tidemark
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    _ = try await tidemark.run("stream", "enable", "item")
+    let good = try await tidemark.run("stream", "check")
+    #expect(good.status == 0 && good.output.contains("row triggers"))
+    try await database.run("ALTER TABLE item DISABLE TRIGGER ALL")
+    let broken = try await tidemark.run("stream", "check", "item")
+    #expect(broken.status == 1)
+    #expect(broken.output.contains("nothing captures the changes of public.item"))
+    #expect(broken.output.contains("Disable the stream"))
+    let missing = try await tidemark.run("stream", "check", "nothing")
+    #expect(missing.status == 1 && missing.errors.contains("there is no stream"))
+  }
+
   @Test("tail prints the records of all streams of a short name, and of one alone by its full name")
   func succession() async throws {
     let tidemark = try await CommandDatabase.make().tidemark

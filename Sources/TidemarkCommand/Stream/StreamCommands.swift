@@ -10,7 +10,7 @@ struct StreamCommands: ParsableCommand {
       """,
     subcommands: [
       CreateStream.self, EnableStream.self, AlterStream.self, DisableStream.self, DescribeStream.self,
-      ListStreams.self,
+      ListStreams.self, CheckStreams.self,
       PutRecords.self, TailStream.self, SplitShard.self, MergeShards.self,
       SnapshotCommands.self,
     ]

@@ -73,13 +73,13 @@ DECLARE
   function_names text[] := CASE kind
     WHEN 'consumer' THEN ARRAY['known_history', 'next_history', 'enter_history', 'epoch_floor', 'checkpoint_rank',
       'session_key', 'planning_key', 'lease_channel', 'find_stream',
-      'streams_named', 'advance', 'note_loss', 'position_at', 'maintain_stream', 'manage_shards', 'expire_rows',
-      'snapshot_key',
+      'streams_named', 'stream_conditions', 'advance', 'note_loss', 'position_at', 'maintain_stream', 'manage_shards',
+      'expire_rows', 'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
       'drop_dead_captures']
-    WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'advance', 'maintain_stream', 'manage_shards',
-      'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
+    WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'stream_conditions', 'advance', 'maintain_stream',
+      'manage_shards', 'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
       'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'fail_logical_capture',
       'drop_dead_captures']
     WHEN 'capturer' THEN ARRAY['slot_name', 'capture_state', 'mark_log', 'append_captured', 'type_parts', 'column_types',

@@ -1,0 +1,1 @@
+DROP FUNCTION tidemark.stream_conditions(integer);

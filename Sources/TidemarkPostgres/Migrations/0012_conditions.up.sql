@@ -1,0 +1,80 @@
+-- What a stream was enabled with, and what has become of it since: a row for each condition, with the problem if there
+-- is one. Of one stream or of all that are enabled and have a table, in one look at the catalog.
+CREATE FUNCTION tidemark.stream_conditions(
+  only_stream integer DEFAULT NULL, OUT of_stream integer, OUT condition text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH watched AS (
+    SELECT s.stream_id, s.name, s.capture, s.key_columns, s.source_name, c.oid AS source, c.relkind, c.relpersistence,
+      c.relispartition, c.relreplident, 'tidemark_' || k.capture_id AS publication,
+      to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id)) AS capture_function,
+      to_regprocedure(format('tidemark.%I()', 'truncate_' || s.stream_id)) AS truncate_function
+    FROM tidemark.stream s
+    LEFT JOIN pg_class c ON c.oid = s.source_table
+    LEFT JOIN tidemark.logical_capture k ON k.stream_id = s.stream_id
+    WHERE s.status = 'ENABLED' AND s.source_name IS NOT NULL AND s.stream_id = coalesce(only_stream, s.stream_id)
+  ), looked AS (
+    SELECT w.*,
+      (SELECT array_agg(a.attname::text ORDER BY k.position)
+        FROM pg_index i CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
+        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+        WHERE i.indrelid = w.source AND i.indisprimary AND i.indimmediate AND k.position <= i.indnkeyatts) AS keys,
+      EXISTS (SELECT FROM pg_inherits i WHERE w.source IN (i.inhparent, i.inhrelid)) AS inherits,
+      -- Tables with rows of the stream's whose changes nothing captures: the partitions of one that is partitioned.
+      (SELECT string_agg(p.relid::regclass::text, ', ' ORDER BY p.relid::regclass::text)
+        FROM (SELECT w.source AS relid WHERE w.relkind = 'r' UNION ALL
+          SELECT t.relid FROM pg_partition_tree(w.source) t WHERE w.relkind = 'p' AND t.isleaf) AS p
+        WHERE NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.relid AND t.tgfoid = w.capture_function
+          -- After each row that is inserted, deleted or updated, as the bits of pg_trigger.h say it.
+          AND t.tgtype & 31 = 29 AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL)) AS uncaptured,
+      EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = w.source AND t.tgfoid = w.truncate_function
+        AND t.tgtype & 34 = 34 AND (t.tgenabled = 'A' OR t.tgenabled = 'O' AND w.capture = 'TRIGGER'))
+        AS captures_truncate,
+      (SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND r.oid IS NOT NULL AND e.oid IS NOT NULL
+          -- By their names, because servers before version 15 have no such columns.
+          AND to_jsonb(r) ->> 'prattrs' IS NULL AND to_jsonb(r) ->> 'prqual' IS NULL
+        FROM pg_publication p
+        LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = w.source
+        LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = 'tidemark.expiry_run'::regclass
+        WHERE p.pubname = w.publication) AS publishes,
+      (SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname)
+        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+        WHERE r.prrelid = w.source AND p.pubname <> w.publication AND to_jsonb(r) ->> 'prattrs' IS NOT NULL
+          AND (p.pubupdate OR p.pubdelete)) AS narrow_publications
+    FROM watched AS w
+  )
+  SELECT l.stream_id, c.condition, c.problem, CASE WHEN c.problem IS NOT NULL THEN c.remedy END
+  FROM looked AS l CROSS JOIN LATERAL (VALUES
+    (1, 'table', l.source IS NULL, format('the table %s is gone', l.source_name),
+      'Its stream ends by itself: a worker or "tidemark stream" sees to that.'),
+    (2, 'key', l.keys IS DISTINCT FROM l.key_columns,
+      format('the primary key was (%s), and is %s', array_to_string(l.key_columns, ', '),
+        coalesce('(' || array_to_string(l.keys, ', ') || ')', 'none, or deferrable')),
+      'Changes are recorded under the old key. Disable the stream and enable it again: that is a new stream.'),
+    (3, 'persistence', l.relpersistence <> 'p', 'the table is unlogged: a crash empties it without a record of that',
+      'ALTER TABLE ... SET LOGGED.'),
+    (4, 'inheritance', l.relispartition OR l.relkind = 'r' AND l.inherits,
+      'the table is part of a table inheritance or a partition, whose other tables are not captured',
+      'End the inheritance, or capture the partitioned table instead.'),
+    (5, 'row triggers', l.capture = 'TRIGGER' AND l.uncaptured IS NOT NULL,
+      format('nothing captures the changes of %s: the trigger "!tidemark_capture" is disabled, altered or gone',
+        l.uncaptured),
+      'Changes are missing since. Disable the stream, bring what you derive from it in line, and enable it again.'),
+    (6, 'truncate trigger', NOT l.captures_truncate,
+      'TRUNCATE is not captured: the trigger "!tidemark_truncate" is disabled, altered or gone',
+      'A TRUNCATE since then has left its rows in the stream. Disable the stream and enable it again.'),
+    (7, 'publication', l.capture = 'LOGICAL' AND l.publishes IS NOT TRUE,
+      format('the publication %s does not publish all changes of the table any more', l.publication),
+      'Changes are missing since. Disable the stream, bring what you derive from it in line, and enable it again.'),
+    (8, 'replica identity', l.capture = 'LOGICAL' AND l.relreplident <> 'f',
+      'the REPLICA IDENTITY of the table is not FULL any more: the next update ends the stream',
+      format('ALTER TABLE %s REPLICA IDENTITY FULL, before somebody updates or deletes a row.', l.source_name)),
+    (9, 'other publications', l.capture = 'LOGICAL' AND l.narrow_publications IS NOT NULL,
+      format('updates and deletes of the table fail, because %s publishes it with a list of columns',
+        l.narrow_publications),
+      'Publish all of its columns there.')
+  ) AS v (position, condition, is_broken, problem, remedy)
+  CROSS JOIN LATERAL (SELECT v.condition, CASE WHEN v.is_broken THEN v.problem END AS problem, v.remedy) AS c
+  WHERE l.source IS NOT NULL OR v.position = 1
+  ORDER BY l.stream_id, v.position
+$$;
