@@ -1,18 +1,6 @@
 import PostgresClient
 import Tidemark
 
-/// Something that a stream was enabled with and that has to stay so, for its changes to be captured as they should be.
-public struct PostgresStreamCondition: Sendable, Hashable {
-  /// The stream's full name.
-  public var stream: String
-  /// What is looked at: "key", "row triggers".
-  public var name: String
-  /// What is wrong with it; `nil` if it is as it was.
-  public var problem: String?
-  /// What to do about the problem.
-  public var advice: String?
-}
-
 extension PostgresStreamAdmin {
   /// Looks whether what a stream was enabled with is still so: the table's key and kind, triggers, publications, the
   /// replica identity. Workers do this now and then, and warn of each problem once.
@@ -34,25 +22,5 @@ extension PostgresStreamAdmin {
         return PostgresStreamCondition(stream: stream, name: name, problem: problem, advice: advice)
       }
     }
-  }
-}
-
-/// Warns of the streams' problems: of each once, and of its end.
-struct ConditionWatch {
-  private var known: [String: PostgresStreamCondition] = [:]
-
-  /// - Returns: the problems that have come and those that are gone since the last look.
-  mutating func look(_ conditions: [PostgresStreamCondition]) -> (
-    new: [PostgresStreamCondition], gone: [PostgresStreamCondition]
-  ) {
-    var now: [String: PostgresStreamCondition] = [:]
-    for condition in conditions where condition.problem != nil {
-      now["\(condition.stream) \(condition.name)"] = condition
-    }
-    defer { known = now }
-    return (
-      now.filter { known[$0.key] != $0.value }.values.sorted { ($0.stream, $0.name) < ($1.stream, $1.name) },
-      known.filter { now[$0.key] == nil }.values.sorted { ($0.stream, $0.name) < ($1.stream, $1.name) }
-    )
   }
 }
