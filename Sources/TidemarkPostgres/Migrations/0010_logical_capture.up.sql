@@ -452,8 +452,7 @@ BEGIN
 END $$;
 
 -- Ends a stream whose slot is lost, or keeps more of the write-ahead log than it may. Returns the reason, or null if all
--- is well. Also completes a disabling that somebody's
--- death has cut short.
+-- is well. Also completes a disabling that somebody's death has cut short.
 CREATE FUNCTION tidemark.maintain_logical_capture(of_stream integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -5,7 +5,7 @@ CREATE FUNCTION tidemark.stream_conditions(
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   WITH watched AS (
-    SELECT s.stream_id, s.name, s.capture, s.key_columns, s.source_name, c.oid AS source, c.relkind, c.relpersistence,
+    SELECT s.stream_id, s.capture, s.key_columns, s.source_name, c.oid AS source, c.relkind, c.relpersistence,
       c.relispartition, c.relreplident, 'tidemark_' || k.capture_id AS publication,
       to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id)) AS capture_function,
       to_regprocedure(format('tidemark.%I()', 'truncate_' || s.stream_id)) AS truncate_function

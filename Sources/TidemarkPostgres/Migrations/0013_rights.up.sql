@@ -79,7 +79,8 @@ DECLARE
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
       'drop_dead_captures']
     WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'stream_conditions', 'advance', 'maintain_stream',
-      'manage_shards', 'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard', 'merge_shards',
+      'manage_shards', 'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard',
+      'merge_shards',
       'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'fail_logical_capture',
       'drop_dead_captures']
     WHEN 'capturer' THEN ARRAY['slot_name', 'capture_state', 'mark_log', 'append_captured', 'type_parts', 'column_types',

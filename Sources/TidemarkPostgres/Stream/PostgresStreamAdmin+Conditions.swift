@@ -14,8 +14,10 @@ extension PostgresStreamAdmin {
         """
         SELECT s.name || '/' || s.label, c.condition, c.problem, c.remedy
         FROM tidemark.stream_conditions(
-          CASE WHEN \(stream)::text IS NOT NULL THEN tidemark.find_stream(\(stream)::text) END) AS c
+          CASE WHEN \(stream)::text IS NOT NULL THEN tidemark.find_stream(\(stream)::text) END)
+          WITH ORDINALITY AS c (of_stream, condition, problem, remedy, position)
         JOIN tidemark.stream s ON s.stream_id = c.of_stream
+        ORDER BY c.position
         """
       ).map { row in
         let (stream, name, problem, advice) = try row.decode((String, String, String?, String?).self)

@@ -15,13 +15,10 @@ struct Settings: Sendable {
     return logger
   }()
 
-  /// For the torture's own statements, which the timeouts of its role must not end.
+  /// For the torture's own statements.
   static func pool(url: String, connections: Int = 8) throws -> PostgresPool {
     var configuration = try PostgresConfiguration(url: url)
     configuration.applicationName = "torture"
-    configuration.settings["statement_timeout"] = "0"
-    configuration.settings["lock_timeout"] = "0"
-    configuration.settings["idle_session_timeout"] = "0"
     return PostgresPool(
       configuration,
       maximumConnections: connections,

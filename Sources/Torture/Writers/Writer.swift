@@ -17,9 +17,6 @@ struct Writer: Sendable {
     configuration.applicationName = "torture writer"
     configuration.settings["lock_timeout"] = "\(Int(patience / .milliseconds(1)))"
     configuration.settings["deadlock_timeout"] = "50"
-    // The role's are for the workers; see `Ingredient.timeouts`.
-    configuration.settings["statement_timeout"] = "0"
-    configuration.settings["idle_session_timeout"] = "0"
     return configuration
   }
 

@@ -96,6 +96,7 @@ struct CaptureRestartTests {
       for _ in 1...40 {
         let stream = try database.stream("item")
         try await pumping(stream) {
+          // At any moment of an append: the pause is what is tried, not waited for.
           try await Task.sleep(for: .milliseconds(Int.random(in: 1...100)))
           try await end(way, in: database)
         }
