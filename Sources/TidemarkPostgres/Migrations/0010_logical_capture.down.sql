@@ -26,5 +26,6 @@ DROP FUNCTION tidemark.enable_logical_stream(integer, regclass, text, text, inte
 DROP FUNCTION tidemark.mark_log(integer);
 DROP FUNCTION tidemark.prepare_logical_capture(regclass, text, text, interval, integer, bigint);
 DROP FUNCTION tidemark.logical_capture_problem(regclass);
+DROP FUNCTION tidemark.narrow_publications(oid, text);
 DROP FUNCTION tidemark.slot_name(integer);
 DROP TABLE tidemark.capture_progress, tidemark.logical_capture;

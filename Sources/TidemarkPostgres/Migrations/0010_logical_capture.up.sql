@@ -45,6 +45,17 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('tidemark_%s_%s', d.oid, of_capture) FROM pg_database d WHERE d.datname = current_database()
 $$;
 
+-- The publications, but for a capture's own, that have a list of the table's columns: with REPLICA IDENTITY FULL its
+-- updates and deletes fail.
+CREATE FUNCTION tidemark.narrow_publications(source oid, own text DEFAULT NULL) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname)
+    FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
+    -- By its name, because servers before version 15 have no such column.
+    WHERE r.prrelid = source AND to_jsonb(r) ->> 'prattrs' IS NOT NULL AND (p.pubupdate OR p.pubdelete)
+      AND p.pubname IS DISTINCT FROM own
+$$;
+
 -- What keeps a table from being captured by logical decoding, and what to do about it; nulls if nothing does.
 CREATE FUNCTION tidemark.logical_capture_problem(source regclass, OUT problem text, OUT remedy text)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -80,10 +91,7 @@ BEGIN
       remedy := 'Only the server can run that. Capture by trigger.';
       RETURN;
     END IF;
-    -- By its name, because servers before version 15 have no such column.
-    SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname) INTO culprit
-      FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-      WHERE r.prrelid = source AND to_jsonb(r) ->> 'prattrs' IS NOT NULL AND (p.pubupdate OR p.pubdelete);
+    culprit := tidemark.narrow_publications(source);
     IF culprit IS NOT NULL THEN
       problem := format('%s is published with a list of columns (%s): with the REPLICA IDENTITY that is needed, updates '
         'and deletes would fail', source, culprit);

@@ -41,10 +41,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = w.source
         LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = 'tidemark.expiry_run'::regclass
         WHERE p.pubname = w.publication) AS publishes,
-      (SELECT string_agg(quote_ident(p.pubname), ', ' ORDER BY p.pubname)
-        FROM pg_publication_rel r JOIN pg_publication p ON p.oid = r.prpubid
-        WHERE r.prrelid = w.source AND p.pubname <> w.publication AND to_jsonb(r) ->> 'prattrs' IS NOT NULL
-          AND (p.pubupdate OR p.pubdelete)) AS narrow_publications
+      CASE WHEN w.capture = 'LOGICAL' THEN tidemark.narrow_publications(w.source, w.publication) END AS narrow_publications
     FROM watched AS w
   )
   SELECT l.stream_id, c.condition, c.problem, CASE WHEN c.problem IS NOT NULL THEN c.remedy END
@@ -73,7 +70,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     (8, 'replica identity', l.capture = 'LOGICAL' AND l.relreplident <> 'f',
       'the REPLICA IDENTITY of the table is not FULL any more: the next update ends the stream',
       format('ALTER TABLE %s REPLICA IDENTITY FULL, before somebody updates or deletes a row.', l.source_name)),
-    (9, 'other publications', l.capture = 'LOGICAL' AND l.narrow_publications IS NOT NULL,
+    (9, 'other publications', l.narrow_publications IS NOT NULL,
       format('updates and deletes of the table fail, because %s publishes it with a list of columns',
         l.narrow_publications),
       'Publish all of its columns there.')
