@@ -10,6 +10,8 @@ package indirect enum JSONFormat: Sendable, Equatable {
 
   /// Everything else: its text, quoted.
   case text
+  /// A text with spaces at its end that say nothing: `char(n)`.
+  case paddedText
   case bool
   /// Quoted if it is none to JSON: NaN and the infinities.
   case number
@@ -32,6 +34,7 @@ package indirect enum JSONFormat: Sendable, Equatable {
     case 114, 3802: .json
     case 22: .vector(of: .number)
     case 30: .vector(of: .text)
+    case 1042: .paddedText
     default: nil
     }
   }

@@ -5,7 +5,7 @@ import Tidemark
 enum JSONText {
   static func append(_ text: UnsafeRawBufferPointer, as format: JSONFormat, to json: inout [UInt8]) throws {
     switch format {
-    case .text: appendQuoted(text, to: &json)
+    case .text, .paddedText: appendQuoted(text, to: &json)
     case .bool: json.append(contentsOf: text.first == UInt8(ascii: "t") ? "true".utf8 : "false".utf8)
     case .number:
       if isNumber(text) { json.append(contentsOf: text) } else { appendQuoted(text, to: &json) }

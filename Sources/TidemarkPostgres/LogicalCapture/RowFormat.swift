@@ -32,7 +32,7 @@ struct RowFormat {
     try check(row)
     for index in columns.indices {
       if index > 0 { json.append(UInt8(ascii: ",")) }
-      try appendColumn(index, of: row, to: &json)
+      try append(row.fields[index], of: index, to: &json)
     }
     json.append(UInt8(ascii: "}"))
   }
@@ -44,13 +44,18 @@ struct RowFormat {
     for index in keys {
       if !isFirst { json.append(UInt8(ascii: ",")) }
       isFirst = false
-      try appendColumn(index, of: row, to: &json)
+      try append(keyField(index, of: row), of: index, to: &json)
     }
     json.append(UInt8(ascii: "}"))
   }
 
   func hasSameKey(_ old: TupleFields, _ new: TupleFields) -> Bool {
-    keys.allSatisfy { old.fields[$0] == new.fields[$0] }
+    keys.allSatisfy { keyField($0, of: old) == keyField($0, of: new) }
+  }
+
+  private func keyField(_ index: Int, of row: TupleFields) -> TupleFields.Field {
+    guard case .text(let text) = row.fields[index] else { return row.fields[index] }
+    return .text(KeySpelling.of(text, as: columns[index].format))
   }
 
   private func check(_ row: TupleFields) throws {
@@ -59,9 +64,9 @@ struct RowFormat {
     }
   }
 
-  private func appendColumn(_ index: Int, of row: TupleFields, to json: inout [UInt8]) throws {
+  private func append(_ field: TupleFields.Field, of index: Int, to json: inout [UInt8]) throws {
     json.append(contentsOf: columns[index].label)
-    switch row.fields[index] {
+    switch field {
     case .text(let text): try JSONText.append(text, as: columns[index].format, to: &json)
     case .null, .unchanged: json.append(contentsOf: "null".utf8)
     }

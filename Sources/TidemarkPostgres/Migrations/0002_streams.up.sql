@@ -14,6 +14,8 @@ CREATE TABLE tidemark.stream (
   source_name text,
   view_type text CHECK (view_type IN ('KEYS_ONLY', 'NEW_IMAGE', 'OLD_IMAGE', 'NEW_AND_OLD_IMAGES')),
   key_columns text[],
+  -- How their values are written in keys: see tidemark.primary_key.
+  key_spellings text[],
   -- How changes of the table are captured.
   capture text NOT NULL DEFAULT 'TRIGGER' CHECK (capture IN ('TRIGGER', 'LOGICAL')),
   status text NOT NULL DEFAULT 'ENABLED' CHECK (status IN ('ENABLED', 'DISABLED')),

@@ -1,11 +1,100 @@
+-- What btree indexes compare values of one of PostgreSQL's own types with, or of one that is made of them.
+CREATE FUNCTION tidemark.default_class(of_type oid) RETURNS oid
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT c.oid FROM pg_type t JOIN pg_opclass c ON c.opcdefault AND c.opcintype = CASE t.typtype
+      WHEN 'e' THEN 'anyenum'::regtype WHEN 'r' THEN 'anyrange'::regtype WHEN 'c' THEN 'record'::regtype
+      ELSE CASE WHEN t.oid = 'varchar'::regtype THEN 'text'::regtype
+        WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN 'anyarray'::regtype ELSE t.oid END END
+    JOIN pg_am m ON m.oid = c.opcmethod
+    WHERE t.oid = of_type AND m.amname = 'btree' AND c.oid < 16384
+$$;
+
+-- Whether values of a type that an index takes for equal are alike to the byte. Index deduplication rests on the same.
+CREATE FUNCTION tidemark.equal_is_alike(of_type oid, class oid, collated oid) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  base pg_type;
+  parts_are boolean;
+  proof regproc;
+BEGIN
+  -- Extensions' and users' may take anything for equal.
+  IF class >= 16384 OR class IS NULL THEN
+    RETURN false;
+  END IF;
+  SELECT t.* INTO base FROM pg_type t WHERE t.oid = of_type;
+  IF base.typtype = 'd' THEN
+    RETURN tidemark.equal_is_alike(base.typbasetype, class, collated);
+  END IF;
+  SELECT bool_and(tidemark.equal_is_alike(p.type, p.class, p.collated)) INTO parts_are FROM (
+      SELECT base.typelem, tidemark.default_class(base.typelem), collated
+        WHERE base.typsubscript = 'array_subscript_handler'::regproc
+      UNION ALL
+      SELECT r.rngsubtype, r.rngsubopc, r.rngcollation FROM pg_range r WHERE r.rngtypid = of_type
+      UNION ALL
+      SELECT a.atttypid, tidemark.default_class(a.atttypid), a.attcollation FROM pg_attribute a
+        WHERE a.attrelid = base.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+    ) AS p (type, class, collated);
+  IF parts_are IS NOT NULL THEN
+    RETURN parts_are;
+  END IF;
+  SELECT p.amproc INTO proof FROM pg_opclass c JOIN pg_amproc p ON p.amprocfamily = c.opcfamily
+    AND p.amproclefttype = c.opcintype AND p.amprocrighttype = c.opcintype AND p.amprocnum = 4
+    -- This is equal but for the spaces at its end.
+    WHERE c.oid = class AND c.opcintype <> 'bpchar'::regtype;
+  RETURN coalesce(proof = 'btequalimage'::regproc OR proof = 'btvarstrequalimage'::regproc
+    AND (SELECT l.collisdeterministic FROM pg_collation l WHERE l.oid = collated), false);
+END $$;
+
+-- A table's primary key in its order, all null without one. What its index takes for equal is one item, so equal values
+-- must be written alike: a spelling says how. Null where a value may be written in several ways that nothing makes one.
+CREATE FUNCTION tidemark.primary_key(
+  source oid, OUT names text[], OUT types text[], OUT spellings text[], OUT is_immediate boolean)
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT array_agg(a.attname::text ORDER BY k.position),
+    array_agg(format_type(a.atttypid, a.atttypmod)
+      || CASE WHEN k.collated NOT IN (0, 100) THEN ' COLLATE ' || k.collated::regcollation ELSE '' END
+      ORDER BY k.position),
+    array_agg(CASE
+      WHEN c.oid >= 16384 THEN NULL
+      WHEN c.opcintype IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) THEN 'number'
+      WHEN c.opcintype IN ('float4'::regtype, 'float8'::regtype) THEN format_type(c.opcintype, NULL)
+      WHEN c.opcintype IN ('text'::regtype, 'bpchar'::regtype, 'name'::regtype) AND l.collisdeterministic THEN 'text'
+      WHEN tidemark.equal_is_alike(a.atttypid, c.oid, k.collated) THEN format_type(a.atttypid, NULL)
+      END ORDER BY k.position),
+    bool_and(i.indimmediate)
+  FROM pg_index i
+  CROSS JOIN unnest(i.indkey::smallint[], i.indclass::oid[], i.indcollation::oid[])
+    WITH ORDINALITY AS k (attnum, class, collated, position)
+  JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+  JOIN pg_opclass c ON c.oid = k.class
+  LEFT JOIN pg_collation l ON l.oid = k.collated
+  WHERE i.indrelid = source AND i.indisprimary AND k.position <= i.indnkeyatts
+$$;
+
 -- The SQL that makes an item's key of a record of that name: its key columns as compact JSON, like row_to_json writes
--- it. The record's name goes in front of every column.
-CREATE FUNCTION tidemark.key_expression(keys text[], of_record text) RETURNS text
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+-- it, in their spellings. The record's name goes in front of every column. It fits columns of any type: somebody may
+-- give them another one, and then writes go on.
+CREATE FUNCTION tidemark.key_expression(of_stream integer, of_record text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT quote_literal('{') || ' || ' || string_agg(
-      quote_literal(to_json(k.name)::text || ':') || format('::text || to_json(%s.%I)', of_record, k.name),
+      quote_literal(to_json(k.name)::text || ':') || '::text || ' || format(CASE
+        -- Without zeros at the end. Nothing in here can fail, whatever the type is: the planner evaluates branches that
+        -- are never taken.
+        WHEN k.spelling = 'number' THEN
+          'CASE WHEN pg_typeof(%1$s) = %2$s AND strpos(%1$s::text, ''.'') > 0 '
+          'THEN rtrim(rtrim(%1$s::text, ''0''), ''.'') ELSE to_json(%1$s)::text END'
+        WHEN k.spelling IN ('real', 'double precision') THEN
+          'CASE to_json(%1$s)::text WHEN ''-0'' THEN ''0'' ELSE to_json(%1$s)::text END'
+        WHEN k.spelling = 'text' THEN 'to_json(%1$s::text)'
+        ELSE 'to_json(%1$s)' END, of_record || '.' || quote_ident(k.name),
+        -- A domain may be dropped, once it is not the column's type any more.
+        CASE WHEN a.atttypid < 16384 THEN '''numeric''::regtype'
+          ELSE format('to_regtype(%L)', a.atttypid::regtype) END),
       ' || '','' || ' ORDER BY k.position) || ' || ' || quote_literal('}')
-  FROM unnest(keys) WITH ORDINALITY AS k (name, position)
+  FROM tidemark.stream s
+  CROSS JOIN unnest(s.key_columns, s.key_spellings) WITH ORDINALITY AS k (name, spelling, position)
+  LEFT JOIN pg_attribute a ON a.attrelid = s.source_table AND a.attname = k.name AND NOT a.attisdropped
+  WHERE s.stream_id = of_stream
 $$;
 
 CREATE FUNCTION tidemark.column_types(source oid) RETURNS oid[]
@@ -131,8 +220,8 @@ BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   keeps_new := stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES');
   keeps_old := stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES');
-  old_key := tidemark.key_expression(stream.key_columns, 'OLD');
-  new_key := tidemark.key_expression(stream.key_columns, 'NEW');
+  old_key := tidemark.key_expression(of_stream, 'OLD');
+  new_key := tidemark.key_expression(of_stream, 'NEW');
   old_image := CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END;
   new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
@@ -193,7 +282,7 @@ BEGIN
   RETURN NULL;
 END $body$,
     format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, %s FROM ONLY ',
-      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+      'inbox_' || of_stream, tidemark.key_expression(of_stream, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
         ELSE 'NULL::json' END),
     tidemark.wake_up(of_stream)));
@@ -213,7 +302,8 @@ DECLARE
   namespace text;
   problem text;
   remedy text;
-  keys text[];
+  key record;
+  unspelled integer;
   new_id integer;
 BEGIN
   SELECT * INTO class FROM pg_class c WHERE c.oid = source;
@@ -258,25 +348,28 @@ BEGIN
     RAISE EXCEPTION '% already has a stream', source USING ERRCODE = 'TM005',
       HINT = 'To change its view type, disable it and enable it again: that is a new stream.';
   END IF;
-  SELECT array_agg(a.attname::text ORDER BY k.position) INTO keys
-    FROM pg_index i
-    CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-    JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-    WHERE i.indrelid = source AND i.indisprimary AND k.position <= i.indnkeyatts;
-  IF keys IS NULL THEN
+  key := tidemark.primary_key(source);
+  IF key.names IS NULL THEN
     RAISE EXCEPTION '% has no primary key', source USING ERRCODE = 'TM003',
       HINT = format('A stream orders the changes of an item by its key: ALTER TABLE %s ADD PRIMARY KEY (...).', source);
   END IF;
   -- Two transactions could hold one key at the same time, and their changes would have no order.
-  IF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = source AND i.indisprimary AND NOT i.indimmediate) THEN
+  IF NOT key.is_immediate THEN
     RAISE EXCEPTION 'the primary key of % is deferrable', source USING ERRCODE = 'TM003',
       HINT = 'Make it NOT DEFERRABLE: the order of an item''s changes rests on it.';
+  END IF;
+  unspelled := array_position(key.spellings, NULL);
+  IF unspelled IS NOT NULL THEN
+    RAISE EXCEPTION 'the column % of the primary key of % is %: equal values of that may be written in several ways, '
+      'and one item would pass for several', key.names[unspelled], source, key.types[unspelled]
+      USING ERRCODE = 'TM003', HINT = 'Make a number, a text, a UUID, a date or a time the primary key, for instance '
+        'an identity column, and this one UNIQUE.';
   END IF;
 
   stream_name := coalesce(stream_name,
     CASE namespace WHEN 'public' THEN class.relname::text ELSE namespace || '.' || class.relname END);
-  new_id := tidemark.add_stream(stream_name, kept_for, shard_count, source, source::text, view, keys);
-  UPDATE tidemark.stream s SET capture = captured_by WHERE s.stream_id = new_id;
+  new_id := tidemark.add_stream(stream_name, kept_for, shard_count, source, source::text, view, key.names);
+  UPDATE tidemark.stream s SET capture = captured_by, key_spellings = key.spellings WHERE s.stream_id = new_id;
   RETURN new_id;
 END $$;
 

@@ -195,7 +195,7 @@ BEGIN
 END $body$,
     format('SELECT count(pg_logical_emit_message(true, (SELECT c.message_prefix FROM tidemark.logical_capture AS c '
         'WHERE c.capture_id = %s), %s%s)) FROM ONLY ', of_capture,
-      tidemark.key_expression(stream.key_columns, '"tidemark item"'),
+      tidemark.key_expression(of_stream, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);

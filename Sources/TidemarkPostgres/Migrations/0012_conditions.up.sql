@@ -5,8 +5,8 @@ CREATE FUNCTION tidemark.stream_conditions(
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   WITH watched AS (
-    SELECT s.stream_id, s.capture, s.key_columns, s.source_name, c.oid AS source, c.relkind, c.relpersistence,
-      c.relispartition, c.relreplident, 'tidemark_' || k.capture_id AS publication,
+    SELECT s.stream_id, s.capture, s.key_columns, s.key_spellings, s.source_name, c.oid AS source, c.relkind,
+      c.relpersistence, c.relispartition, c.relreplident, 'tidemark_' || k.capture_id AS publication,
       to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id)) AS capture_function,
       to_regprocedure(format('tidemark.%I()', 'truncate_' || s.stream_id)) AS truncate_function
     FROM tidemark.stream s
@@ -14,11 +14,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     LEFT JOIN tidemark.logical_capture k ON k.stream_id = s.stream_id
     WHERE s.status = 'ENABLED' AND s.source_name IS NOT NULL AND s.stream_id = coalesce(only_stream, s.stream_id)
   ), looked AS (
-    SELECT w.*,
-      (SELECT array_agg(a.attname::text ORDER BY k.position)
-        FROM pg_index i CROSS JOIN unnest(i.indkey::smallint[]) WITH ORDINALITY AS k (attnum, position)
-        JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
-        WHERE i.indrelid = w.source AND i.indisprimary AND i.indimmediate AND k.position <= i.indnkeyatts) AS keys,
+    SELECT w.*, k.names AS keys, k.types AS key_types, k.spellings, k.is_immediate,
       (EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = w.source)
         OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = w.source)) AS inherits,
       -- Tables with rows of the stream's whose changes nothing captures: the partitions of one that is partitioned.
@@ -41,36 +37,42 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid AND r.prrelid = w.source
         LEFT JOIN pg_publication_rel e ON e.prpubid = p.oid AND e.prrelid = 'tidemark.expiry_run'::regclass
         WHERE p.pubname = w.publication) AS publishes,
-      CASE WHEN w.capture = 'LOGICAL' THEN tidemark.narrow_publications(w.source, w.publication) END AS narrow_publications
-    FROM watched AS w
+      CASE WHEN w.capture = 'LOGICAL' THEN tidemark.narrow_publications(w.source, w.publication) END
+        AS narrow_publications
+    FROM watched AS w LEFT JOIN LATERAL tidemark.primary_key(w.source) AS k ON true
   )
   SELECT l.stream_id, c.condition, c.problem, CASE WHEN c.problem IS NOT NULL THEN c.remedy END
   FROM looked AS l CROSS JOIN LATERAL (VALUES
     (1, 'table', l.source IS NULL, format('the table %s is gone', l.source_name),
       'Its stream ends by itself: a worker or "tidemark stream" sees to that.'),
-    (2, 'key', l.keys IS DISTINCT FROM l.key_columns,
+    (2, 'key', l.keys IS DISTINCT FROM l.key_columns OR l.is_immediate IS NOT TRUE,
       format('the primary key was (%s), and is %s', array_to_string(l.key_columns, ', '),
-        coalesce('(' || array_to_string(l.keys, ', ') || ')', 'none, or deferrable')),
+        coalesce('(' || array_to_string(l.keys, ', ') || CASE WHEN l.is_immediate THEN ')' ELSE ') DEFERRABLE' END,
+          'none')),
       'Changes are recorded under the old key. Disable the stream and enable it again: that is a new stream.'),
-    (3, 'persistence', l.relpersistence <> 'p', 'the table is unlogged: a crash empties it without a record of that',
+    (3, 'key type', l.keys = l.key_columns AND l.spellings IS DISTINCT FROM l.key_spellings,
+      format('the primary key is of another type, (%s): its values are written in another way than before',
+        array_to_string(l.key_types, ', ')),
+      'Each item is another one since. Disable the stream and enable it again: that is a new stream.'),
+    (4, 'persistence', l.relpersistence <> 'p', 'the table is unlogged: a crash empties it without a record of that',
       'ALTER TABLE ... SET LOGGED.'),
-    (4, 'inheritance', l.relispartition OR l.relkind = 'r' AND l.inherits,
+    (5, 'inheritance', l.relispartition OR l.relkind = 'r' AND l.inherits,
       'the table is part of a table inheritance or a partition, whose other tables are not captured',
       'End the inheritance, or capture the partitioned table instead.'),
-    (5, 'row triggers', l.capture = 'TRIGGER' AND l.uncaptured IS NOT NULL,
+    (6, 'row triggers', l.capture = 'TRIGGER' AND l.uncaptured IS NOT NULL,
       format('nothing captures the changes of %s: the trigger "!tidemark_capture" is disabled, altered or gone',
         l.uncaptured),
       'Changes are missing since. Disable the stream, bring what you derive from it in line, and enable it again.'),
-    (6, 'truncate trigger', NOT l.captures_truncate,
+    (7, 'truncate trigger', NOT l.captures_truncate,
       'TRUNCATE is not captured: the trigger "!tidemark_truncate" is disabled, altered or gone',
       'A TRUNCATE since then has left its rows in the stream. Disable the stream and enable it again.'),
-    (7, 'publication', l.capture = 'LOGICAL' AND l.publishes IS NOT TRUE,
+    (8, 'publication', l.capture = 'LOGICAL' AND l.publishes IS NOT TRUE,
       format('the publication %s does not publish all changes of the table any more', l.publication),
       'Changes are missing since. Disable the stream, bring what you derive from it in line, and enable it again.'),
-    (8, 'replica identity', l.capture = 'LOGICAL' AND l.relreplident <> 'f',
+    (9, 'replica identity', l.capture = 'LOGICAL' AND l.relreplident <> 'f',
       'the REPLICA IDENTITY of the table is not FULL any more: the next update ends the stream',
       format('ALTER TABLE %s REPLICA IDENTITY FULL, before somebody updates or deletes a row.', l.source_name)),
-    (9, 'other publications', l.narrow_publications IS NOT NULL,
+    (10, 'other publications', l.narrow_publications IS NOT NULL,
       format('updates and deletes of the table fail, because %s publishes it with a list of columns',
         l.narrow_publications),
       'Publish all of its columns there.')

@@ -68,7 +68,7 @@ struct ConditionTests {
     Drift(
       change: "ALTER TABLE item DROP CONSTRAINT item_pkey, ADD PRIMARY KEY (id) DEFERRABLE",
       condition: "key",
-      problem: "or deferrable"
+      problem: "and is (id) DEFERRABLE"
     ),
     Drift(
       change: "ALTER TABLE item SET UNLOGGED",
