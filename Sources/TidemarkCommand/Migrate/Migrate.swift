@@ -1,4 +1,5 @@
 import ArgumentParser
+import Tidemark
 import TidemarkPostgres
 
 struct Migrate: AsyncParsableCommand {

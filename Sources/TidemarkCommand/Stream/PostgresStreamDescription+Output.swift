@@ -22,6 +22,7 @@ extension PostgresStreamDescription {
       "shards": .array(shards.map { $0.json(shardStatus[$0.id]) }),
       "snapshots": .array(snapshots.map(\.json)),
       "jumps": .array(jumps.map(\.json)),
+      "problems": .array(problems.map(\.json)),
     ])
   }
 
@@ -42,6 +43,7 @@ extension PostgresStreamDescription {
     facts.append(("Shards", "\(open) open, \(shards.count - open) closed"))
     facts += snapshots.map { ("Snapshot", $0.text) }
     facts += jumps.compactMap(\.lossText).map { ("Lost", $0) }
+    facts += problems.map { ("Problem", $0.text) }
     return Table.facts(facts) + "\n" + ShardTree(shards, shardStatus).table.text
   }
 }
@@ -61,6 +63,26 @@ extension PostgresJumpDescription {
     lostThrough.map { last in
       "the records after \(after), at least up to \(last): the server came back without them (\(at.iso8601))"
     }
+  }
+}
+
+extension PostgresStreamProblem {
+  fileprivate var json: JSON {
+    .object([
+      "condition": JSON(condition),
+      "problem": JSON(problem),
+      "advice": JSON(advice),
+      "well_at": JSON(wellAt),
+      "found_at": JSON(foundAt),
+      "gone_at": JSON(goneAt),
+      "is_mended": JSON(isMended),
+    ])
+  }
+
+  fileprivate var text: String {
+    guard let goneAt else { return "\(problem); changes may be missing since \(wellAt.iso8601). \(advice)" }
+    let end = isMended ? "when it was put right" : "when it was gone"
+    return "\(problem); changes may be missing from \(wellAt.iso8601) to \(goneAt.iso8601), \(end)"
   }
 }
 

@@ -36,6 +36,8 @@ package struct CaptureDecoder {
     var isSkipped: Bool
     /// Whether the expiry job is deleting.
     var isExpiring = false
+    /// Whether the trigger has written what a `TRUNCATE` removes.
+    var isTruncating = false
     var changes: Int64 = 0
   }
 
@@ -111,8 +113,14 @@ package struct CaptureDecoder {
       if relation.schema == "tidemark", relation.name == "expiry_run" { expiryRuns = relation.id }
     case .row(let kind, let relation, let reader):
       try takeRow(kind, relation, reader, into: &batch)
-    case .message(let prefix, true, let content) where prefix == source.messagePrefix && !content.isEmpty:
-      if takesChange() { try takeTruncated(content, into: &batch) }
+    case .message(let prefix, true, let content) where prefix == source.messagePrefix:
+      if content.isEmpty {
+        transaction?.isTruncating = true
+      } else if takesChange() {
+        try takeTruncated(content, into: &batch)
+      }
+    case .truncate(let relations) where relations.contains(source.table):
+      if let transaction, !transaction.isSkipped, !transaction.isTruncating { throw TidemarkError.truncated }
     case .message, .truncate, .other:
       break
     }
@@ -198,5 +206,11 @@ extension TidemarkError {
     .unsupported,
     "The table's REPLICA IDENTITY is not FULL any more, so that changes come without the old row.",
     advice: "Leave it as the stream has set it. To go on, disable the stream and enable it again."
+  )
+
+  fileprivate static let truncated = TidemarkError(
+    .unsupported,
+    "The table was emptied by TRUNCATE while the trigger that writes down its rows was disabled or gone.",
+    advice: "Bring what you derive from the stream in line with the table, and enable it again."
   )
 }

@@ -131,8 +131,8 @@ extension TidemarkError {
       .captureLost,
       "The stream has ended before it was disabled, and changes of its table are missing: \(reason).",
       advice:
-        "Bring what you derive from it in line with the table, enable the stream again, and see that a process "
-        + "always captures it (PostgresStream.run) or allow the slot more write-ahead log."
+        "Bring what you derive from it in line with the table, and enable the stream again. If its slot was lost, see that "
+        + "a process always captures (PostgresStream.run), or allow the slot more write-ahead log."
     )
   }
 }

@@ -67,7 +67,7 @@ struct PostgresCaptureStore: CaptureStore {
 
   func end(because reason: String) async throws {
     _ = try await mappingStreamErrors {
-      try await pool.execute("SELECT tidemark.fail_logical_capture(\(stream), \(reason))")
+      try await pool.execute("SELECT tidemark.fail_stream(\(stream), \(reason))")
     }
   }
 

@@ -46,6 +46,8 @@ CREATE TABLE tidemark.stream (
   history_number bigint NOT NULL,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   disabled_at timestamptz,
+  -- Why it ended before somebody disabled it: changes after that are missing.
+  failure text,
   UNIQUE (name, label),
   CHECK ((source_table IS NULL) = (view_type IS NULL))
 );

@@ -29,6 +29,7 @@ DROP FUNCTION tidemark.pin_capture_settings(integer);
 DROP FUNCTION tidemark.capture_settings(oid);
 DROP FUNCTION tidemark.type_parts(oid[]);
 DROP FUNCTION tidemark.column_types(oid);
+DROP FUNCTION tidemark.create_triggers(integer);
 DROP FUNCTION tidemark.key_expression(integer, text);
 DROP FUNCTION tidemark.primary_key(oid);
 DROP FUNCTION tidemark.equal_is_alike(oid, oid, oid);

@@ -373,6 +373,42 @@ BEGIN
   RETURN new_id;
 END $$;
 
+-- Makes the triggers of an enabled stream, or makes them again as they were made.
+CREATE FUNCTION tidemark.create_triggers(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  source regclass;
+  is_decoded boolean;
+  kind record;
+  trigger record;
+BEGIN
+  SELECT s.source_table, s.capture = 'LOGICAL' INTO STRICT source, is_decoded
+    FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  -- Triggers fire in the order of their names. "!" makes these the first, so that a change is captured before what
+  -- another trigger of the same row does because of it.
+  -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
+  FOR kind IN SELECT * FROM (VALUES
+      ('!tidemark_capture', 'capture_', 'AFTER INSERT OR UPDATE OR DELETE', 'ROW'),
+      ('!tidemark_truncate', 'truncate_', 'BEFORE TRUNCATE', 'STATEMENT')) AS k (name, function, event, level)
+    WHERE NOT (is_decoded AND k.level = 'ROW')
+  LOOP
+    EXECUTE format('CREATE OR REPLACE TRIGGER %I %s ON %s FOR EACH %s EXECUTE FUNCTION tidemark.%I()',
+      -- Somebody may have renamed it.
+      coalesce((SELECT min(t.tgname) FROM pg_trigger t WHERE t.tgrelid = source AND t.tgparentid = 0
+        AND t.tgfoid = to_regprocedure(format('tidemark.%I()', kind.function || of_stream))), kind.name),
+      kind.event, source, kind.level, kind.function || of_stream);
+  END LOOP;
+  -- Those of partitions can be switched off by themselves. Changes are decoded whoever makes them, also a subscription and
+  -- a session in replica mode.
+  FOR trigger IN SELECT t.tgrelid::regclass AS source, t.tgname AS name FROM pg_trigger t
+    WHERE t.tgfoid = ANY (tidemark.capture_functions(of_stream))
+      AND t.tgenabled <> 'A' AND (is_decoded OR t.tgenabled <> 'O')
+  LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE %s TRIGGER %I', trigger.source,
+      CASE WHEN is_decoded THEN 'ALWAYS' ELSE '' END, trigger.name);
+  END LOOP;
+END $$;
+
 CREATE FUNCTION tidemark.enable_stream(
   source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
   kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
@@ -384,13 +420,7 @@ BEGIN
   PERFORM tidemark.create_capture_function(new_id);
   PERFORM tidemark.create_truncate_function(new_id);
   PERFORM tidemark.pin_capture_settings(new_id);
-  -- Triggers fire in the order of their names. "!" makes this one the first, so that a change is captured
-  -- before what another trigger of the same row does because of it.
-  -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
-  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON %s '
-    'FOR EACH ROW EXECUTE FUNCTION tidemark.%I()', source, 'capture_' || new_id);
-  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
-    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'truncate_' || new_id);
+  PERFORM tidemark.create_triggers(new_id);
   RETURN new_id;
 END $$;
 
@@ -459,6 +489,7 @@ BEGIN
   PERFORM tidemark.close_shards(of_stream,
     ARRAY(SELECT s.shard_ordinal FROM tidemark.shard s WHERE s.stream_id = of_stream));
   UPDATE tidemark.stream s SET status = 'DISABLED', disabled_at = clock_timestamp() WHERE s.stream_id = of_stream;
+  UPDATE tidemark.stream_problem p SET gone_at = clock_timestamp() WHERE p.stream_id = of_stream AND p.gone_at IS NULL;
   PERFORM tidemark.clean_up_table(of_stream);
   -- Not left to whoever puts: in a transaction whose snapshot is from before, the stream is still enabled.
   EXECUTE format('CREATE TRIGGER disabled BEFORE INSERT ON tidemark.%I EXECUTE FUNCTION tidemark.refuse_record(%L)',

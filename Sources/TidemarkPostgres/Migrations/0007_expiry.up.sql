@@ -103,6 +103,11 @@ BEGIN
       stream.expiry_column USING ERRCODE = 'TM005',
       HINT = 'No row expires. Name another column, or none: tidemark stream alter NAME --expiry-column COLUMN.';
   END IF;
+  -- What is not captured must not go without a record, and what is not the stream's table not at all.
+  IF EXISTS (SELECT FROM tidemark.stream_conditions(of_stream) AS c WHERE c.problem IS NOT NULL
+      AND c.condition IN ('key', 'key type', 'row triggers', 'publication', 'replica identity')) THEN
+    RETURN 0;
+  END IF;
   IF owner IS DISTINCT FROM (SELECT p.proowner FROM pg_proc p
     WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'expire_' || of_stream) THEN
     PERFORM tidemark.create_expiry_function(of_stream);

@@ -12,7 +12,7 @@ BEGIN
 END $$;
 
 DROP FUNCTION tidemark.maintain_logical_capture(integer);
-DROP FUNCTION tidemark.fail_logical_capture(integer, text);
+DROP FUNCTION tidemark.fail_stream(integer, text);
 DROP FUNCTION tidemark.drop_dead_captures();
 DROP FUNCTION tidemark.drop_logical_capture(integer);
 DROP FUNCTION tidemark.end_logical_capture(integer);

@@ -22,8 +22,6 @@ CREATE TABLE tidemark.logical_capture (
   -- What the messages begin with that its own functions put into the write-ahead log. Any role may put messages
   -- there, so it is a secret.
   message_prefix text NOT NULL DEFAULT 'tidemark_' || gen_random_uuid(),
-  -- Why the capture has ended before the stream was disabled: changes after that are missing.
-  failure text,
   -- When slot and publication were removed, and the table's replica identity restored.
   ended_at timestamptz
 );
@@ -145,7 +143,7 @@ BEGIN
   PERFORM pg_advisory_lock(hashtext('tidemark.enabling'), new_id);
   -- For the old row of each change: the old image, and values that are too large to be in the log twice.
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', source);
-  EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s, tidemark.expiry_run WITH (publish = ''insert, update, delete'')',
+  EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s, tidemark.expiry_run WITH (publish = ''insert, update, delete, truncate'')',
     'tidemark_' || new_id, source);
   RETURN new_id;
 END $$;
@@ -168,10 +166,7 @@ BEGIN
   new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   PERFORM tidemark.create_truncate_function(new_id, of_capture);
   PERFORM tidemark.pin_capture_settings(new_id);
-  EXECUTE format('CREATE OR REPLACE TRIGGER "!tidemark_truncate" BEFORE TRUNCATE ON %s '
-    'FOR EACH STATEMENT EXECUTE FUNCTION tidemark.%I()', source, 'truncate_' || new_id);
-  -- Changes are decoded whoever makes them: also a subscription, and a session in replica mode.
-  EXECUTE format('ALTER TABLE %s ENABLE ALWAYS TRIGGER "!tidemark_truncate"', source);
+  PERFORM tidemark.create_triggers(new_id);
   PERFORM tidemark.create_append_function(new_id);
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
@@ -180,7 +175,7 @@ BEGIN
 END $$;
 
 -- A decoded TRUNCATE has no rows. Its trigger puts the key and the image of each into the log, as messages of the
--- transaction, parted by a byte that no JSON has.
+-- transaction, parted by a byte that no JSON has. An empty one says that the trigger was there.
 CREATE FUNCTION tidemark.create_truncate_function(of_stream integer, of_capture integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -189,12 +184,14 @@ BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'truncate_' || of_stream, format($body$
+DECLARE
+  prefix CONSTANT text := (SELECT c.message_prefix FROM tidemark.logical_capture AS c WHERE c.capture_id = %s);
 BEGIN
-  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
+  PERFORM pg_logical_emit_message(true, prefix, '');
+  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"' USING prefix;
   RETURN NULL;
 END $body$,
-    format('SELECT count(pg_logical_emit_message(true, (SELECT c.message_prefix FROM tidemark.logical_capture AS c '
-        'WHERE c.capture_id = %s), %s%s)) FROM ONLY ', of_capture,
+    of_capture, format('SELECT count(pg_logical_emit_message(true, $1, %s%s)) FROM ONLY ',
       tidemark.key_expression(of_stream, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
@@ -443,19 +440,16 @@ BEGIN
       AND pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), split_part(r.slot_name, '_', 3)::integer);
 END $$;
 
--- Ends an enabled stream whose capture cannot go on, with the reason. Changes are missing then, which readers are told at
+-- Ends an enabled stream whose capture cannot go on, with the reason. Changes are missing then, which readers learn at
 -- its end.
-CREATE FUNCTION tidemark.fail_logical_capture(of_stream integer, reason text) RETURNS void
+CREATE FUNCTION tidemark.fail_stream(of_stream integer, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  failed integer;
 BEGIN
-  UPDATE tidemark.logical_capture c SET failure = reason FROM tidemark.stream s
-    WHERE c.stream_id = of_stream AND s.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL
-    RETURNING c.capture_id INTO failed;
+  UPDATE tidemark.stream s SET failure = reason WHERE s.stream_id = of_stream AND s.status = 'ENABLED';
   IF FOUND THEN
     PERFORM tidemark.disable_stream(of_stream);
-    PERFORM tidemark.drop_logical_capture(failed);
+    PERFORM tidemark.drop_logical_capture(c.capture_id) FROM tidemark.logical_capture c
+      WHERE c.stream_id = of_stream AND c.ended_at IS NULL;
   END IF;
 END $$;
 
@@ -493,6 +487,6 @@ BEGIN
   ELSE
     RETURN NULL;
   END IF;
-  PERFORM tidemark.fail_logical_capture(of_stream, reason);
+  PERFORM tidemark.fail_stream(of_stream, reason);
   RETURN reason;
 END $$;

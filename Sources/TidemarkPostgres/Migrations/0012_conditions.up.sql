@@ -30,7 +30,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = w.source AND t.tgfoid = w.truncate_function
         AND t.tgtype & 34 = 34 AND (t.tgenabled = 'A' OR t.tgenabled = 'O' AND w.capture = 'TRIGGER'))
         AS captures_truncate,
-      (SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND r.oid IS NOT NULL AND e.oid IS NOT NULL
+      (SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate AND r.oid IS NOT NULL AND e.oid IS NOT NULL
           -- By their names, because servers before version 15 have no such columns.
           AND to_jsonb(r) ->> 'prattrs' IS NULL AND to_jsonb(r) ->> 'prqual' IS NULL
         FROM pg_publication p
@@ -81,3 +81,104 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   WHERE l.source IS NOT NULL OR v.position = 1
   ORDER BY l.stream_id, v.position
 $$;
+
+-- What was found to be wrong with a stream, and when.
+CREATE TABLE tidemark.stream_problem (
+  stream_id integer NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
+  condition text NOT NULL,
+  problem text NOT NULL,
+  remedy text NOT NULL,
+  -- The last look before it, or the stream's beginning. From then on changes may be missing.
+  well_at timestamptz NOT NULL,
+  found_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  -- When it was put right or found gone, which is how long they may be missing; null while it lasts.
+  gone_at timestamptz,
+  is_mended boolean NOT NULL DEFAULT false,
+  PRIMARY KEY (stream_id, condition, found_at)
+);
+
+CREATE UNIQUE INDEX stream_problem_now ON tidemark.stream_problem (stream_id, condition) WHERE gone_at IS NULL;
+
+-- When all streams were last looked at; one row.
+CREATE TABLE tidemark.conditions_look (looked_at timestamptz NOT NULL);
+INSERT INTO tidemark.conditions_look VALUES ('-infinity');
+
+-- Looks at the conditions of all streams, if the last look is so long ago, and notes which problems have come and gone.
+CREATE FUNCTION tidemark.watch_conditions(at_most_every interval) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  last timestamptz;
+  this CONSTANT timestamptz := clock_timestamp();
+BEGIN
+  PERFORM tidemark.check_isolation();
+  -- Before the look, for the time of a problem that comes during it.
+  UPDATE tidemark.conditions_look AS n SET looked_at = this
+    FROM (SELECT o.looked_at FROM tidemark.conditions_look o WHERE o.looked_at + at_most_every <= this
+      FOR UPDATE SKIP LOCKED) AS o
+    RETURNING o.looked_at INTO last;
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  WITH found AS MATERIALIZED (
+    SELECT c.* FROM tidemark.stream_conditions() AS c WHERE c.problem IS NOT NULL
+  ), gone AS (
+    UPDATE tidemark.stream_problem p SET gone_at = this WHERE p.gone_at IS NULL
+      AND NOT EXISTS (SELECT FROM found f WHERE f.of_stream = p.stream_id AND f.condition = p.condition)
+  )
+  INSERT INTO tidemark.stream_problem AS p (stream_id, condition, problem, remedy, well_at)
+    SELECT f.of_stream, f.condition, f.problem, f.remedy, greatest(s.created_at, last)
+    FROM found f JOIN tidemark.stream s ON s.stream_id = f.of_stream
+    ON CONFLICT (stream_id, condition) WHERE gone_at IS NULL DO UPDATE
+      SET problem = excluded.problem, remedy = excluded.remedy
+      WHERE (p.problem, p.remedy) IS DISTINCT FROM (excluded.problem, excluded.remedy);
+END $$;
+
+-- Puts right what is wrong with a stream, as far as that can be, or ends it if its records would be of other items than
+-- its table has. A call that would have to wait for others, or that may not alter the table, changes nothing; what is
+-- wrong stays noted, and a later one tries again.
+CREATE FUNCTION tidemark.mend_stream(of_stream integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  source regclass;
+  publication text;
+  found record;
+  mended text[] := '{}';
+BEGIN
+  PERFORM tidemark.check_isolation();
+  SELECT s.source_table, 'tidemark_' || c.capture_id INTO source, publication
+    FROM tidemark.stream s LEFT JOIN tidemark.logical_capture c USING (stream_id) WHERE s.stream_id = of_stream;
+  FOR found IN SELECT c.condition, c.problem FROM tidemark.stream_conditions(of_stream) AS c
+    WHERE c.problem IS NOT NULL
+  LOOP
+    CASE found.condition
+      WHEN 'key', 'key type' THEN
+        UPDATE tidemark.stream s SET failure = coalesce(s.failure, found.problem) WHERE s.stream_id = of_stream;
+        IF publication IS NULL THEN
+          PERFORM tidemark.disable_stream(of_stream);
+        ELSE
+          -- What was committed until now is captured first.
+          PERFORM tidemark.end_logical_capture(of_stream);
+        END IF;
+        RETURN;
+      WHEN 'row triggers', 'truncate trigger' THEN
+        PERFORM tidemark.create_triggers(of_stream);
+      WHEN 'publication' THEN
+        -- One that was dropped is missing in the server's log as well: the next change ends the stream.
+        IF EXISTS (SELECT FROM pg_publication p WHERE p.pubname = publication) THEN
+          EXECUTE format('ALTER PUBLICATION %I SET TABLE %s, tidemark.expiry_run', publication, source);
+          EXECUTE format('ALTER PUBLICATION %I SET (publish = ''insert, update, delete, truncate'')', publication);
+        END IF;
+      WHEN 'replica identity' THEN
+        EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', source);
+      ELSE
+        -- The table is its owner's business.
+        CONTINUE;
+    END CASE;
+    mended := mended || found.condition;
+  END LOOP;
+  UPDATE tidemark.stream_problem p SET gone_at = clock_timestamp(), is_mended = true
+    WHERE p.stream_id = of_stream AND p.gone_at IS NULL AND p.condition = ANY (mended) AND NOT EXISTS (
+      SELECT FROM tidemark.stream_conditions(of_stream) AS c WHERE c.condition = p.condition AND c.problem IS NOT NULL);
+EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
+  NULL;
+END $$;

@@ -77,14 +77,14 @@ DECLARE
       'expire_rows', 'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
-      'drop_dead_captures']
+      'drop_dead_captures', 'watch_conditions', 'mend_stream']
     WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'stream_conditions', 'advance', 'maintain_stream',
       'manage_shards', 'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard',
       'merge_shards',
-      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'fail_logical_capture',
-      'drop_dead_captures']
+      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'fail_stream',
+      'drop_dead_captures', 'watch_conditions', 'mend_stream']
     WHEN 'capturer' THEN ARRAY['slot_name', 'capture_state', 'mark_log', 'append_captured', 'type_parts', 'column_types',
-      'maintain_logical_capture', 'fail_logical_capture', 'advance']
+      'maintain_logical_capture', 'fail_stream', 'advance']
     WHEN 'producer' THEN ARRAY['put'] END;
   name text;
 BEGIN
@@ -102,9 +102,9 @@ BEGIN
   END LOOP;
   IF kind <> 'producer' THEN
     EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.stream, tidemark.shard, tidemark.step, tidemark.jump, '
-      'tidemark.snapshot TO %s', grantee);
+      'tidemark.snapshot, tidemark.stream_problem TO %s', grantee);
     -- Not its secret.
-    EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, failure, ended_at) ON tidemark.logical_capture '
+    EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, ended_at) ON tidemark.logical_capture '
       'TO %s', grantee);
   END IF;
   IF kind <> 'consumer' THEN

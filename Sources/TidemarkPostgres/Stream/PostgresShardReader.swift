@@ -250,7 +250,7 @@ actor PostgresShardReader: ShardReader {
         childrenOf: shardID,
         on: stream.pool
       )
-      if children.isEmpty, generation.capture == .logical, let failure = try await captureFailure() {
+      if children.isEmpty, let failure = try await captureFailure() {
         if isNext { throw TidemarkError.captureLost(failure) }
         return nil
       }
@@ -279,7 +279,7 @@ actor PostgresShardReader: ShardReader {
 
   private func captureFailure() async throws -> String? {
     let rows = try await stream.pool.query(
-      "SELECT c.failure FROM tidemark.logical_capture c WHERE c.stream_id = \(generation.id)"
+      "SELECT s.failure FROM tidemark.stream s WHERE s.stream_id = \(generation.id)"
     )
     return try rows.first?.decode(String?.self)
   }

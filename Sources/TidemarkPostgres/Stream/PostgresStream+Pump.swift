@@ -150,33 +150,17 @@ extension PostgresStream {
 
   private func maintainForever() async throws {
     let admin = PostgresStreamAdmin(pool, logger: logger)
-    var watch = ConditionWatch()
+    var problems = ProblemLog()
     while true {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))
       do {
-        let (new, gone) = watch.look(try await admin.conditions())
-        for condition in new { warn(of: condition) }
-        for condition in gone {
-          logger.notice(
-            "A problem of a stream is gone",
-            metadata: ["stream": "\(condition.stream)", "condition": "\(condition.name)"]
-          )
-        }
+        // Half of it, so that a fleet of any size looks as often as one worker.
+        problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval / 2), to: logger)
         try await admin.maintain()
       } catch let error as TidemarkError {
         logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
       }
     }
-  }
-
-  private func warn(of condition: PostgresStreamCondition) {
-    logger.warning(
-      "A stream is not what it was when it was enabled, and changes may be missing",
-      metadata: [
-        "stream": "\(condition.stream)", "condition": "\(condition.name)",
-        "problem": "\(condition.problem ?? "")", "advice": "\(condition.advice ?? "")",
-      ]
-    )
   }
 }

@@ -3,7 +3,7 @@ import Tidemark
 
 extension PostgresStreamAdmin {
   /// Looks whether what a stream was enabled with is still so: the table's key and kind, triggers, publications, the
-  /// replica identity. Workers do this now and then, and warn of each problem once.
+  /// replica identity.
   ///
   /// - Parameter stream: all streams that are enabled and have a table, if it is left out.
   /// - Returns: all conditions, by stream. A stream that is disabled or has no table has none.
@@ -23,6 +23,27 @@ extension PostgresStreamAdmin {
         let (stream, name, problem, advice) = try row.decode((String, String, String?, String?).self)
         return PostgresStreamCondition(stream: stream, name: name, problem: problem, advice: advice)
       }
+    }
+  }
+
+  /// Looks at the conditions of all streams, puts right what can be, and ends those streams whose records would be of other
+  /// items than their tables have. ``PostgresStream/run()`` does this now and then.
+  ///
+  /// - Parameter interval: One look in so much time is enough, whoever makes it.
+  /// - Returns: the problems of now and, as long as retention, of before, oldest first.
+  @discardableResult
+  public func watchConditions(atMostEvery interval: Duration = .zero) async throws -> [PostgresStreamProblem]
+  {
+    try await mappingStreamErrors {
+      try await pool.execute("SELECT tidemark.watch_conditions(\(interval.inSeconds) * interval '1 second')")
+      // One statement each, so that none holds up another.
+      let broken = try await pool.query(
+        "SELECT DISTINCT p.stream_id FROM tidemark.stream_problem p WHERE p.gone_at IS NULL"
+      )
+      for row in broken {
+        try await pool.execute("SELECT tidemark.mend_stream(\(try row.decode(Int32.self)))")
+      }
+      return try await PostgresStreamProblem.all(on: pool)
     }
   }
 }

@@ -28,7 +28,7 @@ extension PostgresStreamAdmin {
       _ = try await lock.taking {
         try await pool.execute(
           """
-          SELECT tidemark.fail_logical_capture(\(id), format('it was disabled by force, and what was committed after %s was not '
+          SELECT tidemark.fail_stream(\(id), format('it was disabled by force, and what was committed after %s was not '
             'captured (%s of write-ahead log at most)', \(state.position.lsn.description)::text,
             pg_size_pretty(pg_wal_lsn_diff(pg_current_wal_lsn(), \(state.position.lsn.description)::pg_lsn))))
           """

@@ -36,6 +36,9 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   public var snapshots: [PostgresSnapshotDescription]
   /// Oldest first, for as long as retention.
   public var jumps: [PostgresJumpDescription]
+  /// What was found to be wrong with what it was enabled with, oldest first, for as long as retention. From
+  /// ``PostgresStreamProblem/wellAt`` until ``PostgresStreamProblem/goneAt`` changes may be missing.
+  public var problems: [PostgresStreamProblem]
   /// By the shards' ids.
   public var shardStatus: [String: PostgresShardStatus]
 
@@ -76,7 +79,8 @@ extension PostgresStreamDescription {
         ),
         shardStatus: try await PostgresShardStatus.all(of: id, on: pool),
         snapshots: try await PostgresSnapshotDescription.list(of: id, on: pool),
-        jumps: try await PostgresJumpDescription.list(of: id, on: pool)
+        jumps: try await PostgresJumpDescription.list(of: id, on: pool),
+        problems: try await PostgresStreamProblem.all(of: id, on: pool)
       )
       try await stream.addCapture(of: id, on: pool)
       streams.append(stream)
@@ -89,7 +93,8 @@ extension PostgresStreamDescription {
     shards: [Shard],
     shardStatus: [String: PostgresShardStatus],
     snapshots: [PostgresSnapshotDescription],
-    jumps: [PostgresJumpDescription]
+    jumps: [PostgresJumpDescription],
+    problems: [PostgresStreamProblem]
   ) throws {
     name = try row.decode("name")
     label = try row.decode("label")
@@ -105,5 +110,6 @@ extension PostgresStreamDescription {
     self.shardStatus = shardStatus
     self.snapshots = snapshots
     self.jumps = jumps
+    self.problems = problems
   }
 }

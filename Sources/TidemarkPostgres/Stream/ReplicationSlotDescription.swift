@@ -17,7 +17,7 @@ extension PostgresStreamDescription {
   mutating func addCapture(of id: Int32, on pool: PostgresPool) async throws {
     let rows = try await pool.query(
       """
-      SELECT s.capture, c.failure, r.slot_name::text, r.active, coalesce(r.wal_status, 'lost'),
+      SELECT s.capture, s.failure, r.slot_name::text, r.active, coalesce(r.wal_status, 'lost'),
         coalesce(pg_wal_lsn_diff(CASE WHEN NOT pg_is_in_recovery() THEN pg_current_wal_lsn() END,
           r.restart_lsn)::bigint, 0), c.maximum_lag
       FROM tidemark.stream s LEFT JOIN tidemark.logical_capture c USING (stream_id)

@@ -92,7 +92,7 @@ struct ConditionTests {
     Drift(
       capture: .logical,
       change: "ALTER PUBLICATION tidemark_1 SET (publish = 'insert')",
-      remedy: "ALTER PUBLICATION tidemark_1 SET (publish = 'insert, update, delete')",
+      remedy: "ALTER PUBLICATION tidemark_1 SET (publish = 'insert, update, delete, truncate')",
       condition: "publication",
       problem: "does not publish all changes"
     ),
@@ -213,20 +213,28 @@ struct ConditionTests {
     #expect(error.code == .streamNotFound)
   }
 
-  @Test("A worker warns of a problem once, and says when it is gone")
-  func watch() {
-    func condition(_ name: String, _ problem: String?) -> PostgresStreamCondition {
-      PostgresStreamCondition(stream: "item/1", name: name, problem: problem, advice: nil)
+  @Test("A worker tells of a problem when it comes, when it changes and when it is gone")
+  func log() {
+    func problem(_ name: String, _ text: String, goneAt: Timestamp? = nil) -> PostgresStreamProblem {
+      let time = Timestamp(microsecondsSinceEpoch: 1)
+      return PostgresStreamProblem(
+        stream: "item/1",
+        condition: name,
+        problem: text,
+        advice: "",
+        wellAt: time,
+        foundAt: time,
+        goneAt: goneAt,
+        isMended: false
+      )
     }
-    var watch = ConditionWatch()
-    #expect(watch.look([condition("key", nil), condition("triggers", nil)]) == ([], []))
-    #expect(watch.look([condition("key", "a"), condition("triggers", nil)]) == ([condition("key", "a")], []))
-    #expect(
-      watch.look([condition("key", "a"), condition("triggers", "b")]) == ([condition("triggers", "b")], [])
-    )
-    #expect(watch.look([condition("key", "c"), condition("triggers", "b")]) == ([condition("key", "c")], []))
-    #expect(
-      watch.look([condition("key", nil), condition("triggers", "b")]) == ([], [condition("key", "c")])
-    )
+    var log = ProblemLog()
+    #expect(log.news(in: []) == [])
+    #expect(log.news(in: [problem("key", "a")]) == [problem("key", "a")])
+    #expect(log.news(in: [problem("key", "a"), problem("triggers", "b")]) == [problem("triggers", "b")])
+    #expect(log.news(in: [problem("key", "c"), problem("triggers", "b")]) == [problem("key", "c")])
+    let gone = problem("key", "c", goneAt: Timestamp(microsecondsSinceEpoch: 2))
+    #expect(log.news(in: [gone, problem("triggers", "b")]) == [gone])
+    #expect(log.news(in: [gone, problem("triggers", "b")]) == [])
   }
 }

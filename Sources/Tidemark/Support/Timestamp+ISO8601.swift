@@ -1,11 +1,10 @@
 import Foundation
-import Tidemark
 
 extension Timestamp {
   private static let microsecondsPerSecond: Int64 = 1_000_000
 
   /// In UTC, with microseconds: `2025-01-31T09:30:00.000000Z`.
-  var iso8601: String {
+  package var iso8601: String {
     let (seconds, fraction) = microsecondsSinceEpoch.flooredQuotientAndRemainder(Self.microsecondsPerSecond)
     let whole = Date(timeIntervalSince1970: Double(seconds)).formatted(.iso8601)
     let digits = String(fraction + Self.microsecondsPerSecond).dropFirst()
@@ -14,7 +13,7 @@ extension Timestamp {
 
   /// Reads a time with its zone, `Z` or `+01:00`; `nil` for anything else. Digits beyond microseconds are
   /// ignored.
-  init?(iso8601 text: some StringProtocol) {
+  package init?(iso8601 text: some StringProtocol) {
     guard let match = String(text).wholeMatch(of: /([^.]+T[^.Z+-]+)(?:\.([0-9]+))?(Z|[+-].+)/),
       let date = try? Date("\(match.1)\(match.3)", strategy: .iso8601)
     else { return nil }
