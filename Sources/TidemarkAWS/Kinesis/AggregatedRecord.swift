@@ -7,28 +7,26 @@ import Tidemark
 struct AggregatedRecord: Equatable, Sendable {
   /// One of them. The ranges are offsets in the data.
   struct UserRecord: Equatable, Sendable {
-    /// The position in the aggregated record, from 0. What was dropped is counted, so that a user record has the same
-    /// number in whatever shard it is read.
+    /// The position in the aggregated record, from 0, so that a user record has the same number whatever is left out.
     var subSequenceNumber: UInt64
     var partitionKey: Range<Int>
     /// Decimal digits.
     var explicitHashKey: Range<Int>?
     var data: Range<Int>
+    /// Whether it is known that another shard has its hash key.
+    var isForeign: Bool
   }
 
   private(set) var records: [UserRecord] = []
-  /// How many there are, with those that were left out.
-  private(set) var count = 0
+  /// From the lowest to the highest of the user records' hash keys, if they were looked at.
+  private var hashSpan: ClosedRange<UInt128>?
 
   private static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]
   private static let digestSize = Insecure.MD5.byteCount
 
   /// - Parameters:
   ///   - data: a record's data.
-  ///   - hashRange: the shard's, if it is known. User records that do not belong there are left out: a producer that had
-  ///     not heard of a split when it packed them sends these again, to where they belong. The KCL leaves out the whole
-  ///     aggregated record then; but not every producer sends what was in its place again, and a record twice is
-  ///     better than none.
+  ///   - hashRange: the shard's, if it is known.
   /// - Returns: `nil` for a record that is to be taken as it is: not aggregated, with another digest than its own, or
   ///   not readable.
   init?(in data: UnsafeRawBufferPointer, hashRange: Shard.HashRange? = nil) {
@@ -44,6 +42,27 @@ struct AggregatedRecord: Equatable, Sendable {
     }
   }
 
+  /// Whether the Kinesis Producer Library packed this, as far as one can tell. It packs for one shard. What ends up in
+  /// another one than it belongs to, because that was split, it sends again, or says to its user that it failed:
+  /// https://github.com/awslabs/amazon-kinesis-producer/blob/master/aws/kinesis/core/retrier.cc.
+  ///
+  /// It puts an aggregated record under the key "a" and the hash key of the first user record (`kinesis_record.cc` there).
+  /// aws-kinesis-agg and its like pack whatever comes for any shard, send nothing again, and put it under one of the packed
+  /// keys. Where that is "a" nobody can tell, and a record twice is better than none.
+  ///
+  /// - Parameters:
+  ///   - partitionKey: the aggregated record's own.
+  ///   - ancestors: the hash keys of the shards that it may have been packed for.
+  func isOfProducerLibrary(
+    under partitionKey: String,
+    in data: UnsafeRawBufferPointer,
+    packedFor ancestors: [Shard.HashRange]
+  ) -> Bool {
+    guard partitionKey == "a", records.first?.isForeign == false, let hashSpan else { return false }
+    return ancestors.contains { $0.start <= hashSpan.lowerBound && hashSpan.upperBound <= $0.end }
+      && !records.contains { data[$0.partitionKey].elementsEqual("a".utf8) }
+  }
+
   private mutating func read(
     _ data: UnsafeRawBufferPointer,
     in message: Range<Int>,
@@ -52,8 +71,7 @@ struct AggregatedRecord: Equatable, Sendable {
     let tables = try AggregationTables(data, in: message)
     let filter = hashRange == .all ? nil : hashRange
     let hashes = filter == nil ? nil : tables.hashes(in: data)
-    count = tables.records.count
-    records.reserveCapacity(count)
+    records.reserveCapacity(tables.records.count)
     for (position, range) in tables.records.enumerated() {
       let packed = try PackedRecord(data, in: range)
       guard let partitionKey = tables.partitionKeys.element(at: packed.partitionKeyIndex) else {
@@ -64,15 +82,18 @@ struct AggregatedRecord: Equatable, Sendable {
         guard let key = tables.explicitHashKeys.element(at: index) else { throw ProtobufReader.Malformed() }
         return key
       }
-      if let filter, let hash = hashes?.hash(of: packed), !(filter.start...filter.end).contains(hash) {
-        continue
+      var isForeign = false
+      if let filter, let hash = hashes?.hash(of: packed) {
+        isForeign = !(filter.start...filter.end).contains(hash)
+        hashSpan = min(hashSpan?.lowerBound ?? hash, hash)...max(hashSpan?.upperBound ?? hash, hash)
       }
       records.append(
         UserRecord(
           subSequenceNumber: UInt64(position),
           partitionKey: partitionKey,
           explicitHashKey: explicitHashKey,
-          data: packed.data
+          data: packed.data,
+          isForeign: isForeign
         )
       )
     }

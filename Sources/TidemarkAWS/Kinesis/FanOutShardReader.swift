@@ -107,7 +107,7 @@ actor FanOutShardReader: ShardReader {
       self.opened = nil
       return nil
     }
-    let answer = try RecordsAnswer(event, shardID: shardID, hashRange: source.hashRange(of: shardID))
+    let answer = try RecordsAnswer(event, shardID: shardID, hashKeys: source.hashKeys(of: shardID))
     let isEnd = answer.continuation == nil || !answer.children.isEmpty
     let isCaughtUp = answer.millisBehindLatest == 0
     let children = isEnd ? try await source.children(of: shardID, in: answer, event) : []
@@ -122,7 +122,7 @@ actor FanOutShardReader: ShardReader {
       at: now
     )
     guard let new else { throw KinesisSource.trimmed(at: position.checkpoint, of: shardID) }
-    source.tellForeign(answer.records)
+    source.tell(answer.records.foreign, of: shardID)
     return Rest(
       records: new,
       millisBehindLatest: answer.millisBehindLatest,

@@ -18,21 +18,20 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
 
   private let body: ByteBuffer
   let shardID: String
-  private let hashRange: Shard.HashRange?
+  private let hashKeys: ShardHashKeys?
   private let decoded: UnsafeMutableRawBufferPointer
   private var decodedCount = 0
   private var entries: ContiguousArray<Entry> = []
   private var firstNumber: Range<Int>?
   private var last: (number: Range<Int>, subSequenceNumber: UInt64)?
-  /// How many user records were left out because they belong to other shards.
-  private(set) var foreignCount = 0
+  private(set) var foreign: [ForeignRecords.Fate: ForeignRecords] = [:]
 
   var count: Int { entries.count }
 
-  init(_ body: ByteBuffer, shardID: String, hashRange: Shard.HashRange?) {
+  init(_ body: ByteBuffer, shardID: String, hashKeys: ShardHashKeys?) {
     self.body = body
     self.shardID = shardID
-    self.hashRange = hashRange
+    self.hashKeys = hashKeys
     // What the whole answer would be if it were nothing but data.
     let capacity = Base64.decodedCount(atMost: body.readableBytes)
     decoded = .allocate(byteCount: capacity, alignment: 1)
@@ -51,17 +50,36 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
   /// One record, or those that are packed in it.
   private func append(_ entry: Entry) {
     let data = UnsafeRawBufferPointer(rebasing: decoded[entry.data])
-    let aggregated = AggregatedRecord(in: data, hashRange: hashRange)
+    let aggregated = AggregatedRecord(in: data, hashRange: hashKeys?.own)
     firstNumber = firstNumber ?? entry.sequenceNumber
-    last = (entry.sequenceNumber, UInt64(max(1, aggregated?.count ?? 1) - 1))
+    last = (entry.sequenceNumber, UInt64(max(1, aggregated?.records.count ?? 1) - 1))
     guard let aggregated else { return entries.append(entry) }
-    foreignCount += aggregated.count - aggregated.records.count
-    for record in aggregated.records {
+    let fate = foreignFate(of: aggregated, in: entry, data)
+    for record in aggregated.records where !(record.isForeign && fate == .leftOut) {
       var packed = entry
       packed.data = record.data.moved(by: entry.data.lowerBound)
       packed.packed = (record.subSequenceNumber, record.partitionKey.moved(by: entry.data.lowerBound))
       entries.append(packed)
     }
+  }
+
+  /// What becomes of its user records that belong to other shards; `nil` if it has none.
+  private func foreignFate(
+    of aggregated: AggregatedRecord,
+    in entry: Entry,
+    _ data: UnsafeRawBufferPointer
+  ) -> ForeignRecords.Fate? {
+    let count = aggregated.records.count { $0.isForeign }
+    guard let hashKeys, count > 0 else { return nil }
+    let isSentAgain = aggregated.isOfProducerLibrary(
+      under: text(entry.partitionKey),
+      in: data,
+      packedFor: hashKeys.ancestors
+    )
+    let fate = isSentAgain ? ForeignRecords.Fate.leftOut : .delivered
+    let number = number(entry.sequenceNumber)
+    foreign[fate, default: ForeignRecords(sequenceNumber: number)].count += count
+    return fate
   }
 
   private func entry(_ scanner: inout JSONScanner) throws(JSONScanner.Failure) -> Entry {

@@ -18,16 +18,21 @@ public final class KinesisSource: StreamSource {
     case fanOut(FanOutConsumer)
   }
 
+  private struct ForeignPlace: Hashable {
+    var shardID: String
+    var fate: ForeignRecords.Fate
+  }
+
   let stream: StreamReference
   let client: AWSClient
   let environment: AWSEnvironment
   private let readerKind: ReaderKind
   private let logger: Logger
   private let identity = Mutex(StreamIdentity())
-  /// As far as they were listed. Without one, what a producer packed before it heard of a split is delivered in two shards.
-  private let hashRanges = Mutex<[String: Shard.HashRange]>([:])
-  /// The shards whose foreign user records were told of.
-  private let foreignShards = Mutex<Set<String>>([])
+  /// As of the last listing. Of a shard that is not there, what a producer packed before it heard of a split is delivered,
+  /// as it is in the shard where it belongs.
+  private let listed = Mutex<[String: Shard]>([:])
+  private let foreignTallies = Mutex<[ForeignPlace: ForeignTally]>([:])
 
   /// - Parameters:
   ///   - stream: The stream's name or its ARN.
@@ -129,31 +134,29 @@ public final class KinesisSource: StreamSource {
       let answer: ListShardsAnswer = try response.decoded()
       for shard in answer.Shards { shards.append(try shard.shard(in: response)) }
       guard let token = answer.NextToken else {
-        let ranges = shards.compactMap { shard in shard.hashRange.map { (shard.id, $0) } }
-        hashRanges.withLock { $0 = Dictionary(ranges, uniquingKeysWith: { first, _ in first }) }
+        let byID = Dictionary(shards.map { ($0.id, $0) }, uniquingKeysWith: { first, _ in first })
+        listed.withLock { $0 = byID }
         return shards
       }
       request = ListShardsRequest(after: token)
     }
   }
 
-  func hashRange(of shardID: String) -> Shard.HashRange? { hashRanges.withLock { $0[shardID] } }
+  func hashKeys(of shardID: String) -> ShardHashKeys? {
+    listed.withLock { ShardHashKeys(of: shardID, in: $0) }
+  }
 
-  /// Once a shard, because a producer that packs this way does it all the time.
-  func tellForeign(_ records: KinesisRecords) {
-    guard records.foreignCount > 0,
-      foreignShards.withLock({ $0.insert(records.shardID).inserted })
-    else { return }
-    logger.warning(
-      """
-      User records in an aggregated record do not belong to the shard that it stands in and are left out. The Kinesis \
-      Producer Library sends them again to where they belong; a producer that packs any keys together does not.
-      """,
-      metadata: [
-        "shard": "\(records.shardID)", "number": "\(records.span?.first.description ?? "")",
-        "count": "\(records.foreignCount)",
-      ]
-    )
+  func tell(_ foreign: [ForeignRecords.Fate: ForeignRecords], of shardID: String) {
+    for (fate, records) in foreign {
+      let place = ForeignPlace(shardID: shardID, fate: fate)
+      let now = environment.clock.now
+      let count = foreignTallies.withLock { $0[place, default: ForeignTally()].add(records.count, at: now) }
+      guard let count else { continue }
+      logger.warning(
+        "\(fate.explanation)",
+        metadata: ["shard": "\(shardID)", "number": "\(records.sequenceNumber)", "count": "\(count)"]
+      )
+    }
   }
 
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {

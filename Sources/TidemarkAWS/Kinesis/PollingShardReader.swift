@@ -83,7 +83,7 @@ actor PollingShardReader: ShardReader {
         RecordsRequest(source.stream, iterator, limit: limit)
       )
     }
-    let answer = try RecordsAnswer(response, shardID: shardID, hashRange: source.hashRange(of: shardID))
+    let answer = try RecordsAnswer(response, shardID: shardID, hashKeys: source.hashKeys(of: shardID))
     let page = try await page(of: answer, response)
     pace.noteAnswer(isCaughtUp: answer.millisBehindLatest == 0)
     self.iterator = answer.nextIterator
@@ -109,7 +109,7 @@ actor PollingShardReader: ShardReader {
       isEnd: isEnd
     )
     guard let new else { throw KinesisSource.trimmed(at: position.checkpoint, of: shardID) }
-    source.tellForeign(answer.records)
+    source.tell(answer.records.foreign, of: shardID)
     return ShardPage(
       records: new.count == records.count ? records : Array(new),
       millisBehindLatest: answer.millisBehindLatest,

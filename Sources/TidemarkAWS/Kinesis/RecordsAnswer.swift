@@ -12,10 +12,10 @@ struct RecordsAnswer: Sendable {
   var millisBehindLatest: Int64 = 0
   var children: [ChildShard] = []
 
-  /// - Parameter hashRange: the shard's, if it is known.
+  /// - Parameter hashKeys: the shard's, if they are known.
   /// - Throws: `TidemarkError` (`sourceUnavailable`) if it is malformed.
-  init(_ response: AWSResponse, shardID: String, hashRange: Shard.HashRange? = nil) throws {
-    records = KinesisRecords(response.body, shardID: shardID, hashRange: hashRange)
+  init(_ response: AWSResponse, shardID: String, hashKeys: ShardHashKeys? = nil) throws {
+    records = KinesisRecords(response.body, shardID: shardID, hashKeys: hashKeys)
     do {
       try response.body.withUnsafeReadableBytes { bytes in
         var scanner = JSONScanner(bytes)

@@ -36,11 +36,13 @@ struct KinesisReading {
     )
   }
 
-  func put(_ values: Range<Int>) { shard.records.withLock { $0 += values.map { Array("\($0)".utf8) } } }
-  func put(data: [UInt8]) { shard.records.withLock { $0.append(data) } }
+  func put(_ values: Range<Int>) { for value in values { put(data: Array("\(value)".utf8)) } }
+  func put(data: [UInt8], key: String = "k") { shard.records.withLock { $0.append((data, key)) } }
 
-  /// The range that listings say the shard has, which is all hash keys at first.
-  func list(_ range: Shard.HashRange) { shard.hashRange.withLock { $0 = range } }
+  /// The ranges that listings say the shard has, which is all hash keys at first, and the one that it comes from.
+  func list(_ range: Shard.HashRange, parent: Shard.HashRange? = nil) {
+    shard.hashRanges.withLock { $0 = (range, parent) }
+  }
 
   /// The stream is deleted and created again under its name, without records.
   func createAgain() {
@@ -69,8 +71,8 @@ private final class FakeKinesisShard: Sendable {
   /// A record's sequence number is its index and this.
   private static let firstNumber = 1000
 
-  let records = Mutex<[[UInt8]]>([])
-  let hashRange = Mutex(Shard.HashRange.all)
+  let records = Mutex<[(data: [UInt8], key: String)]>([])
+  let hashRanges = Mutex<(own: Shard.HashRange, parent: Shard.HashRange?)>((.all, nil))
   let creation = Mutex(1_700_000_000)
 
   func reply(to request: ReceivedRequest) -> Reply {
@@ -84,13 +86,10 @@ private final class FakeKinesisShard: Sendable {
         #"{"StreamDescriptionSummary":{"StreamARN":"\#(KinesisReading.arn)","StreamCreationTimestamp":\#(time)}}"#
       )
     case "ListShards":
-      let range = hashRange.withLock { $0 }
-      return .json(
-        """
-        {"Shards":[{"ShardId":"\(KinesisReading.shardID)","SequenceNumberRange":{"StartingSequenceNumber":"1"},\
-        "HashKeyRange":{"StartingHashKey":"\(range.start)","EndingHashKey":"\(range.end)"}}]}
-        """
-      )
+      let (own, parent) = hashRanges.withLock { $0 }
+      var shards = [listing(KinesisReading.shardID, own, parentID: parent == nil ? "" : "shardId-parent")]
+      if let parent { shards.append(listing("shardId-parent", parent)) }
+      return .json(#"{"Shards":[\#(shards.joined(separator: ","))]}"#)
     case "GetShardIterator":
       guard let start = start(call.ShardIteratorType, call.StartingSequenceNumber) else { break }
       return .json(#"{"ShardIterator":"\#(start)"}"#)
@@ -109,6 +108,14 @@ private final class FakeKinesisShard: Sendable {
     default: return .failing("UnknownOperationException")
     }
     return .failing("InvalidArgumentException")
+  }
+
+  private func listing(_ id: String, _ range: Shard.HashRange, parentID: String = "") -> String {
+    let parent = parentID.isEmpty ? "" : #""ParentShardId":"\#(parentID)","#
+    return """
+      {"ShardId":"\(id)",\(parent)"SequenceNumberRange":{"StartingSequenceNumber":"1"},\
+      "HashKeyRange":{"StartingHashKey":"\(range.start)","EndingHashKey":"\(range.end)"}}
+      """
   }
 
   /// The index of the first record.
@@ -130,7 +137,7 @@ private final class FakeKinesisShard: Sendable {
     let records = (start..<end).map { index in
       """
       {"SequenceNumber":"\(Self.firstNumber + index)","ApproximateArrivalTimestamp":1780315199.123,\
-      "Data":"\(Data(all[index]).base64EncodedString())","PartitionKey":"k"}
+      "Data":"\(Data(all[index].data).base64EncodedString())","PartitionKey":"\(all[index].key)"}
       """
     }
     return """
