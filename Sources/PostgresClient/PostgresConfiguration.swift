@@ -8,6 +8,7 @@ import Foundation
 public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// libpq's connection parameters, by keyword.
   private(set) var parameters: [String: String]
+  private var clientEncoding = "UTF8"
 
   /// Shown in `pg_stat_activity`.
   public var applicationName: String
@@ -81,6 +82,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   func replicating(with settings: [String: String]) -> PostgresConfiguration {
     var configuration = self
     configuration.parameters["replication"] = "database"
+    configuration.clientEncoding = settings["client_encoding"] ?? clientEncoding
     let options = self.settings.merging(settings) { $1 }.sorted { $0.key < $1.key }.map { name, value in
       // The server splits the text at spaces.
       "-c \(name)=\(value.replacing("\\", with: "\\\\").replacing(" ", with: "\\ "))"
@@ -139,7 +141,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   /// Begins to connect. Looks up the host's name, which blocks.
   func startConnecting() -> OpaquePointer? {
     var parameters = parameters
-    parameters["client_encoding"] = "UTF8"
+    parameters["client_encoding"] = clientEncoding
     if !applicationName.isEmpty { parameters["application_name"] = applicationName }
     let pairs = Array(parameters)
     return withCStrings(pairs.map(\.key)) { keywords in

@@ -11,7 +11,8 @@ public struct PostgresReplication: Sendable {
     public var options: [String: String]
     /// Where to begin; the slot's own place if that lies further on.
     public var start: PostgresLSN
-    /// Settings of the server's session, which decide how values are written as text.
+    /// Settings of the server's session, which decide how values are written as text. `client_encoding` is `UTF8` if it is
+    /// left out; with `SQL_ASCII` texts come as the database has them.
     public var settings: [String: String] = [:]
     /// Must be well below the server's `wal_sender_timeout`.
     public var statusInterval = Duration.seconds(1)

@@ -6,10 +6,10 @@ package struct CaptureDecoder {
   package struct Source: Sendable {
     package var stream: Int32
     package var table: UInt32
-    package var keyColumns: [String]
+    package var keyColumns: [ServerText]
     package var viewType: StreamViewType
     /// The prefix of this capture's own messages: see `tidemark.create_truncate_function`.
-    package var messagePrefix: String
+    package var messagePrefix: ServerText
     /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
     /// the cut of a snapshot.
     package var end: PostgresLSN?
@@ -17,9 +17,9 @@ package struct CaptureDecoder {
     package init(
       stream: Int32,
       table: UInt32,
-      keyColumns: [String],
+      keyColumns: [ServerText],
       viewType: StreamViewType,
-      messagePrefix: String,
+      messagePrefix: ServerText,
       end: PostgresLSN? = nil
     ) {
       self.stream = stream

@@ -6,6 +6,8 @@ package struct CaptureState: Sendable {
   package var captureID: Int32
   package var source: CaptureDecoder.Source
   package var position: CapturePosition
+  /// Whether the database's encoding is UTF-8.
+  package var isUTF8: Bool
   /// Whether there is nothing to capture until something else has happened: see `tidemark.capture_state`.
   package var isHeld: Bool
   /// nil when the slot is gone.
@@ -29,12 +31,14 @@ package struct CaptureState: Sendable {
     captureID: Int32,
     source: CaptureDecoder.Source,
     position: CapturePosition,
+    isUTF8: Bool = true,
     isHeld: Bool,
     slot: Slot?
   ) {
     self.captureID = captureID
     self.source = source
     self.position = position
+    self.isUTF8 = isUTF8
     self.isHeld = isHeld
     self.slot = slot
   }
@@ -44,18 +48,20 @@ package struct CaptureState: Sendable {
     try await mappingStreamErrors {
       let rows = try await pool.query(
         """
-        SELECT capture_id, slot, source_table, key_columns, view_type, message_prefix, ends_at, lsn, changes,
-          is_active, confirmed, is_held
+        SELECT capture_id, slot, source_table,
+          ARRAY(SELECT convert_to(k, getdatabaseencoding()) FROM unnest(key_columns) AS k), view_type, message_prefix,
+          ends_at, lsn, changes, is_active, confirmed, is_held, getdatabaseencoding() = 'UTF8'
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
       let (
-        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld
+        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld, isUTF8
       ) =
         try row.decode(
           (
-            Int32, String?, Int64, [String], String, String, String?, String, Int64, Bool?, String?, Bool
+            Int32, String?, Int64, [[UInt8]], String, [UInt8], String?, String, Int64, Bool?, String?, Bool,
+            Bool
           ).self
         )
       return CaptureState(
@@ -63,12 +69,13 @@ package struct CaptureState: Sendable {
         source: CaptureDecoder.Source(
           stream: stream,
           table: UInt32(truncatingIfNeeded: table),
-          keyColumns: keys,
+          keyColumns: keys.map { ServerText($0) },
           viewType: StreamViewType(rawValue: viewType) ?? .newAndOldImages,
-          messagePrefix: prefix,
+          messagePrefix: ServerText(prefix),
           end: end.flatMap { PostgresLSN($0) }
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),
+        isUTF8: isUTF8,
         isHeld: isHeld,
         slot: slot.map {
           Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })

@@ -2,7 +2,7 @@ import PostgresClient
 
 /// The elements of an array that is bound to a statement, written in the binary format as they come.
 package struct CapturedColumn: Sendable {
-  let elementType: PostgresType
+  var elementType: PostgresType
   package private(set) var bytes: [UInt8] = []
   package private(set) var count = 0
 
@@ -83,6 +83,17 @@ extension CapturedArray {
 struct CapturedTexts: CapturedArray {
   static let postgresType = PostgresType.textArray
   var column: CapturedColumn
+}
+
+/// Texts in the encoding of the database, which the server is told to take as they are.
+struct CapturedBytes: CapturedArray {
+  static let postgresType = PostgresType.byteaArray
+  var column: CapturedColumn
+
+  init(_ column: CapturedColumn) {
+    self.column = column
+    self.column.elementType = .bytea
+  }
 }
 
 struct CapturedImages: CapturedArray {

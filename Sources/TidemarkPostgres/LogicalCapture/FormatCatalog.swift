@@ -7,7 +7,7 @@ struct FormatCatalog {
     var base: UInt32
     var element: UInt32
     var elementDelimiter: UInt8
-    var attributeNames: [String]
+    var attributeNames: [ServerText]
     var attributeTypes: [UInt32]
   }
 
@@ -28,7 +28,7 @@ struct FormatCatalog {
             coalesce(ascii(e.typdelim::text), 0), coalesce(c.names, '{}'), coalesce(c.types, '{}')
           FROM tidemark.type_parts($1::oid[]) AS p (type) JOIN pg_type t ON t.oid = p.type LEFT JOIN pg_type e ON e.oid = t.typelem
           LEFT JOIN LATERAL (
-            SELECT array_agg(a.attname::text ORDER BY a.attnum) AS names,
+            SELECT array_agg(convert_to(a.attname, getdatabaseencoding()) ORDER BY a.attnum) AS names,
               array_agg(a.atttypid::bigint ORDER BY a.attnum) AS types
             FROM pg_attribute a
             WHERE t.typtype = 'c' AND a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS c ON true
@@ -40,13 +40,13 @@ struct FormatCatalog {
     var entries: [UInt32: Entry] = [:]
     for row in rows {
       let (type, base, element, delimiter, names, types) = try row.decode(
-        (Int64, Int64, Int64, Int32, [String], [Int64]).self
+        (Int64, Int64, Int64, Int32, [[UInt8]], [Int64]).self
       )
       entries[UInt32(type)] = Entry(
         base: UInt32(base),
         element: UInt32(element),
         elementDelimiter: UInt8(delimiter),
-        attributeNames: names,
+        attributeNames: names.map { ServerText($0) },
         attributeTypes: types.map { UInt32($0) }
       )
     }

@@ -33,9 +33,9 @@ enum JSONText {
     json.append(UInt8(ascii: "\""))
   }
 
-  static func quoted(_ text: String) -> [UInt8] {
+  static func quoted(_ text: ServerText) -> [UInt8] {
     var json: [UInt8] = []
-    Array(text.utf8).withUnsafeBytes { appendQuoted($0, to: &json) }
+    text.bytes.withUnsafeBytes { appendQuoted($0, to: &json) }
     return json
   }
 

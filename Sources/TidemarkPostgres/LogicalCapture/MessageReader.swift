@@ -28,10 +28,10 @@ struct MessageReader {
   }
 
   /// Text that ends with a zero.
-  mutating func string() throws -> String {
+  mutating func string() throws -> ServerText {
     guard let end = bytes[offset...].firstIndex(of: 0) else { throw cutShort }
     defer { offset = end + 1 }
-    return String(decoding: bytes[offset..<end], as: UTF8.self)
+    return ServerText(bytes[offset..<end])
   }
 
   func expectEnd() throws {

@@ -5,13 +5,13 @@ import Tidemark
 enum OutputMessage {
   struct Relation: Equatable {
     struct Column: Equatable {
-      var name: String
+      var name: ServerText
       var type: UInt32
     }
 
     var id: UInt32
-    var schema: String
-    var name: String
+    var schema: ServerText
+    var name: ServerText
     /// `pg_class.relreplident`: `f` for a table whose old rows are sent as a whole.
     var replicaIdentity: UInt8
     var columns: [Column]
@@ -31,7 +31,7 @@ enum OutputMessage {
   case row(RowKind, relation: UInt32, MessageReader)
   case truncate(relations: [UInt32])
   /// What a transaction, or somebody outside of one, has put into the log.
-  case message(prefix: String, isTransactional: Bool, UnsafeRawBufferPointer)
+  case message(prefix: ServerText, isTransactional: Bool, UnsafeRawBufferPointer)
   /// Where a change came from, or a type's name: nothing that matters here.
   case other
 

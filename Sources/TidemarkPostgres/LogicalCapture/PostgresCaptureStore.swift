@@ -7,6 +7,8 @@ struct PostgresCaptureStore: CaptureStore {
   private static let settings = [
     "TimeZone": "UTC", "DateStyle": "ISO", "IntervalStyle": "postgres", "bytea_output": "hex",
     "extra_float_digits": "1", "search_path": "pg_catalog,pg_temp",
+    // As the database has them: what has no UTF-8 would end the session, again and again.
+    "client_encoding": "SQL_ASCII",
     // A process that is paused for longer loses the slot to another.
     "wal_sender_timeout": "5s",
   ]
@@ -40,10 +42,18 @@ struct PostgresCaptureStore: CaptureStore {
     _ state: CaptureState
   ) async throws -> Bool {
     try await mappingStreamErrors {
+      let (keys, newImages, oldImages): (any CapturedArray, any CapturedArray, any CapturedArray) =
+        state.isUTF8
+        ? (
+          CapturedTexts(column: batch.keys), CapturedImages(column: batch.newImages),
+          CapturedImages(column: batch.oldImages)
+        )
+        : (CapturedBytes(batch.keys), CapturedBytes(batch.newImages), CapturedBytes(batch.oldImages))
+      let texts = state.isUTF8 ? ["$9", "$10", "$11"] : ["$9", "$10", "$11"].map { Self.text(ofBytes: $0) }
       let statement = PostgresStatement(
         """
-        SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, $9, $10, $11, $12,
-          $13, $14)
+        SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, \(texts[0]),
+          \(texts[1])::json[], \(texts[2])::json[], $12, $13, $14)
         """,
         stream,
         state.captureID,
@@ -53,9 +63,9 @@ struct PostgresCaptureStore: CaptureStore {
         end.lsn.description,
         end.changes,
         CapturedTexts(column: batch.events),
-        CapturedTexts(column: batch.keys),
-        CapturedImages(column: batch.newImages),
-        CapturedImages(column: batch.oldImages),
+        keys,
+        newImages,
+        oldImages,
         CapturedTexts(column: batch.causes),
         CapturedIntegers(column: batch.sizes),
         CapturedTimes(column: batch.times)
@@ -63,6 +73,14 @@ struct PostgresCaptureStore: CaptureStore {
       let rows = try await pool.writingLog { try await $0.query(statement) }
       return try rows[0].decode(Bool.self)
     }
+  }
+
+  /// Nothing is converted from the database's encoding to itself.
+  private static func text(ofBytes array: String) -> String {
+    """
+    ARRAY(SELECT convert_from(b.value, getdatabaseencoding())
+      FROM unnest(\(array)) WITH ORDINALITY AS b (value, number) ORDER BY b.number)
+    """
   }
 
   func end(because reason: String) async throws {

@@ -8,7 +8,7 @@ struct RowFormat {
 
   /// - Parameter formats: those of the columns' types.
   /// - Throws: `unsupported` when the table has no column of a key's name any more.
-  init(_ relation: OutputMessage.Relation, keyColumns: [String], formats: [UInt32: JSONFormat]) throws {
+  init(_ relation: OutputMessage.Relation, keyColumns: [ServerText], formats: [UInt32: JSONFormat]) throws {
     columns = relation.columns.map { column in
       JSONFormat.Attribute(
         label: JSONText.quoted(column.name) + [UInt8(ascii: ":")],
