@@ -49,6 +49,38 @@ package enum JSONEscapes {
     return digits.reduce(0) { $0 << 4 | UInt16(hexValue($1) ?? 0) }
   }
 
+  /// The bytes as text. One that is no UTF-8 becomes an escape that stands for no character, \udc80 to \udcff: the text of a
+  /// JSON document stays one, no two documents become one, and a string with such an escape cannot be decoded.
+  package static func text(escapingInvalid bytes: some Collection<UInt8>) -> String {
+    if let text = String(validating: bytes, as: UTF8.self) { return text }
+    let bytes = Array(bytes)
+    var (text, position) = ("", 0)
+    var (parser, rest) = (UTF8.ForwardParser(), bytes.makeIterator())
+    while true {
+      switch parser.parseScalar(from: &rest) {
+      case .valid(let encoded):
+        text.unicodeScalars.append(UTF8.decode(encoded))
+        position += encoded.count
+      case .error(let length):
+        for byte in bytes[position..<position + length] { text += "\\udc" + String(byte, radix: 16) }
+        position += length
+      case .emptyInput: return text
+      }
+    }
+  }
+
+  /// The text of a JSON document, or any, with an escape for what is not ASCII.
+  package static func ascii(_ text: String) -> String {
+    text.utf16.reduce(into: "") { ascii, unit in
+      if let scalar = Unicode.Scalar(unit), scalar.isASCII {
+        ascii.unicodeScalars.append(scalar)
+      } else {
+        let digits = String(unit, radix: 16)
+        ascii += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      }
+    }
+  }
+
   /// Appends a string as JSON writes it, with its quotes.
   static func write(_ text: String, to json: inout [UInt8]) {
     json.append(UInt8(ascii: "\""))

@@ -162,17 +162,32 @@ extension PostgresLeaseStore {
   ) async throws -> WriteOutcome {
     let checkpoint = try Self.storable(write.checkpoint)
     let from = try Self.storable(write.from)
-    let rows = try letters.map { try DeadLetterRow($0) }
-    let statement = PostgresStatement(
+    return try await Self.writingText { text in
+      let rows = try letters.map { try DeadLetterRow($0, text) }
+      let statement = Self.deadLetterStatement(rows, write.grant, checkpoint, from: from)
+      return try await mappingErrors {
+        if try await !pool.query(statement).isEmpty { return .accepted }
+        return try await Self.reasons(ofRefused: [(write.grant, from)], in: pool)[0]
+      }
+    }
+  }
+
+  private static func deadLetterStatement(
+    _ rows: [DeadLetterRow],
+    _ grant: LeaseGrant,
+    _ checkpoint: StoredCheckpoint,
+    from: StoredCheckpoint
+  ) -> PostgresStatement {
+    PostgresStatement(
       """
       WITH passed AS (
         UPDATE tidemark.lease SET checkpoint = $6, sub_sequence_number = $7,
           pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
           updated_at = clock_timestamp()
-        WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
+        WHERE \(granted("$1", "$2", "$3", "$4", "$5"))
           AND (tidemark.checkpoint_rank($6), $7)
             >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
-          AND \(Self.hasReached("$19", "$20"))
+          AND \(hasReached("$19", "$20"))
         RETURNING application, stream, shard_id
       ), stored AS (
         INSERT INTO tidemark.dead_letter (
@@ -191,11 +206,11 @@ extension PostgresLeaseStore {
       )
       SELECT FROM passed
       """,
-      write.grant.scope.application,
-      write.grant.scope.stream,
-      write.grant.shardID,
-      write.grant.owner.number,
-      write.grant.epoch.number,
+      grant.scope.application,
+      grant.scope.stream,
+      grant.shardID,
+      grant.owner.number,
+      grant.epoch.number,
       checkpoint.text,
       checkpoint.subSequenceNumber,
       rows.map(\.sequenceNumber),
@@ -212,10 +227,6 @@ extension PostgresLeaseStore {
       from.text,
       from.subSequenceNumber
     )
-    return try await mappingErrors {
-      if try await !pool.query(statement).isEmpty { return .accepted }
-      return try await Self.reasons(ofRefused: [(write.grant, from)], in: pool)[0]
-    }
   }
 }
 
@@ -233,22 +244,22 @@ private struct DeadLetterRow {
   var attempts: Int32
   var reason: String
 
-  init(_ letter: DeadLetter) throws {
+  init(_ letter: DeadLetter, _ text: StoredText) throws {
     let position = try StoredCheckpoint(letter.record.checkpoint)
     sequenceNumber = position.text
     subSequenceNumber = position.subSequenceNumber
-    partitionKey = letter.record.partitionKey.storable
+    partitionKey = text.of(letter.record.partitionKey)
     microseconds = letter.record.approximateCreationTime.microsecondsSinceEpoch
     attempts = Int32(clamping: letter.attempts)
-    reason = letter.reason.storable
+    reason = text.of(letter.reason)
     switch letter.record.body {
     case .data(let bytes):
       data = Array(bytes)
     case .change(let change):
       eventName = change.eventName.rawValue
-      keys = change.keys.description
-      newImage = change.newImage?.description
-      oldImage = change.oldImage?.description
+      keys = text.of(change.keys.description)
+      newImage = (change.newImage?.description).map(text.of)
+      oldImage = (change.oldImage?.description).map(text.of)
     }
   }
 }

@@ -110,6 +110,12 @@ extension PostgresLeaseStore {
   }
 
   public func stop(_ grant: LeaseGrant, reason: String) async throws -> WriteOutcome {
+    try await Self.writingText { text in
+      try await stop(grant, storing: text.of(reason))
+    }
+  }
+
+  private func stop(_ grant: LeaseGrant, storing reason: String) async throws -> WriteOutcome {
     let statement = PostgresStatement(
       """
       WITH stopped AS (
@@ -124,7 +130,7 @@ extension PostgresLeaseStore {
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,
-      reason.storable
+      reason
     )
     return try await giveUp(grant, statement) { $0.isStopped }
   }
@@ -210,9 +216,4 @@ extension PostgresLeaseStore {
       return isRepeated(GivenUp(hasEnded: hasEnded, isStopped: isStopped)) ? .accepted : .leaseLost
     }
   }
-}
-
-extension String {
-  /// PostgreSQL's text has no NUL.
-  var storable: String { replacing("\0", with: "\u{FFFD}") }
 }
