@@ -22,6 +22,16 @@ struct StreamTests {
     #expect(stream.shards.count == 4 && stream.shards.allSatisfy(\.isOpen))
   }
 
+  @Test("create and enable say so where the database's encoding does not tell what is UTF-8")
+  func unknownEncoding() async throws {
+    let database = try await CommandDatabase.make(encoding: "SQL_ASCII")
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    for command in [["create", "clicks"], ["enable", "item"]] {
+      let outcome = try await database.tidemark.run("stream", command[0], command[1], "--json")
+      #expect(outcome.status == 0 && outcome.errors.contains("SQL_ASCII"))
+    }
+  }
+
   @Test("enable captures a table's changes, and disable ends that")
   func enable() async throws {
     let database = try await CommandDatabase.make(migrated: false)

@@ -20,9 +20,9 @@ public struct TestServer: Sendable {
   /// Creates an empty database.
   ///
   /// - Returns: its libpq URL.
-  public func makeDatabase() async throws -> String {
+  public func makeDatabase(encoding: String? = nil) async throws -> String {
     let name = "tidemark_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
-    try await installation.createDatabase(name, server: server)
+    try await installation.createDatabase(name, encoding: encoding, server: server)
     return url(database: name)
   }
 

@@ -20,6 +20,8 @@ public struct PostgresRows: Sendable, RandomAccessCollection {
     return result.value(row: Int32(row), column: column)
   }
 
+  package func type(ofColumn column: Int32) -> PostgresType { result.columnType(column) }
+
   /// What keeps the values in memory.
   package var owner: any AnyObject & Sendable { result }
 }

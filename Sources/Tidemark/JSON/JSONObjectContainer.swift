@@ -18,9 +18,11 @@ struct JSONObjectContainer<Key: CodingKey>: KeyedDecodingContainerProtocol {
   var allKeys: [Key] {
     var (keys, parts) = ([Key](), document.children(of: node))
     while let key = parts.next(), parts.next() != nil {
-      if let name = try? document.string(at: key, path: path), let key = Key(stringValue: name) {
-        keys.append(key)
-      }
+      // A name that is no Unicode must not be left out of a dictionary: no value is found for it, which is an error.
+      let name =
+        (try? document.string(at: key, path: path))
+        ?? document.withBytes(of: key) { JSONEscapes.text(escapingInvalid: $0) }
+      if let key = Key(stringValue: name) { keys.append(key) }
     }
     return keys
   }

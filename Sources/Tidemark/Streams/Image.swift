@@ -11,7 +11,8 @@ public struct Image: Sendable, CustomStringConvertible {
     case dynamoDB
   }
 
-  /// UTF-8 text of a JSON object.
+  /// UTF-8 text of a JSON object. In the stream of a database with another encoding a string may have bytes that are none:
+  /// to decode it is an error.
   public let bytes: RecordBytes
   public let encoding: Encoding
 
@@ -49,8 +50,7 @@ public struct Image: Sendable, CustomStringConvertible {
     return values
   }
 
-  /// The JSON text, in its encoding.
-  public var description: String {
-    String(decoding: bytes, as: UTF8.self)
-  }
+  /// The JSON text, in its encoding. A byte that is no UTF-8 is written as an escape that stands for no character:
+  /// `\udc80` to `\udcff`.
+  public var description: String { JSONEscapes.text(escapingInvalid: bytes) }
 }

@@ -46,7 +46,8 @@ public struct Record: Sendable {
   /// The position among the records that a producer packed under one sequence number; 0 where none is packed.
   public var subSequenceNumber: UInt64 { storage.subSequenceNumber(at: index) }
 
-  /// What decides the shard and within what order holds: for a change, the item's key.
+  /// What decides the shard and within what order holds: for a change, the item's key. Bytes that are no UTF-8 are written as
+  /// in ``Image/description``.
   public var partitionKey: String { storage.partitionKey(at: index) }
 
   /// When the source took the record, by its own clock.

@@ -25,6 +25,7 @@ struct CreateStream: AsyncParsableCommand {
         sharding: sharding.forNewStream
       )
     }
+    stream.adviseAboutEncoding()
     try output.show(stream.json, text: stream.report)
   }
 }

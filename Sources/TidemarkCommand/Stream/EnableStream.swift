@@ -57,6 +57,7 @@ struct EnableStream: AsyncParsableCommand {
       )
     }
     ExpiryColumn.advise(about: stream)
+    stream.adviseAboutEncoding()
     try output.show(stream.json, text: stream.report)
   }
 }

@@ -26,6 +26,15 @@ extension PostgresStreamDescription {
     ])
   }
 
+  /// Tells the person at the terminal that records may have texts which nobody can decode.
+  func adviseAboutEncoding() {
+    if encoding != "SQL_ASCII" { return }
+    Terminal.note(
+      "the encoding of this database is SQL_ASCII: a record with text that is no UTF-8 cannot be decoded, and is left "
+        + "to the processor's failure policy"
+    )
+  }
+
   /// The stream's facts and the tree of its shards.
   var report: String {
     var facts = [("Stream", name), ("Full name", fullName), ("Status", status.rawValue)]

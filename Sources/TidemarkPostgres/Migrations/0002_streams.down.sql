@@ -21,5 +21,6 @@ DROP FUNCTION tidemark.note_loss(integer, bigint);
 DROP FUNCTION tidemark.follow_history(integer);
 DROP FUNCTION tidemark.create_log_table(integer, bigint, text);
 DROP FUNCTION tidemark.log_table(integer, bigint);
+DROP FUNCTION tidemark.utf8(text);
 DROP FUNCTION tidemark.partition_hash(text);
 DROP TABLE tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

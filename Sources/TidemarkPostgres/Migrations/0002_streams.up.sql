@@ -99,6 +99,25 @@ CREATE FUNCTION tidemark.partition_hash(partition_key text) RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN (hashtextextended(partition_key COLLATE "C", 0) >> 32) & 4294967295;
 
+-- A text as UTF-8, also where there is none, which is an error for a session that asks for UTF-8: a character without
+-- comes as its bytes, each after an FF, so that they cannot be taken for UTF-8. Where the database does not know what
+-- its bytes mean (SQL_ASCII), they come as they are.
+CREATE FUNCTION tidemark.utf8(value text) RETURNS bytea
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  half integer;
+BEGIN
+  RETURN convert_to(value, 'UTF8');
+EXCEPTION WHEN untranslatable_character OR character_not_in_repertoire THEN
+  half := length(value) / 2;
+  IF getdatabaseencoding() = 'SQL_ASCII' THEN
+    RETURN convert_to(value, 'SQL_ASCII');
+  ELSIF half = 0 THEN
+    RETURN decode(regexp_replace(encode(convert_to(value, getdatabaseencoding()), 'hex'), '..', 'ff\&', 'g'), 'hex');
+  END IF;
+  RETURN tidemark.utf8(left(value, half)) || tidemark.utf8(right(value, -half));
+END $$;
+
 -- A partition's table. Whatever must not miss a record reads these, one after the other: a session learns with some
 -- delay that the log has got another partition, and may stay ignorant of it if that happens while it looks what there
 -- is. What a statement on the log itself returns is what its session knows of.
@@ -255,6 +274,10 @@ DECLARE
   current_history CONSTANT bigint := tidemark.enter_history();
   hash_count CONSTANT bigint := 4294967296;
 BEGIN
+  IF getdatabaseencoding() = 'SQL_ASCII' THEN
+    RAISE WARNING 'the encoding of this database is SQL_ASCII: a record with text that is no UTF-8 cannot be decoded'
+      USING HINT = 'The failure policies of processors decide about such records.';
+  END IF;
   IF stream_name = '' OR strpos(stream_name, '/') > 0 THEN
     RAISE EXCEPTION 'the stream name "%" is empty or contains a slash', stream_name USING ERRCODE = 'TM005',
       HINT = 'Choose a name without "/": the full name of a stream is name/label.';

@@ -73,8 +73,8 @@ DECLARE
   function_names text[] := CASE kind
     WHEN 'consumer' THEN ARRAY['known_history', 'next_history', 'enter_history', 'epoch_floor', 'checkpoint_rank',
       'session_key', 'planning_key', 'lease_channel', 'find_stream',
-      'streams_named', 'stream_conditions', 'advance', 'note_loss', 'position_at', 'maintain_stream', 'manage_shards',
-      'expire_rows', 'snapshot_key',
+      'streams_named', 'stream_conditions', 'advance', 'note_loss', 'position_at', 'utf8', 'maintain_stream',
+      'manage_shards', 'expire_rows', 'snapshot_key',
       'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
       'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
       'drop_dead_captures', 'watch_conditions', 'mend_stream']

@@ -17,9 +17,12 @@ final class LogRecords: RecordStorage {
 
   private let rows: PostgresRows
   private let stream: StreamGeneration
+  /// Whether texts came as bytes, because one of them is no UTF-8.
+  private let hasAnyText: Bool
 
   init(_ rows: PostgresRows, of stream: StreamGeneration) {
     self.rows = rows
+    hasAnyText = rows.type(ofColumn: Column.partitionKey) == .bytea
     self.stream = stream
   }
 
@@ -47,7 +50,8 @@ final class LogRecords: RecordStorage {
   }
 
   func partitionKey(at index: Int) -> String {
-    bytes(Column.partitionKey, index).map { String(decoding: $0, as: UTF8.self) } ?? ""
+    guard let key = bytes(Column.partitionKey, index) else { return "" }
+    return hasAnyText ? JSONEscapes.text(escapingInvalid: key) : String(decoding: key, as: UTF8.self)
   }
 
   func approximateCreationTime(at index: Int) -> Timestamp {

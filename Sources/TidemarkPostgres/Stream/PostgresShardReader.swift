@@ -170,6 +170,49 @@ actor PostgresShardReader: ShardReader {
   /// Reads from one partition of the log.
   /// - Returns: nil if it has nothing, and another one follows.
   private func readPartition(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool)? {
+    let results = try await mappingStreamErrors {
+      do {
+        return try await ask(maximumRecords)
+      } catch let error as PostgresError where error.isUntranslatable {
+        return try await ask(maximumRecords, takesAnyText: true)
+      }
+    }
+    guard let before = results.first?.first, let after = results.last?.first else {
+      throw TidemarkError.noShard(shardID, in: stream.name)
+    }
+    let (endingSequence, history, next, _, _) = try before.decode(
+      (Int64?, Int64, Int64?, String, String).self
+    )
+    let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
+    if position.hasMissed(trimmedThrough: trimmedThrough) {
+      throw Self.trimmed(shardID, after: position.last, through: trimmedThrough)
+    }
+    let content = position.partition == nil ? RecordPage() : try RecordPage(results[1], of: generation)
+    let isRead = !content.isCutShort && position.goesOn(in: next, endingSequence: endingSequence)
+    if isRead, content.records.isEmpty {
+      position.enter(next)
+      return nil
+    }
+    let isCutShort = content.isCutShort || isRead
+    var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
+    if isCutShort, let last = content.records.last {
+      page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
+    } else if endingSequence != nil {
+      page.end = try await end(isNext: content.records.isEmpty)
+    }
+    if history != self.history {
+      page.loss = try await loss()
+      self.history = history
+    }
+    // Nothing throws from here on.
+    if let last = content.lastPosition { position.returned(last) }
+    if isRead { position.enter(next) }
+    likelyRecords = content.likelyRecords
+    return (page, isCutShort)
+  }
+
+  /// What the database says of the shard and, in between, the records.
+  private func ask(_ maximumRecords: Int, takesAnyText: Bool = false) async throws -> [PostgresRows] {
     let partition = position.partition
     // In this order, each with a snapshot of its own: a shard that was closed, and a partition that was followed by
     // another, before the records were read have no more of them; and what was dropped before they were read is known to
@@ -194,49 +237,16 @@ actor PostgresShardReader: ShardReader {
         partition: partition,
         shard: shardOrdinal,
         after: position.last,
-        maximumRecords: min(maximumRecords, likelyRecords)
+        maximumRecords: min(maximumRecords, likelyRecords),
+        takesAnyText: takesAnyText
       )
       statements.insert(page, at: 1)
     }
-    let results = try await mappingStreamErrors {
-      do {
-        return try await stream.pool.pipeline(statements)
-      } catch let error as PostgresError where error.sqlState == "42P01" {
-        throw partition.map { PartitionIsGone(ordinal: $0) as any Error } ?? error
-      }
+    do {
+      return try await stream.pool.pipeline(statements)
+    } catch let error as PostgresError where error.sqlState == "42P01" {
+      throw partition.map { PartitionIsGone(ordinal: $0) as any Error } ?? error
     }
-    guard let before = results.first?.first, let after = results.last?.first else {
-      throw TidemarkError.noShard(shardID, in: stream.name)
-    }
-    let (endingSequence, history, next, _, _) = try before.decode(
-      (Int64?, Int64, Int64?, String, String).self
-    )
-    let (trimmedThrough, now) = try after.decode((Int64, Int64).self)
-    if position.hasMissed(trimmedThrough: trimmedThrough) {
-      throw Self.trimmed(shardID, after: position.last, through: trimmedThrough)
-    }
-    let content = partition == nil ? RecordPage() : try RecordPage(results[1], of: generation)
-    let isRead = !content.isCutShort && position.goesOn(in: next, endingSequence: endingSequence)
-    if isRead, content.records.isEmpty {
-      position.enter(next)
-      return nil
-    }
-    let isCutShort = content.isCutShort || isRead
-    var page = ShardPage(records: content.records, readAt: Timestamp(microsecondsSinceEpoch: now))
-    if isCutShort, let last = content.records.last {
-      page.millisBehindLatest = max(0, now - last.approximateCreationTime.microsecondsSinceEpoch) / 1000
-    } else if endingSequence != nil {
-      page.end = try await end(isNext: content.records.isEmpty)
-    }
-    if history != self.history {
-      page.loss = try await loss()
-      self.history = history
-    }
-    // Nothing throws from here on.
-    if let last = content.lastPosition { position.returned(last) }
-    if isRead { position.enter(next) }
-    likelyRecords = content.likelyRecords
-    return (page, isCutShort)
   }
 
   /// The closed shard's end. That of a stream whose capture was lost looks like the end of one that was disabled, but

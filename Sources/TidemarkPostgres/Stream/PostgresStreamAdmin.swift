@@ -50,6 +50,9 @@ public struct PostgresStreamAdmin: Sendable {
   /// Waits for transactions that have written to the table to end, and holds up new ones for half a second at a time,
   /// ten seconds in all. The table's key columns must not be renamed while the stream is enabled.
   ///
+  /// In a database whose encoding is `SQL_ASCII` text may be no UTF-8. Such records are delivered, and to decode them is an
+  /// error: see ``PostgresStreamDescription/encoding``.
+  ///
   /// - Parameters:
   ///   - table: As in SQL: `orders`, `shop.orders`, `"Order"`.
   ///   - name: The stream's short name; otherwise the table's, with its schema unless that is `public`.

@@ -41,6 +41,8 @@ public struct PostgresStreamDescription: Sendable, Hashable {
   public var problems: [PostgresStreamProblem]
   /// By the shards' ids.
   public var shardStatus: [String: PostgresShardStatus]
+  /// That of the database, such as `UTF8`. With `SQL_ASCII` texts may be no UTF-8, which processors cannot decode.
+  public var encoding: String
 
   public var retention: Duration { settings.retention }
 
@@ -58,6 +60,7 @@ extension PostgresStreamDescription {
           coalesce(s.key_columns, '{}') AS key_columns,
           (date_part('epoch', s.created_at) * 1000000)::bigint AS created_at,
           (date_part('epoch', s.disabled_at) * 1000000)::bigint AS disabled_at,
+          getdatabaseencoding()::text AS encoding,
           EXISTS (SELECT FROM pg_index i
             JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = s.expiry_column
             WHERE i.indrelid = s.source_table AND i.indkey[0] = a.attnum AND i.indisvalid) AS has_expiry_index,
@@ -111,5 +114,6 @@ extension PostgresStreamDescription {
     self.snapshots = snapshots
     self.jumps = jumps
     self.problems = problems
+    encoding = try row.decode("encoding")
   }
 }

@@ -20,16 +20,20 @@ struct RecordPage {
   /// Adding up sizes costs less than a window function over rows, which copies each of them. Only where the records are
   /// too large together is it counted how many fit.
   ///
-  /// - Parameter partition: the log partition to read: see `tidemark.log_table`.
+  /// - Parameters:
+  ///   - partition: the log partition to read: see `tidemark.log_table`.
+  ///   - takesAnyText: whether a text that is no UTF-8 comes as bytes (`tidemark.utf8`). Otherwise the server refuses to send
+  ///     the page.
   static func statement(
     stream: Int32,
     partition: Int64,
     shard: Int32,
     after position: Int64,
-    maximumRecords: Int
+    maximumRecords: Int,
+    takesAnyText: Bool = false
   ) -> PostgresStatement {
     let log = "log_\(stream)_\(partition)"
-    return """
+    var statement: PostgresStatement = """
       WITH page AS MATERIALIZED (
         SELECT CASE
           WHEN (
@@ -54,6 +58,15 @@ struct RecordPage {
       WHERE r.shard_ordinal = \(shard) AND r.sequence_number > \(position)
       ORDER BY r.sequence_number LIMIT (SELECT p.size + 1 FROM page AS p)
       """
+    if takesAnyText {
+      statement.sql = statement.sql.replacing(
+        "r.partition_key, r.new_image, r.old_image,",
+        with: """
+          tidemark.utf8(r.partition_key), tidemark.utf8(r.new_image::text), tidemark.utf8(r.old_image::text),
+          """
+      )
+    }
+    return statement
   }
 
   /// Without any.

@@ -14,8 +14,8 @@ struct CommandDatabase: Sendable {
   static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
   /// - Parameter migrated: whether it has the schema.
-  static func make(migrated: Bool = true) async throws -> CommandDatabase {
-    let url = try await TestServer.shared().makeDatabase()
+  static func make(migrated: Bool = true, encoding: String? = nil) async throws -> CommandDatabase {
+    let url = try await TestServer.shared().makeDatabase(encoding: encoding)
     let configuration = try PostgresConfiguration(url: url)
     let pool = PostgresPool(configuration, maximumConnections: 2, logger: logger)
     if migrated { try await Migrator(pool, logger: logger).migrate() }

@@ -15,8 +15,11 @@ struct StreamDatabase: Sendable {
 
   static let logger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler() }
 
-  static func make(connections: Int = 6) async throws -> StreamDatabase {
-    try await make(at: try await TestServer.shared().makeDatabase(), connections: connections)
+  static func make(encoding: String? = nil, connections: Int = 6) async throws -> StreamDatabase {
+    try await make(
+      at: try await TestServer.shared().makeDatabase(encoding: encoding),
+      connections: connections
+    )
   }
 
   /// In a database that is there and empty.

@@ -117,6 +117,38 @@ struct JSONDecodingTests {
   }
 
   @Test(
+    "Bytes that are no UTF-8 are an error for who decodes them, be they a name, and are escapes in the text"
+  )
+  func invalidBytes() throws {
+    func image(_ bytes: [UInt8]) -> Image {
+      Image(
+        bytes: RecordBytes(
+          Array(#"{"a":"é😀","b":"x"#.utf8) + bytes + Array(#"","c":{"k"#.utf8) + bytes + Array("\":7}}".utf8)
+        )
+      )
+    }
+    struct Good: Decodable { var a: String }
+    struct Bad: Decodable { var b: String }
+    struct Names: Decodable { var c: [String: Int] }
+    for (bytes, escape) in [
+      ([0xe9], #"\udce9"#), ([0xff, 0xc9, 0xff, 0xa1], #"\udcff\udcc9\udcff\udca1"#),
+      ([0xe2, 0x82], #"\udce2\udc82"#),
+      ([0xc0, 0x80], #"\udcc0\udc80"#), ([0xed, 0xb3, 0xa9], #"\udced\udcb3\udca9"#),
+    ] as [([UInt8], String)] {
+      let image = image(bytes)
+      #expect(image.description == #"{"a":"é😀","b":"x\#(escape)","c":{"k\#(escape)":7}}"#)
+      #expect(try image.decode(as: Good.self).a == "é😀")
+      #expect(throws: DecodingError.self) { try image.decode(as: Bad.self) }
+      #expect(throws: DecodingError.self) { try image.decode(as: Names.self) }
+      #expect(throws: DecodingError.self) { try image.attributeValues() }
+      // What was written once is as little a text as before.
+      #expect(throws: DecodingError.self) { try Image(image.description).decode(as: Bad.self) }
+      #expect(throws: DecodingError.self) { try Image(image.description).decode(as: Names.self) }
+    }
+    #expect(try image([0xc3, 0xa9]).decode(as: Names.self).c == ["ké": 7])
+  }
+
+  @Test(
     "Timestamps are decoded from every form that PostgreSQL writes, in UTC where no zone is named",
     arguments: [
       ("1970-01-01T00:00:00+00:00", 0), ("2026-11-24T14:43:10.123456+00:00", 1_795_531_390_123_456),
