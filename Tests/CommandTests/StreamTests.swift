@@ -32,6 +32,52 @@ struct StreamTests {
     }
   }
 
+  @Test("put with an idempotency token can be repeated, and says what had been put before")
+  func repeatedPut() async throws {
+    let tidemark = try await CommandDatabase.make().tidemark
+    _ = try await tidemark.run("stream", "create", "s", "--shards", "1")
+    func put(_ input: String) async throws -> String {
+      try await tidemark.run("stream", "put", "s", "--key", "k", "--idempotency-token", "t", input: input)
+        .output
+    }
+    #expect(try await put("a\nb") == "Put 2 records to s.\n")
+    #expect(
+      try await put("a\nb\nc")
+        == "Put 1 record to s. 2 had been put before with the same idempotency token.\n"
+    )
+    for count in [1, 0] {
+      let one = try await tidemark.run(
+        "stream",
+        "put",
+        "s",
+        "--key",
+        "k",
+        "--idempotency-token",
+        "t",
+        "--data",
+        "d"
+      )
+      #expect(one.output.hasPrefix("Put \(count) record"))
+    }
+    let records = try await tidemark.run("stream", "tail", "s", "--no-follow", "--json")
+    #expect(records.output.split(separator: "\n").count == 4)
+  }
+
+  @Test("describe names when changes may be missing")
+  func problems() async throws {
+    let database = try await CommandDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    _ = try await database.tidemark.run("stream", "enable", "item")
+    try await database.run("ALTER TABLE item DISABLE TRIGGER \"!tidemark_capture\"")
+    // Whoever reads a stream looks after it.
+    try await PostgresStreamAdmin(database.pool).watchConditions()
+    let text = try await database.tidemark.run("stream", "describe", "item").output
+    #expect(text.contains("nothing captures the changes of public.item"))
+    #expect(text.contains("changes may be missing from ") && text.contains("when it was put right"))
+    let json = try await database.tidemark.run("stream", "describe", "item", "--json").output
+    #expect(json.contains("\"is_mended\":true") || json.contains("\"is_mended\": true"))
+  }
+
   @Test("enable captures a table's changes, and disable ends that")
   func enable() async throws {
     let database = try await CommandDatabase.make(migrated: false)

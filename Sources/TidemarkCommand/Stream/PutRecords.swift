@@ -24,6 +24,14 @@ struct PutRecords: AsyncParsableCommand {
   @Option(help: "The file whose whole content is the record's data.", completion: .file())
   var file: String?
 
+  @Option(
+    help: ArgumentHelp(
+      "What tells this record from all others of the stream: put again with the same token, it is there once.",
+      discussion: "Of lines, each has this and its number for a token: the same input can be put again."
+    )
+  )
+  var idempotencyToken: String?
+
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
 
@@ -33,31 +41,47 @@ struct PutRecords: AsyncParsableCommand {
 
   func run() async throws {
     let content = try file.map(Self.content) ?? data.map { Array($0.utf8) }
-    let count = try await database.use { database in
+    let (count, repeated) = try await database.use { database in
       guard let content else { return try await putLines(in: database) }
-      try await database.streams.put(content, partitionKey: key, to: name)
-      return 1
+      let isNew = try await database.streams.put(
+        content,
+        partitionKey: key,
+        to: name,
+        idempotencyToken: idempotencyToken
+      )
+      return (isNew ? 1 : 0, isNew ? 0 : 1)
     }
+    let known = repeated == 0 ? "" : " \(repeated) had been put before with the same idempotency token."
     try output.show(
-      .object(["stream": JSON(name), "records": JSON(count)]),
-      text: "Put \(count) \(count == 1 ? "record" : "records") to \(name).\n"
+      .object(["stream": JSON(name), "records": JSON(count), "repeated": JSON(repeated)]),
+      text: "Put \(count) \(count == 1 ? "record" : "records") to \(name).\(known)\n"
     )
   }
 
   /// Each portion of lines is one transaction: fast for a file, at once for somebody who types.
-  private func putLines(in database: Database) async throws -> Int {
+  private func putLines(in database: Database) async throws -> (new: Int, repeated: Int) {
     var count = 0
+    var new = 0
     // Also where there is nothing to put, a stream that does not exist is an error.
     _ = try await database.streams.describe(name)
     for try await lines in InputLines() {
-      try await database.pool.transaction { transaction in
-        for line in lines {
-          try await database.streams.put(line, partitionKey: key, to: name, using: transaction)
+      new += try await database.pool.transaction { transaction in
+        var new = 0
+        for (index, line) in lines.enumerated() {
+          let isNew = try await database.streams.put(
+            line,
+            partitionKey: key,
+            to: name,
+            idempotencyToken: idempotencyToken.map { "\($0):\(count + index + 1)" },
+            using: transaction
+          )
+          if isNew { new += 1 }
         }
+        return new
       }
       count += lines.count
     }
-    return count
+    return (new, count - new)
   }
 
   private static func content(of file: String) throws -> [UInt8] {

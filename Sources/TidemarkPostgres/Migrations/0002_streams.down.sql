@@ -9,7 +9,7 @@ BEGIN
 END $$;
 
 DROP FUNCTION tidemark.position_at(integer, integer, timestamptz);
-DROP FUNCTION tidemark.put(text, text, bytea);
+DROP FUNCTION tidemark.put(text, text, bytea, text);
 DROP FUNCTION tidemark.find_stream(text);
 DROP FUNCTION tidemark.streams_named(text);
 DROP FUNCTION tidemark.create_stream(text, interval, integer);
@@ -23,4 +23,4 @@ DROP FUNCTION tidemark.create_log_table(integer, bigint, text);
 DROP FUNCTION tidemark.log_table(integer, bigint);
 DROP FUNCTION tidemark.utf8(text);
 DROP FUNCTION tidemark.partition_hash(text);
-DROP TABLE tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;
+DROP TABLE tidemark.put_token, tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

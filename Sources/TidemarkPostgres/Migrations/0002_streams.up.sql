@@ -393,18 +393,39 @@ BEGIN
   RETURN found_id;
 END $$;
 
--- Appends a record to a stream in the caller's transaction.
-CREATE FUNCTION tidemark.put(stream_name text, partition_key text, data bytea) RETURNS void
+-- The idempotency tokens of the records that were put, for as long as the stream keeps records.
+CREATE TABLE tidemark.put_token (
+  stream_id integer NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
+  token text NOT NULL,
+  put_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+  PRIMARY KEY (stream_id, token)
+);
+
+CREATE INDEX put_token_by_age ON tidemark.put_token (stream_id, put_at);
+
+-- Appends a record to a stream in the caller's transaction. With an idempotency token, only if no record was put with the
+-- same one within the stream's retention: then it returns false. A transaction that puts the same one is waited for.
+CREATE FUNCTION tidemark.put(stream_name text, partition_key text, data bytea, idempotency_token text DEFAULT NULL)
+RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   of_stream integer;
 BEGIN
   IF partition_key IS NULL OR data IS NULL THEN
     RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005';
+  ELSIF octet_length(idempotency_token) NOT BETWEEN 1 AND 256 THEN
+    RAISE EXCEPTION 'the idempotency token has % bytes', octet_length(idempotency_token) USING ERRCODE = 'TM005',
+      HINT = 'Choose one of 1 to 256 bytes that no other record of the stream has, such as a UUID.';
   END IF;
   of_stream := tidemark.find_stream(stream_name);
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
+  IF idempotency_token IS NOT NULL THEN
+    INSERT INTO tidemark.put_token (stream_id, token) VALUES (of_stream, idempotency_token) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+      RETURN false;
+    END IF;
+  END IF;
   EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)
     USING partition_key, data;
   -- See tidemark.wake_up.
@@ -412,6 +433,7 @@ BEGIN
     AND pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
     PERFORM pg_notify('tidemark_inbox_' || of_stream, '');
   END IF;
+  RETURN true;
 END $$;
 
 -- The position before the first record of a shard that is not older than since; the stream's head if there is

@@ -58,6 +58,7 @@ BEGIN
   PERFORM tidemark.discard_abandoned_snapshots(of_stream);
   SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
   DELETE FROM tidemark.jump j WHERE j.stream_id = of_stream AND j.jumped_at < horizon AND j.to_head < oldest_kept;
+  DELETE FROM tidemark.put_token t WHERE t.stream_id = of_stream AND t.put_at < horizon;
   DELETE FROM tidemark.stream_problem p WHERE p.stream_id = of_stream AND p.gone_at < horizon;
   DELETE FROM tidemark.shard s WHERE s.stream_id = of_stream AND s.closed_at < horizon
     AND (oldest_kept IS NULL OR s.ending_sequence < oldest_kept)

@@ -146,21 +146,37 @@ public struct PostgresStreamAdmin: Sendable {
 
   /// Appends a record to an enabled stream.
   ///
-  /// - Parameter database: A transaction of the caller's that the record shall commit with; otherwise it is
-  ///   committed at once.
+  /// - Parameters:
+  ///   - idempotencyToken: 1 to 256 bytes that no other record of the stream has, such as a UUID. As long as the stream
+  ///     keeps the record, another put with the same token appends nothing.
+  ///   - database: A transaction of the caller's that the record shall commit with; otherwise it is committed at once.
+  /// - Returns: whether the record was appended now; `false` if it was there, by its token.
+  /// - Throws: ``TidemarkError``: `streamNotFound`, `streamDisabled`, `sourceUnavailable`; `outcomeUnknown` if the answer
+  ///   was lost, and the record may be there or not: put it again, with the same token, or it may be there twice.
+  @discardableResult
   public func put(
     _ data: [UInt8],
     partitionKey: String,
     to stream: String,
+    idempotencyToken: String? = nil,
     using database: (any PostgresQueryable)? = nil
-  ) async throws {
-    try await mappingStreamErrors {
-      let statement: PostgresStatement = "SELECT tidemark.put(\(stream), \(partitionKey), \(data))"
-      if let database {
-        try await database.execute(statement)
-      } else {
-        try await pool.execute(statement)
-      }
+  ) async throws -> Bool {
+    let statement: PostgresStatement =
+      "SELECT tidemark.put(\(stream), \(partitionKey), \(data), \(idempotencyToken))"
+    do {
+      return try await (database ?? pool).query(statement)[0].decode(Bool.self)
+    } catch let error as PostgresError where error.isOutcomeUnknown {
+      throw TidemarkError(
+        .outcomeUnknown,
+        "The database's answer was lost: it is unknown whether the record was put.",
+        advice: idempotencyToken == nil
+          ? "Put it again, and it may be there twice; with an idempotency token it would not."
+          : "Put it again with the same idempotency token.",
+        underlying: error
+      )
+    } catch let error as PostgresError {
+      if error.code == .cancelled { throw CancellationError() }
+      throw TidemarkError(streamError: error)
     }
   }
 

@@ -38,6 +38,11 @@ struct DyingSessions {
 
   /// Makes the sessions of victims wait in a COMMIT that has changed a lease.
   func prepareLeases() async throws {
+    try await prepare("UPDATE ON tidemark.lease")
+  }
+
+  /// Makes the sessions of victims wait in a COMMIT after such a change.
+  func prepare(_ change: String) async throws {
     try await pool.withConnection {
       try await $0.executeScript(
         """
@@ -46,7 +51,7 @@ struct DyingSessions {
           IF current_setting('test.hold', true) = 'on' THEN PERFORM pg_sleep(600); END IF;
           RETURN NULL;
         END $$;
-        CREATE CONSTRAINT TRIGGER hold AFTER UPDATE ON tidemark.lease DEFERRABLE INITIALLY DEFERRED
+        CREATE CONSTRAINT TRIGGER hold AFTER \(change) DEFERRABLE INITIALLY DEFERRED
           FOR EACH ROW EXECUTE FUNCTION hold();
         """
       )
