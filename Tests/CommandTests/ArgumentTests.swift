@@ -1,6 +1,7 @@
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkPostgres
 
 @testable import TidemarkCommand
 

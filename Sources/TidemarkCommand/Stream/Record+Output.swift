@@ -1,5 +1,6 @@
 import Foundation
 import Tidemark
+import TidemarkPostgres
 
 extension Record {
   /// An object with the same keys for every record of a kind.

@@ -1,4 +1,5 @@
 import Tidemark
+import TidemarkPostgres
 
 /// A JSON value that keeps the order of its keys and can hold text that is JSON already.
 enum JSON: Sendable {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Tidemark
+import TidemarkPostgres
 
 /// A position in a stream as it is written on the command line: `TRIM_HORIZON`, `LATEST`,
 /// `AT_TIMESTAMP:` and a time in ISO 8601, or a sequence number.

@@ -26,6 +26,7 @@ BEGIN
   IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL THEN
     -- The table may have got columns of other types.
     PERFORM tidemark.pin_capture_settings(of_stream);
+    PERFORM tidemark.follow_types(of_stream);
   END IF;
   IF stream.status = 'ENABLED' THEN
     -- Also while nobody writes: whoever has seen what was lost learns it.

@@ -20,6 +20,7 @@ DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint,
   json[], json[], text[], integer[], timestamptz[]);
 DROP FUNCTION tidemark.create_append_function(integer);
 DROP FUNCTION tidemark.capture_state(integer);
+DROP FUNCTION tidemark.follow_types(integer);
 DROP FUNCTION tidemark.drop_void_cut(integer);
 DROP FUNCTION tidemark.create_truncate_function(integer, integer);
 DROP FUNCTION tidemark.enable_logical_stream(integer, regclass, text, text, interval, integer);

@@ -22,6 +22,8 @@ CREATE TABLE tidemark.logical_capture (
   -- What the messages begin with that its own functions put into the write-ahead log. Any role may put messages
   -- there, so it is a secret.
   message_prefix text NOT NULL DEFAULT 'tidemark_' || gen_random_uuid(),
+  -- The attributes of the composite types in the table's columns: see tidemark.follow_types.
+  attributes text,
   -- When slot and publication were removed, and the table's replica identity restored.
   ended_at timestamptz
 );
@@ -205,6 +207,43 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     WHERE c.stream_id = of_stream AND c.cut_id IS NOT NULL AND (c.cut_until < clock_timestamp()
       OR pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, c.cut_for)))
 $$;
+
+-- Whoever captures looks a table's types up when the server describes the table, which it does not do for an attribute of
+-- a type that is renamed. Has it look again, if one was: its images had the old name until then.
+CREATE FUNCTION tidemark.follow_types(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture tidemark.logical_capture;
+  now_there text;
+BEGIN
+  SELECT * INTO capture FROM tidemark.logical_capture c WHERE c.stream_id = of_stream AND c.ended_at IS NULL;
+  IF capture.capture_id IS NULL THEN
+    RETURN;
+  END IF;
+  SELECT coalesce(string_agg(format('%s.%I', t.oid::regtype, a.attname), ', ' ORDER BY t.oid, a.attnum), '')
+    INTO now_there
+    FROM tidemark.type_parts(tidemark.column_types(capture.source_table)) AS p (type)
+    JOIN pg_type t ON t.oid = p.type AND t.typtype = 'c'
+    JOIN pg_attribute a ON a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped;
+  IF now_there IS NOT DISTINCT FROM capture.attributes THEN
+    RETURN;
+  END IF;
+  UPDATE tidemark.logical_capture c SET attributes = now_there WHERE c.capture_id = capture.capture_id;
+  IF capture.attributes <> '' THEN
+    BEGIN
+      PERFORM pg_terminate_backend(r.active_pid) FROM pg_replication_slots r
+        WHERE r.slot_name = tidemark.slot_name(capture.capture_id) AND r.active;
+    EXCEPTION WHEN insufficient_privilege THEN
+      -- It looks when it begins again.
+      NULL;
+    END;
+    INSERT INTO tidemark.stream_problem (stream_id, condition, problem, remedy, well_at, gone_at, is_mended)
+      SELECT of_stream, 'types', format('the attributes of its composite types were (%s), and are (%s): images may have '
+          'the old ones', capture.attributes, now_there), 'Read the old names as well as the new ones.',
+        (SELECT greatest(s.created_at, n.looked_at) FROM tidemark.stream s, tidemark.conditions_look n
+          WHERE s.stream_id = of_stream), clock_timestamp(), true;
+  END IF;
+END $$;
 
 -- How far a stream has been captured, for who wants to go on; no row when it is not captured by decoding (any more).
 -- ends_at is how far that may go. is_held says that there is nothing to capture until something else has happened: a

@@ -85,7 +85,8 @@ extension PostgresStream {
         let answer = try await StreamAdvance.advance(stream, on: pool)
         if !answer.isEnabled { return }
         backoff.reset()
-        if answer.moved > 0 || answer.isBusy { idle.reset() }
+        // Not while another session is at it: that one says when there is something new, and may be at it for long.
+        if answer.moved > 0 { idle.reset() }
         // After a step that moved something more is likely to have come already.
         if answer.moved > 0 { continue }
         await waiting(atMost: idle.next(), on: clock) { await alarm.wait() }

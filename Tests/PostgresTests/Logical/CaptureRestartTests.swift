@@ -49,6 +49,39 @@ struct CaptureRestartTests {
     }
   }
 
+  @Test("An attribute of a composite type that is renamed has its new name in images soon, and that is noted")
+  func renamedAttribute() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TYPE address AS (street text, no int); CREATE DOMAIN home AS address;
+      CREATE TABLE item (id int PRIMARY KEY, homes home[])
+      """
+    )
+    try await database.admin.enable(table: "item", viewType: .newImage, capture: .logical, shardCount: 1)
+    try await database.admin.maintain()
+    let stream = try database.stream("item")
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await stream.run() }
+      defer { group.cancelAll() }
+      func captured(_ id: Int) async throws -> String? {
+        try await database.run("INSERT INTO item VALUES (\(id), ARRAY[ROW('s', \(id))::home])")
+        try await eventually("it is captured") {
+          try await database.number("SELECT count(*) FROM tidemark.log_2") == id
+        }
+        return try await database.stream("item").readAll().last?.change?.newImage?.description
+      }
+      #expect(try await captured(1)?.contains("street") == true)
+      try await database.run("ALTER TYPE address RENAME ATTRIBUTE street TO road")
+      try await database.admin.maintain()
+      #expect(try await captured(2) == #"{"id":2,"homes":[{"road":"s","no":2}]}"#)
+    }
+    let problem = try #require(try await database.admin.describe("item").problems.first)
+    #expect(problem.condition == "types" && problem.problem.contains("address.road") && problem.goneAt != nil)
+    try await database.admin.maintain()
+    #expect(try await database.admin.describe("item").problems.count == 1)
+  }
+
   @Test(
     "Behind single rows at a slow pace, every restart goes on with the next change",
     arguments: End.allCases

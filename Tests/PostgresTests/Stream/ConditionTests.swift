@@ -110,6 +110,13 @@ struct ConditionTests {
     ),
     Drift(
       capture: .logical,
+      change: "ALTER TABLE item ADD COLUMN twice int GENERATED ALWAYS AS (id * 2) STORED",
+      remedy: "ALTER TABLE item DROP COLUMN twice",
+      condition: "generated columns",
+      problem: "images do not have them"
+    ),
+    Drift(
+      capture: .logical,
       change: "ALTER TABLE item REPLICA IDENTITY DEFAULT",
       remedy: "ALTER TABLE item REPLICA IDENTITY FULL",
       condition: "replica identity",

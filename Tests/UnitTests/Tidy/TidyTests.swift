@@ -32,6 +32,24 @@ struct TidyTests {
     #expect(PackageConventions.problems(ofMigrations: names) == [])
   }
 
+  @Test("each limit of streams that is described names a test suite that there is")
+  func limits() throws {
+    let page = try #require(
+      SourceFile.all(under: "Sources/TidemarkPostgres/Documentation.docc", endings: ["Limits.md"]).first
+    )
+    let suites = try SourceFile.all(under: "Tests").compactMap { file in
+      file.text.firstMatch(of: /@Suite\(\s*"([^"]+)"/).map { String($0.1) }
+    }
+    let rows = page.text.split(separator: "\n").filter {
+      $0.hasPrefix("|") && !$0.contains("|---") && !$0.hasSuffix("Test |")
+    }
+    #expect(rows.count > 15)
+    for row in rows {
+      let suite = try #require(row.firstMatch(of: /"([^"]+)" \|$/), "\(row)").1
+      #expect(suites.contains(String(suite)), "\(row)")
+    }
+  }
+
   @Test("a file with public types is named after one of them")
   func publicTypes() throws {
     for file in try SourceFile.all(under: "Sources") {

@@ -1,4 +1,5 @@
 import Foundation
+import Tidemark
 
 extension Timestamp {
   private static let microsecondsPerSecond: Int64 = 1_000_000
