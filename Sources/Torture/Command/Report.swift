@@ -140,7 +140,7 @@ struct Report: Sendable {
       \(rounds) rounds in \(Int(elapsed / .seconds(1))) s: \(sum.changes) changes, \(sum.records) records, \
       \(sum.handled) handled, \(sum.repeats) of them again, by \(sum.workers) workers
       writers: \(sum.writers.transactions) transactions, \(sum.writers.rollbacks) rolled back, \
-      \(sum.writers.prepared) in two phases (\(sum.writers.refusedPrepares) refused), \
+      \(sum.writers.prepared) in two phases, \
       refused: \(refusals.joined(separator: ", "))
       faults: \(list(sum.faults)), tables locked while they were copied \(sum.disturbances)
       stale checkpoints: \(sum.staleCheckpoints.refused) refused, \(sum.staleCheckpoints.accepted) accepted

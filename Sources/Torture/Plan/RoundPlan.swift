@@ -94,7 +94,7 @@ struct RoundPlan: Sendable {
     using random: inout some RandomNumberGenerator
   ) -> [Fault] {
     let possible = Ingredient.allCases.filter { kind in
-      kind.isFault && !kind.movesDatabase && allowed.contains(kind)
+      kind.isFault && !kind.isMove && allowed.contains(kind)
         && (kind != .walsender || capture != .trigger)
     }
     // Drawn for all kinds, so that leaving one out changes the others' moments as little as can be.
@@ -106,7 +106,7 @@ struct RoundPlan: Sendable {
       faults.append(Fault(at: at, kind: kind, draw: random.next()))
       at += random.duration(200...1800)
     }
-    let moves = Ingredient.allCases.filter { $0.movesDatabase && allowed.contains($0) }
+    let moves = Ingredient.allCases.filter { $0.isMove && allowed.contains($0) }
     let moveAt = length / 4 + length * Int.random(in: 0..<50, using: &random) / 100
     let draw = random.next()
     if random.happens(oneIn: 3) || moves.count == allowed.filter(\.isFault).count,

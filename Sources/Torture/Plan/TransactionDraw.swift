@@ -144,6 +144,10 @@ struct TransactionDraw: Sendable {
   }
 
   private mutating func definition() -> String? {
+    if allowed.contains(.keyType), random.happens(oneIn: 4) {
+      return
+        "ALTER TABLE item ALTER COLUMN id TYPE \(Bool.random(using: &random) ? "numeric(20, 2)" : "bigint")"
+    }
     guard allowed.contains(.ddl) else { return nil }
     let column = random.pick(Self.columns) ?? "extra_a"
     return random.pick([

@@ -8,7 +8,7 @@ import TidemarkPostgres
 
 extension Ingredient {
   /// What comes after waits until it is over.
-  var isExclusive: Bool { movesDatabase || [.crash, .restart].contains(self) }
+  var isExclusive: Bool { isMove || [.crash, .restart, .damage].contains(self) }
 }
 
 extension Round {
@@ -49,7 +49,9 @@ extension Round {
     case .promotion: try await promote(losing: false, &random)
     case .promotionWithLoss: try await promote(losing: true, &random)
     case .dump: try await dumpAndRestore()
-    case .ddl, .truncate, .twoPhase, .longTransactions, .largeRows, .looseCommits: break
+    case .damage: try await damage(&random)
+    case .poison: try await poison(&random)
+    case .ddl, .keyType, .truncate, .twoPhase, .longTransactions, .largeRows, .looseCommits: break
     }
   }
 

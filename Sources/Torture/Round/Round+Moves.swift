@@ -100,10 +100,10 @@ extension Round {
     try await beginAnewIfCaptureIsLost(because: "dump")
   }
 
-  /// A replication slot is neither on a standby nor in a dump. The stream has to say so; then it is enabled again, and
+  /// A replication slot is neither on a standby nor in a dump, and poison ends any stream. It has to say so; then it is enabled again, and
   /// what was written in between is nobody's.
-  private func beginAnewIfCaptureIsLost(because what: String) async throws {
-    let mayBeLost = plan.capture == .logical
+  func beginAnewIfCaptureIsLost(because what: String) async throws {
+    let mayBeLost = plan.capture == .logical || what == "poison"
     let saysSo = try await holds(within: mayBeLost ? .seconds(60) : .zero) {
       try await admin.describe("item").captureFailure != nil
     }

@@ -172,8 +172,10 @@ final class Round: Sendable {
 
   /// Replaces workers that have ended. One that ended by itself is a violation, the same only once.
   func keepRunning() throws {
-    // Whatever moves the database ends a capture by decoding, and who comes then is told so.
-    let mayBeDisabled = plan.capture == .logical && plan.faults.contains { $0.kind.movesDatabase }
+    // Whatever moves the database ends a capture by decoding, and a worker that comes then learns so.
+    let mayBeDisabled = plan.faults.contains {
+      $0.kind == .poison || plan.capture == .logical && $0.kind.isMove
+    }
     for words in try fleet.replaceEnded() where !(mayBeDisabled && words.contains("streamDisabled")) {
       let isNew = state.withLock { $0.lastWords.insert(words).inserted }
       if isNew { note(Violation("A worker ended by itself. \(words)")) }
@@ -252,8 +254,8 @@ final class Round: Sendable {
   }
 
   private func perform(_ fault: RoundPlan.Fault) async throws {
-    if fault.kind.movesDatabase { state.withLock { $0.isMoving = true } }
-    defer { if fault.kind.movesDatabase { state.withLock { $0.isMoving = false } } }
+    if fault.kind.isMove { state.withLock { $0.isMoving = true } }
+    defer { if fault.kind.isMove { state.withLock { $0.isMoving = false } } }
     do {
       try await strike(fault.kind, draw: fault.draw)
     } catch let error as PostgresError

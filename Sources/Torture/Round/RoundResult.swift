@@ -25,7 +25,6 @@ struct RoundResult: Sendable {
     writers.transactions += other.writers.transactions
     writers.rollbacks += other.writers.rollbacks
     writers.prepared += other.writers.prepared
-    writers.refusedPrepares += other.writers.refusedPrepares
     writers.refusals.merge(other.writers.refusals, uniquingKeysWith: +)
     staleCheckpoints.refused += other.staleCheckpoints.refused
     staleCheckpoints.accepted += other.staleCheckpoints.accepted

@@ -6,7 +6,8 @@ import Tidemark
 /// database loses is lost in both, and what is left must have been delivered.
 ///
 /// A row's version is in each state another, also where a server that lost its newest commits counts anew. The journal's
-/// numbers are drawn under the row's lock, so they say in which order an item changed.
+/// numbers are drawn under the row's lock, so they say in which order an item changed. Each statement names the table, so
+/// that sessions plan it again when the key gets another type.
 struct ItemTable: Sendable {
   let pool: PostgresPool
 
@@ -50,17 +51,21 @@ struct ItemTable: Sendable {
       IF TG_OP = 'TRUNCATE' THEN
         INSERT INTO journal (id, event, version, old_version) SELECT id, 'REMOVE', version, version FROM item;
       ELSIF TG_OP = 'DELETE' THEN
-        INSERT INTO journal (id, event, version, old_version) VALUES (OLD.id, 'REMOVE', OLD.version, OLD.version);
+        INSERT INTO journal (id, event, version, old_version)
+          SELECT OLD.id, 'REMOVE', OLD.version, OLD.version WHERE 'item'::regclass IS NOT NULL;
       ELSIF TG_OP = 'INSERT' THEN
         INSERT INTO journal (id, event, version, size, filled)
-          VALUES (NEW.id, 'INSERT', NEW.version, NEW.size, NEW.filled);
-      ELSIF NEW.id = OLD.id THEN
-        INSERT INTO journal (id, event, version, old_version, size, filled)
-          VALUES (NEW.id, 'MODIFY', NEW.version, OLD.version, NEW.size, NEW.filled);
+          SELECT NEW.id, 'INSERT', NEW.version, NEW.size, NEW.filled WHERE 'item'::regclass IS NOT NULL;
       ELSE
         INSERT INTO journal (id, event, version, old_version, size, filled)
-          VALUES (OLD.id, 'REMOVE', OLD.version, OLD.version, NULL, NULL),
-            (NEW.id, 'INSERT', NEW.version, NULL, NEW.size, NEW.filled);
+          SELECT NEW.id, 'MODIFY', NEW.version, OLD.version, NEW.size, NEW.filled
+          WHERE NEW.id = OLD.id AND 'item'::regclass IS NOT NULL;
+        IF NOT FOUND THEN
+          INSERT INTO journal (id, event, version, old_version)
+            SELECT OLD.id, 'REMOVE', OLD.version, OLD.version WHERE 'item'::regclass IS NOT NULL;
+          INSERT INTO journal (id, event, version, size, filled)
+            SELECT NEW.id, 'INSERT', NEW.version, NEW.size, NEW.filled WHERE 'item'::regclass IS NOT NULL;
+        END IF;
       END IF;
       RETURN NULL;
     END $$;
@@ -96,7 +101,7 @@ struct ItemTable: Sendable {
 
   /// The version of each row.
   func versions() async throws -> [Int64: Int64] {
-    let rows = try await pool.query("SELECT id, version FROM item")
+    let rows = try await pool.query("SELECT id::bigint, version FROM item")
     return try Dictionary(
       rows.map { try $0.decode((Int64, Int64).self) }.map { ($0.0, $0.1) },
       uniquingKeysWith: { $1 }

@@ -87,9 +87,7 @@ struct Writer: Sendable {
   private func note(_ error: PostgresError, _ planned: PlannedTransaction) {
     let state = error.sqlState ?? "\(error.code)"
     gate.note { figures in
-      if error.message.contains("cannot PREPARE a transaction that has executed LISTEN") {
-        figures.refusedPrepares += 1
-      } else if Self.isExpected(error, isDefinition: planned.alone != nil) {
+      if Self.isExpected(error, isDefinition: planned.alone != nil) {
         figures.refusals[state, default: 0] += 1
       } else {
         figures.wrong.append("A writer's transaction failed: \(error)")

@@ -15,8 +15,6 @@ final class WriterGate: Sendable {
     /// Transactions that the server refused because of others, or lost, by SQLSTATE.
     var refusals: [String: Int] = [:]
     var prepared = 0
-    /// PREPARE TRANSACTION that failed because the capture had notified somebody.
-    var refusedPrepares = 0
     /// Errors that writers must not see.
     var wrong: [String] = []
   }
