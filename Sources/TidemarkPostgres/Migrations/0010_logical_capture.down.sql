@@ -14,7 +14,9 @@ END $$;
 DROP FUNCTION tidemark.maintain_logical_capture(integer);
 DROP FUNCTION tidemark.fail_stream(integer, text);
 DROP FUNCTION tidemark.drop_dead_captures();
+DROP FUNCTION tidemark.drop_unused_capture(integer);
 DROP FUNCTION tidemark.drop_logical_capture(integer);
+DROP FUNCTION tidemark.drop_slot(integer);
 DROP FUNCTION tidemark.end_logical_capture(integer);
 DROP FUNCTION tidemark.append_captured(integer, integer, pg_lsn, pg_lsn, bigint, pg_lsn, bigint, text[], text[],
   json[], json[], text[], integer[], timestamptz[]);

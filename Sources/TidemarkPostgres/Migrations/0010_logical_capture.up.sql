@@ -394,25 +394,18 @@ BEGIN
   RETURN capture.ends_at;
 END $$;
 
--- Removes what a capture has of its own. May be called again after it has failed. The slot goes first, and whatever
--- becomes of this transaction: it is what keeps the server's disk from being freed. The table's REPLICA IDENTITY may
--- have to wait until nobody reads the table; then maintenance calls this again.
-CREATE FUNCTION tidemark.drop_logical_capture(of_capture integer) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+-- Removes a capture's slot, whoever uses it and whatever becomes of this transaction: it is what keeps the server's
+-- disk from being freed.
+CREATE FUNCTION tidemark.drop_slot(of_capture integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  capture tidemark.logical_capture;
-  source text;
   slot pg_replication_slots;
-  is_complete boolean := true;
 BEGIN
-  SELECT * INTO capture FROM tidemark.logical_capture c WHERE c.capture_id = of_capture FOR UPDATE;
-  IF NOT FOUND THEN
-    RETURN;
-  END IF;
   FOR i IN 1..200 LOOP
     SELECT * INTO slot FROM pg_replication_slots r WHERE r.slot_name = tidemark.slot_name(of_capture);
-    EXIT WHEN slot.slot_name IS NULL;
-    IF slot.active THEN
+    IF NOT FOUND THEN
+      RETURN;
+    ELSIF slot.active THEN
       PERFORM pg_terminate_backend(slot.active_pid);
       PERFORM pg_sleep(0.01);
     ELSE
@@ -423,10 +416,23 @@ BEGIN
       END;
     END IF;
   END LOOP;
-  IF slot.slot_name IS NOT NULL THEN
-    RAISE EXCEPTION 'the replication slot % cannot be dropped while the process % uses it', slot.slot_name,
-      slot.active_pid USING ERRCODE = 'object_in_use', HINT = 'End that process: SELECT pg_terminate_backend(...).';
+  RAISE EXCEPTION 'the replication slot % cannot be dropped while the process % uses it', slot.slot_name,
+    slot.active_pid USING ERRCODE = 'object_in_use', HINT = 'End that process: SELECT pg_terminate_backend(...).';
+END $$;
+
+-- Removes what a capture has of its own. Returns false if the table's REPLICA IDENTITY has to wait until nobody reads
+-- the table; then maintenance calls this again.
+CREATE FUNCTION tidemark.drop_logical_capture(of_capture integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  capture tidemark.logical_capture;
+  source text;
+BEGIN
+  SELECT * INTO capture FROM tidemark.logical_capture c WHERE c.capture_id = of_capture FOR UPDATE;
+  IF NOT FOUND THEN
+    RETURN true;
   END IF;
+  PERFORM tidemark.drop_slot(of_capture);
   EXECUTE format('DROP PUBLICATION IF EXISTS %I', 'tidemark_' || of_capture);
   SELECT format('%I.%I', n.nspname, c.relname) INTO source
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -441,42 +447,62 @@ BEGIN
           WHERE c.oid = to_regclass(capture.replica_index)), 'DEFAULT')
         ELSE 'DEFAULT' END);
     EXCEPTION WHEN lock_not_available THEN
-      is_complete := false;
+      RETURN false;
     END;
   END IF;
-  IF NOT is_complete THEN
-    RETURN;
-  ELSIF capture.stream_id IS NULL THEN
+  IF capture.stream_id IS NULL THEN
     DELETE FROM tidemark.logical_capture c WHERE c.capture_id = of_capture;
   ELSE
     UPDATE tidemark.logical_capture c SET ended_at = clock_timestamp() WHERE c.capture_id = of_capture;
   END IF;
+  RETURN true;
 END $$;
 
--- Removes what is left of captures whose enabling or disabling somebody's death has cut short.
-CREATE FUNCTION tidemark.drop_dead_captures() RETURNS void
+-- Removes what is left of a capture unless its stream is enabled. Whoever enables may not know whether it is: its COMMIT
+-- is waited for.
+CREATE FUNCTION tidemark.drop_unused_capture(of_capture integer) RETURNS boolean
+LANGUAGE plpgsql SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM tidemark.logical_capture c WHERE c.capture_id = of_capture FOR UPDATE;
+  RETURN EXISTS (SELECT FROM tidemark.logical_capture c JOIN tidemark.stream s USING (stream_id)
+    WHERE c.capture_id = of_capture AND s.status = 'ENABLED') OR tidemark.drop_logical_capture(of_capture);
+END $$;
+
+-- Removes what is left of captures whose enabling or disabling somebody's death has cut short. Returns what could not
+-- be removed, and why: one of them must not keep the others.
+CREATE FUNCTION tidemark.drop_dead_captures() RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  dead integer;
+  dead record;
+  problems text[];
 BEGIN
-  FOR dead IN SELECT c.capture_id FROM tidemark.logical_capture c LEFT JOIN tidemark.stream s USING (stream_id)
-    WHERE c.ended_at IS NULL AND s.status IS DISTINCT FROM 'ENABLED' OR c.ended_at IS NOT NULL AND c.stream_id IS NULL
+  FOR dead IN
+    SELECT c.capture_id, false AS is_unknown
+      FROM tidemark.logical_capture c LEFT JOIN tidemark.stream s USING (stream_id)
+      WHERE c.ended_at IS NULL AND s.status IS DISTINCT FROM 'ENABLED' OR c.ended_at IS NOT NULL AND c.stream_id IS NULL
+    UNION ALL
+    -- Slots that no capture is known of: it was lost, or replaced by one from a backup. They keep the log for nobody.
+    SELECT split_part(r.slot_name, '_', 3)::integer, true FROM pg_replication_slots r
+      WHERE r.slot_name ~ '^tidemark_[0-9]+_[0-9]+$' AND r.database = current_database() AND NOT r.active
+        AND r.slot_name = tidemark.slot_name(split_part(r.slot_name, '_', 3)::integer)
+        AND NOT EXISTS (SELECT FROM tidemark.logical_capture c
+          WHERE c.capture_id = split_part(r.slot_name, '_', 3)::integer)
+        AND EXISTS (SELECT FROM pg_roles o WHERE o.rolname = current_user AND (o.rolreplication OR o.rolsuper))
   LOOP
-    -- Who enables has the lock until it has committed.
-    IF pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), dead) AND NOT EXISTS (
-        SELECT FROM tidemark.logical_capture c JOIN tidemark.stream s USING (stream_id)
-        WHERE c.capture_id = dead AND s.status = 'ENABLED') THEN
-      PERFORM tidemark.drop_logical_capture(dead);
-    END IF;
+    BEGIN
+      -- Who enables has the lock until it has committed.
+      IF pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), dead.capture_id) THEN
+        IF dead.is_unknown THEN
+          PERFORM tidemark.drop_slot(dead.capture_id);
+        ELSE
+          PERFORM tidemark.drop_unused_capture(dead.capture_id);
+        END IF;
+      END IF;
+    EXCEPTION WHEN OTHERS THEN
+      problems := problems || format('tidemark_%s: %s', dead.capture_id, sqlerrm);
+    END;
   END LOOP;
-  -- Slots that no capture is known of: it was lost, or replaced by one from a backup. They keep the log for nobody.
-  PERFORM pg_drop_replication_slot(r.slot_name) FROM pg_replication_slots r
-    WHERE r.slot_name ~ '^tidemark_[0-9]+_[0-9]+$' AND r.database = current_database() AND NOT r.active
-      AND r.slot_name = tidemark.slot_name(split_part(r.slot_name, '_', 3)::integer)
-      AND NOT EXISTS (SELECT FROM tidemark.logical_capture c
-        WHERE c.capture_id = split_part(r.slot_name, '_', 3)::integer)
-      AND EXISTS (SELECT FROM pg_roles o WHERE o.rolname = current_user AND (o.rolreplication OR o.rolsuper))
-      AND pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), split_part(r.slot_name, '_', 3)::integer);
+  RETURN array_to_string(problems, '; ');
 END $$;
 
 -- Ends an enabled stream whose capture cannot go on, with the reason. Changes are missing then, which readers learn at

@@ -46,7 +46,7 @@ extension PostgresStreamAdmin {
       }
     }
     do {
-      try await capture(of: id).run(until: try CaptureState.place(end))
+      try await capture(id, until: end)
     } catch let error as TidemarkError where error.code == .captureLost {
       logger.warning(
         "The stream has ended with changes missing",
@@ -59,7 +59,26 @@ extension PostgresStreamAdmin {
     } catch let error as TidemarkError where error.code == .streamDisabled {
       // Whoever looks after the stream was faster.
     }
-    try await removeCapture(of: id)
+    try await CaptureRemoval(
+      capture: state.captureID,
+      table: Int64(state.source.table),
+      pool: pool,
+      logger: logger,
+      clock: ContinuousClock()
+    ).run()
+  }
+
+  /// Captures what stands before the place, or waits for who does.
+  private func capture(_ id: Int32, until end: String) async throws {
+    let place = try CaptureState.place(end)
+    let notice = WaitNotice(
+      message: "Disabling the stream waits until what was committed before is captured",
+      logger: logger,
+      clock: ContinuousClock()
+    )
+    try await notice.telling(of: { try await LockHolder.capturing(id, until: end, on: pool) }) {
+      try await capture(of: id).run(until: place)
+    }
   }
 
   private func end(_ id: Int32) async throws {
@@ -76,27 +95,6 @@ extension PostgresStreamAdmin {
       try await lock(on: table ?? nil, for: "Disabling the stream").taking {
         _ = try await pool.execute("SELECT tidemark.disable_stream(\(id))")
       }
-    }
-  }
-
-  /// Removes the slot and what else the capture of a disabled stream had.
-  private func removeCapture(of id: Int32) async throws {
-    let isPending = try await mappingStreamErrors {
-      try await pool.execute(
-        """
-        SELECT tidemark.drop_logical_capture(c.capture_id) FROM tidemark.logical_capture c
-        WHERE c.stream_id = \(id) AND c.ended_at IS NULL
-        """
-      )
-      return try await !pool.query(
-        "SELECT FROM tidemark.logical_capture c WHERE c.stream_id = \(id) AND c.ended_at IS NULL"
-      ).isEmpty
-    }
-    if isPending {
-      logger.warning(
-        "The table keeps REPLICA IDENTITY FULL until a worker or 'tidemark stream' finds it unused for a moment",
-        metadata: ["stream": "\(id)"]
-      )
     }
   }
 

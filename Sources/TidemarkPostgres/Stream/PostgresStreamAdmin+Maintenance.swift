@@ -19,7 +19,7 @@ extension PostgresStreamAdmin {
     }
     var failure: TidemarkError?
     do {
-      _ = try await mappingStreamErrors { try await pool.execute("SELECT tidemark.drop_dead_captures()") }
+      try await removeDeadCaptures()
     } catch let error as TidemarkError {
       failure = error
     }
@@ -32,6 +32,16 @@ extension PostgresStreamAdmin {
       }
     }
     if let failure { throw failure }
+  }
+
+  /// Removes what a death has left of the enabling or disabling of a stream that is captured by decoding.
+  func removeDeadCaptures() async throws {
+    let problem = try await mappingStreamErrors {
+      try await pool.query("SELECT tidemark.drop_dead_captures()")[0].decode(String?.self)
+    }
+    if let problem {
+      logger.warning("What is left of a capture cannot be removed", metadata: ["problem": "\(problem)"])
+    }
   }
 
   /// One statement each, so that none holds up another.

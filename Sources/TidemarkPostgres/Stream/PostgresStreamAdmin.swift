@@ -48,7 +48,8 @@ public struct PostgresStreamAdmin: Sendable {
   /// Captures the changes of a table from now on.
   ///
   /// Waits for transactions that have written to the table to end, and holds up new ones for half a second at a time,
-  /// ten seconds in all. The table's key columns must not be renamed while the stream is enabled.
+  /// ten seconds in all. The table's key columns must not be renamed while the stream is enabled. When this fails or is
+  /// cancelled, nothing has changed.
   ///
   /// In a database whose encoding is `SQL_ASCII` text may be no UTF-8. Such records are delivered, and to decode them is an
   /// error: see ``PostgresStreamDescription/encoding``.
@@ -60,8 +61,9 @@ public struct PostgresStreamAdmin: Sendable {
   ///     counts seconds since 1970. Maintenance deletes the rows whose time has come, and the stream says so; never
   ///     those with `NULL`, an infinite time, or a number that is more than five years in the past. It should have an
   ///     index.
-  ///   - capture: By logical decoding the call also waits for all transactions that are under way, and sets the
-  ///     table's REPLICA IDENTITY to FULL until the stream is disabled.
+  ///   - capture: By logical decoding the call also waits for all transactions of the server that have written and not
+  ///     ended, prepared ones too and however long that takes; the log says for which. It sets the table's REPLICA
+  ///     IDENTITY to FULL until the stream is disabled.
   ///   - maximumSlotLag: The most bytes of write-ahead log that the stream's replication slot may keep the server from
   ///     removing; a stream that is behind by more is ended by maintenance. Only for capture by logical decoding.
   @discardableResult
@@ -95,14 +97,12 @@ public struct PostgresStreamAdmin: Sendable {
         table: source,
         name: name,
         viewType: viewType,
-        retention: retention,
         shardCount: shardCount,
-        maximumLag: Int64(maximumSlotLag)
+        maximumLag: Int64(maximumSlotLag),
+        settings: settings
       )
-      return try await begin(
-        try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run(),
-        settings
-      )
+      try await removeDeadCaptures()
+      return try await describe(try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run())
     }
     return try await begin(
       PostgresStatement(
@@ -236,21 +236,6 @@ public struct PostgresStreamAdmin: Sendable {
           return id
         }
       }
-    }
-    return try await describe(id)
-  }
-
-  /// Gives a stream that is captured by decoding its settings, or ends it if they are wrong.
-  private func begin(_ id: Int32, _ settings: PostgresStreamSettings) async throws
-    -> PostgresStreamDescription
-  {
-    do {
-      try await mappingStreamErrors {
-        try await pool.transaction { try await settings.apply(to: id, on: $0) }
-      }
-    } catch {
-      try? await disable(id)
-      throw error
     }
     return try await describe(id)
   }

@@ -67,7 +67,7 @@ extension SnapshotMaker {
     var before: Set<String> = []
     while true {
       try await clock.sleep(for: Self.look)
-      let waiting = Set(try await LockHolders.waiting(for: pid, of: table, on: pool))
+      let waiting = Set(try await LockHolder.waiting(for: pid, of: table, on: pool).map(\.description))
       if let first = waiting.intersection(before).sorted().first {
         throw SnapshotHindrance(reason: "it gives way to \(first), which waits for the table")
       }

@@ -4,28 +4,28 @@ import Tidemark
 
 /// How a snapshot begins where the table is captured by decoding; the migration `logical_snapshots` says why.
 extension SnapshotMaker {
-  /// How long a slot in the making waits for a transaction. The stream goes on after as long.
-  private static let slotPatience = "5s"
+  /// How long a slot in the making waits for a transaction. The stream goes on after as long, and the server's process
+  /// ends that waits for a maker that has died: it does not notice that by itself.
+  static let slotSettings = ["lock_timeout": "5s"]
 
   /// Waits for the transactions that are under way now, in all databases. A slot has to wait for them, too, but the
   /// stream stands still as long as that takes, and goes on as long as this does.
   func waitForWriters(on connection: PostgresConnection) async throws {
     let next = try await connection.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
       .decode(String.self)
-    var delay = DoublingDelay(from: .milliseconds(5), to: .milliseconds(250))
-    let began = clock.now
-    var isTold = false
-    while try await !connection.query(
-      "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= \(next)::text::xid8"
-    )[0].decode(Bool.self) {
-      if !isTold, began.duration(to: clock.now) > .seconds(5) {
-        isTold = true
-        logger.warning(
-          "The snapshot waits for the end of a transaction that was begun before",
-          metadata: metadata(copied: 0)
-        )
+    let notice = WaitNotice(
+      message: "The snapshot waits for the end of transactions",
+      metadata: metadata(copied: 0),
+      logger: logger,
+      clock: clock
+    )
+    try await notice.telling(of: { try await LockHolder.writing(before: next, on: pool) }) {
+      var delay = DoublingDelay(from: .milliseconds(5), to: .milliseconds(250))
+      while try await !connection.query(
+        "SELECT pg_snapshot_xmin(pg_current_snapshot()) >= \(next)::text::xid8"
+      )[0].decode(Bool.self) {
+        try await clock.sleep(for: delay.next())
       }
-      try await clock.sleep(for: delay.next())
     }
   }
 
@@ -47,7 +47,7 @@ extension SnapshotMaker {
   private func place(_ cut: String, seenBy holder: PostgresTransaction) async throws -> Target {
     let moment = try await pool.takeReplicationSnapshot(
       slot: "tidemark_cut_" + cut.replacing("-", with: "_"),
-      settings: ["lock_timeout": Self.slotPatience]
+      settings: Self.slotSettings
     )
     do {
       try await holder.see(moment.name)

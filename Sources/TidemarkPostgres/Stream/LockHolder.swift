@@ -1,0 +1,137 @@
+import Logging
+import PostgresClient
+import Tidemark
+
+/// A session or a prepared transaction that others wait for.
+struct LockHolder: Sendable, Hashable {
+  var description: String
+  /// What ends it.
+  var remedy: String
+
+  /// Who holds a lock on a table that writers or `ALTER TABLE` have to wait for.
+  static func of(table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
+    try await found(
+      PostgresStatement(
+        """
+        SELECT DISTINCT \(columns)
+        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL
+          AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
+        WHERE l.locktype = 'relation' AND l.relation = $1::bigint::oid AND l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND \(isKnown)
+        """,
+        table
+      ),
+      on: pool
+    )
+  }
+
+  /// For whose transaction a session waits now, that it may go on.
+  static func blocking(_ pid: Int32, on pool: PostgresPool) async throws -> [LockHolder] {
+    try await found(
+      PostgresStatement(
+        """
+        SELECT DISTINCT \(columns)
+        FROM pg_locks w JOIN pg_locks h ON h.granted AND h.pid IS DISTINCT FROM w.pid
+          AND h.transactionid = w.transactionid
+        LEFT JOIN pg_stat_activity a ON a.pid = h.pid LEFT JOIN pg_prepared_xacts p ON p.transaction = h.transactionid
+        WHERE w.pid = $1 AND NOT w.granted AND \(isKnown)
+        """,
+        pid
+      ),
+      on: pool
+    )
+  }
+
+  /// The transactions of the server that have written and are older than the one with this number (`xid8`).
+  static func writing(before transaction: String, on pool: PostgresPool) async throws -> [LockHolder] {
+    try await found(
+      PostgresStatement(
+        """
+        SELECT DISTINCT \(columns)
+        FROM pg_locks h LEFT JOIN pg_stat_activity a ON a.pid = h.pid
+        LEFT JOIN pg_prepared_xacts p ON p.transaction = h.transactionid
+        WHERE h.locktype = 'transactionid' AND h.mode = 'ExclusiveLock' AND h.granted
+          AND age(h.transactionid) > age($1::text::xid8::xid) AND \(isKnown)
+        """,
+        transaction
+      ),
+      on: pool
+    )
+  }
+
+  /// Who waits for a session that has locked a table or its partitions.
+  static func waiting(for pid: Int32, of table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
+    try await found(
+      PostgresStatement(
+        """
+        SELECT DISTINCT \(columns)
+        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+        LEFT JOIN pg_prepared_xacts p ON false
+        WHERE l.locktype = 'relation' AND NOT l.granted
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND (l.relation = $1::bigint::oid
+            OR l.relation IN (SELECT t.relid FROM pg_partition_tree($1::bigint::oid::regclass) t))
+          AND $2::integer = ANY (pg_blocking_pids(l.pid)) AND \(isKnown)
+        """,
+        table,
+        pid
+      ),
+      on: pool
+    )
+  }
+
+  /// Who captures a stream by decoding, and how much of the server's log before the place is still to be captured.
+  static func capturing(_ stream: Int32, until place: String, on pool: PostgresPool) async throws
+    -> [LockHolder]
+  {
+    try await found(
+      PostgresStatement(
+        """
+        SELECT format('%s, which captures it and has %s of write-ahead log to go', s.description,
+          pg_size_pretty(greatest(pg_wal_lsn_diff($2::text::pg_lsn, s.confirmed_flush_lsn), 0))), s.remedy
+        FROM (
+          SELECT \(columns), r.confirmed_flush_lsn
+          FROM tidemark.logical_capture c
+          JOIN pg_replication_slots r ON r.slot_name = tidemark.slot_name(c.capture_id)
+          JOIN pg_stat_activity a ON a.pid = r.active_pid LEFT JOIN pg_prepared_xacts p ON false
+          WHERE c.stream_id = $1
+        ) AS s
+        """,
+        stream,
+        place
+      ),
+      on: pool
+    )
+  }
+
+  /// Of `a` in `pg_stat_activity` or `p` in `pg_prepared_xacts`. What this role may not see is left out.
+  private static let columns = """
+    CASE WHEN p.gid IS NOT NULL THEN format('the prepared transaction %L (database %s, owner %s, since %s)', p.gid,
+        p.database, p.owner, date_trunc('second', p.prepared))
+      ELSE format('the process %s (%s)', a.pid, concat_ws(', ', 'database ' || a.datname, 'role ' || a.usename,
+        'application ' || quote_literal(a.application_name), coalesce(a.state, 'state not shown to this role'),
+        'transaction since ' || date_trunc('second', a.xact_start))) END AS description,
+    CASE WHEN p.gid IS NOT NULL THEN format('ROLLBACK PREPARED %L (or COMMIT PREPARED) in the database %s', p.gid,
+        p.database)
+      ELSE format('SELECT pg_terminate_backend(%s)', a.pid) END AS remedy
+    """
+
+  /// Whether it is still there.
+  private static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
+
+  private static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
+    -> [LockHolder]
+  {
+    try await pool.query(statement).map { row in
+      let (description, remedy) = try row.decode((String, String).self)
+      return LockHolder(description: description, remedy: remedy)
+    }
+  }
+}
+
+extension [LockHolder] {
+  var list: String { map(\.description).joined(separator: ", ") }
+  var advice: String { "Wait for the end of that, or end it: \(map(\.remedy).joined(separator: "; "))" }
+  var metadata: Logger.Metadata { ["held by": "\(list)", "advice": "\(advice)"] }
+}
