@@ -1,5 +1,6 @@
 import Logging
 import PostgresClient
+import Tidemark
 import TidemarkPostgres
 
 /// The database that a command works on.
@@ -19,9 +20,16 @@ struct Database: Sendable {
   let pool: PostgresPool
   let logger: Logger
 
-  var streams: PostgresStreamAdmin { PostgresStreamAdmin(pool) }
+  var streams: PostgresStreamAdmin { PostgresStreamAdmin(pool, logger: warningLogger) }
   var leases: PostgresLeaseStore { PostgresLeaseStore(configuration, pool: pool, logger: logger) }
   var migrator: Migrator { Migrator(pool, logger: logger) }
+
+  /// For what somebody at a terminal has to know also where only errors are asked for: what is waited for, what is lost.
+  private var warningLogger: Logger {
+    var logger = logger
+    logger.logLevel = min(logger.logLevel, .warning)
+    return logger
+  }
 
   /// - Throws: at once if the server cannot be reached, where the pool would try for a while.
   static func open(_ url: String, schema: Schema, logger: Logger) async throws -> Database {
@@ -49,6 +57,23 @@ struct Database: Sendable {
       throw error
     }
     return database
+  }
+
+  /// Ends streams whose slots keep too much of the server's log, and removes what a death has left: no worker may run that
+  /// does. It is not what the command is for, so it goes on whatever becomes of this.
+  ///
+  /// - Returns: the streams that have ended, each with the reason.
+  @discardableResult
+  func lookAfterCaptures() async throws -> [PostgresStreamCondition] {
+    do {
+      return try await streams.maintainCaptures()
+    } catch let error as TidemarkError {
+      // A role that may not is no trouble: others may.
+      if (error.underlying as? PostgresError)?.sqlState != "42501" {
+        warningLogger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
+      }
+      return []
+    }
   }
 
   private func prepare(_ schema: Schema) async throws {

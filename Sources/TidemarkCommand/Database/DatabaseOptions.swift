@@ -34,6 +34,17 @@ struct DatabaseOptions: ParsableArguments {
     }
   }
 
+  /// Like ``use(_:_:)``, for commands about streams: those that must not go on as they are end first.
+  func useStreams<Success: Sendable>(
+    _ schema: Database.Schema = .required,
+    _ body: @escaping @Sendable (Database) async throws -> Success
+  ) async throws -> Success {
+    try await use(schema) { database in
+      try await database.lookAfterCaptures()
+      return try await body(database)
+    }
+  }
+
   var logger: Logger {
     var logger = Logger(label: "tidemark") { StreamLogHandler.standardError(label: $0) }
     logger.logLevel = logLevel

@@ -29,7 +29,7 @@ struct AlterStream: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let stream = try await database.use { database in
+    let stream = try await database.useStreams { database in
       try await database.streams.alter(name) { settings in
         if let retention { settings.retention = retention.duration }
         if noExpiry { settings.expiryColumn = nil }

@@ -15,7 +15,9 @@ struct CheckStreams: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let conditions = try await database.use { try await $0.streams.conditions(of: name) }
+    let conditions = try await database.use { database in
+      try await database.lookAfterCaptures() + database.streams.conditions(of: name)
+    }
     try output.show(
       .object(["conditions": .array(conditions.map(\.json))]),
       table: Self.table(conditions),

@@ -17,7 +17,7 @@ struct CreateStream: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.use(.migrated) { database in
+    let stream = try await database.useStreams(.migrated) { database in
       try await database.streams.create(
         name,
         retention: settings.retention.duration,

@@ -22,7 +22,7 @@ struct DescribeStream: AsyncParsableCommand {
   func run() async throws {
     switch name {
     case .postgres(let name):
-      let stream = try await database.use { try await $0.streams.describe(name) }
+      let stream = try await database.useStreams { try await $0.streams.describe(name) }
       try output.show(stream.json, text: stream.report)
     case .dynamoDB(let name):
       try await show(DynamoDBStreamsSource(name, logger: database.logger))

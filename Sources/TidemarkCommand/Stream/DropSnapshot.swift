@@ -20,7 +20,7 @@ struct DropSnapshot: AsyncParsableCommand {
 
   func run() async throws {
     try confirmation.checkCanAsk()
-    let stream = try await database.use { database in
+    let stream = try await database.useStreams { database in
       try confirmation.confirm("Delete the snapshot and all leases of \(application) on \(name)?")
       try await database.streams.dropSnapshot(of: name, for: application)
       return try await database.streams.describe(name)

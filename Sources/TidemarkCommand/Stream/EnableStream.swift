@@ -6,7 +6,10 @@ struct EnableStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "enable",
     abstract: "Capture the changes of a table from now on.",
-    discussion: "Migrates the schema first if it is missing or old."
+    discussion: """
+      Migrates the schema first if it is missing or old. With --capture logical it waits until all transactions \
+      of the server that have written have ended, and says for which. Ctrl-C leaves nothing behind.
+      """
   )
 
   @Argument(help: #"The table, as in SQL: orders, shop.orders, "Order"."#)
@@ -43,7 +46,7 @@ struct EnableStream: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.use(.migrated) { database in
+    let stream = try await database.useStreams(.migrated) { database in
       try await database.streams.enable(
         table: table,
         name: name,

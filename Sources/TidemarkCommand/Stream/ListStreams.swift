@@ -12,7 +12,7 @@ struct ListStreams: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let streams = try await database.use { try await $0.streams.list() }
+    let streams = try await database.useStreams { try await $0.streams.list() }
     try output.show(
       .object(["streams": .array(streams.map(\.json))]),
       table: Self.table(streams),

@@ -20,7 +20,7 @@ struct MergeShards: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let child = try await database.use { try await $0.streams.merge(shard, other, of: name) }
+    let child = try await database.useStreams { try await $0.streams.merge(shard, other, of: name) }
     try output.show(
       .object(["parent_shard_ids": JSON([shard, other]), "child_shard_ids": JSON([child])]),
       text: "Merged \(shard) and \(other) into \(child).\n"

@@ -41,7 +41,7 @@ struct PutRecords: AsyncParsableCommand {
 
   func run() async throws {
     let content = try file.map(Self.content) ?? data.map { Array($0.utf8) }
-    let (count, repeated) = try await database.use { database in
+    let (count, repeated) = try await database.useStreams { database in
       guard let content else { return try await putLines(in: database) }
       let isNew = try await database.streams.put(
         content,

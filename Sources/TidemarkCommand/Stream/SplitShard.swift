@@ -28,7 +28,7 @@ struct SplitShard: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let children = try await database.use { try await $0.streams.split(shard, of: name, at: at?.hash) }
+    let children = try await database.useStreams { try await $0.streams.split(shard, of: name, at: at?.hash) }
     try output.show(
       .object(["parent_shard_ids": JSON([shard]), "child_shard_ids": JSON(children)]),
       text: "Split \(shard) into \(children.joined(separator: " and ")).\n"

@@ -44,7 +44,7 @@ struct TailStream: AsyncParsableCommand {
   func run() async throws {
     switch name {
     case .postgres(let name):
-      try await database.use { database in
+      try await database.useStreams { database in
         let stream = PostgresStream(name, pool: database.pool, logger: database.logger)
         try await untilCancelled {
           if !follow { try await stream.sequenceCommitted() }

@@ -12,26 +12,56 @@ extension PostgresStreamAdmin {
   ///
   /// - Throws: when all streams have been seen to, the first error that came up.
   public func maintain() async throws {
+    var failure: TidemarkError?
+    do {
+      try await maintainCaptures()
+    } catch let error as TidemarkError {
+      failure = error
+    }
     let streams = try await mappingStreamErrors {
       try await pool.query("SELECT s.stream_id FROM tidemark.stream s ORDER BY s.stream_id").map {
         try $0.decode(Int32.self)
       }
     }
-    var failure: TidemarkError?
-    do {
-      try await removeDeadCaptures()
-    } catch let error as TidemarkError {
-      failure = error
-    }
     for stream in streams {
+      do { try await maintain(stream) } catch let error as TidemarkError { failure = failure ?? error }
+    }
+    if let failure { throw failure }
+  }
+
+  /// The part of ``maintain()`` that concerns streams captured by decoding, whose slots keep the server's log: ends those
+  /// that have lost their slot, whose slot keeps more than it may, or whose table is gone, and removes what a death has
+  /// left of enabling and disabling. Costs little, so that whoever looks at streams can do it first.
+  ///
+  /// - Returns: the streams that have ended with changes missing, each with the reason.
+  /// - Throws: when all streams have been seen to, the first error that came up.
+  @discardableResult
+  public func maintainCaptures() async throws -> [PostgresStreamCondition] {
+    var failure: TidemarkError?
+    var ended: [PostgresStreamCondition] = []
+    do { try await removeDeadCaptures() } catch let error as TidemarkError { failure = error }
+    let streams = try await mappingStreamErrors {
+      try await pool.query(
+        """
+        SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s
+        WHERE s.capture = 'LOGICAL' AND s.status = 'ENABLED' ORDER BY s.stream_id
+        """
+      ).map { try $0.decode((Int32, String).self) }
+    }
+    for (id, name) in streams {
       do {
-        try await maintainCapture(of: stream)
-        try await maintain(stream)
+        guard let reason = try await maintainCapture(of: id) else { continue }
+        let lost = TidemarkError.captureLost(reason)
+        logger.error("A stream has lost its capture", metadata: ["stream": "\(name)", "reason": "\(reason)"])
+        ended.append(
+          PostgresStreamCondition(stream: name, name: "capture", problem: lost.message, advice: lost.advice)
+        )
       } catch let error as TidemarkError {
         failure = failure ?? error
       }
     }
     if let failure { throw failure }
+    return ended
   }
 
   /// Removes what a death has left of the enabling or disabling of a stream that is captured by decoding.
@@ -61,8 +91,10 @@ extension PostgresStreamAdmin {
   }
 
   /// What a dropped table's stream has not captured yet is still in the server's log.
-  private func maintainCapture(of id: Int32) async throws {
-    guard let state = try await CaptureState.of(id, on: pool) else { return }
+  ///
+  /// - Returns: why the stream has ended, if changes are missing.
+  private func maintainCapture(of id: Int32) async throws -> String? {
+    guard let state = try await CaptureState.of(id, on: pool) else { return nil }
     let (reason, isThere) = try await mappingStreamErrors {
       try await pool.query(
         """
@@ -71,10 +103,7 @@ extension PostgresStreamAdmin {
         """
       )[0].decode((String?, Bool).self)
     }
-    if let reason {
-      logger.error("A stream has lost its capture", metadata: ["stream": "\(id)", "reason": "\(reason)"])
-      return
-    }
-    if !isThere { try await disable(id) }
+    if reason == nil, !isThere { try await disable(id) }
+    return reason
   }
 }

@@ -15,7 +15,11 @@ struct CommandDatabase: Sendable {
 
   /// - Parameter migrated: whether it has the schema.
   static func make(migrated: Bool = true, encoding: String? = nil) async throws -> CommandDatabase {
-    let url = try await TestServer.shared().makeDatabase(encoding: encoding)
+    try await make(at: try await TestServer.shared().makeDatabase(encoding: encoding), migrated: migrated)
+  }
+
+  /// In a database that is there and empty.
+  static func make(at url: String, migrated: Bool = true) async throws -> CommandDatabase {
     let configuration = try PostgresConfiguration(url: url)
     let pool = PostgresPool(configuration, maximumConnections: 2, logger: logger)
     if migrated { try await Migrator(pool, logger: logger).migrate() }

@@ -1,0 +1,80 @@
+import Foundation
+import LocalPostgres
+import PostgresClient
+import TestSupport
+import Testing
+
+/// `tidemark stream enable --capture logical` while a transaction of another database keeps the slot from being made.
+@Suite("Enabling by decoding that is ended while it waits", .sharesMachine)
+struct EnableLogicalTests {
+  private static let enable = ["stream", "enable", "item", "--capture", "logical", "--shards", "1"]
+
+  /// Runs `body` with the command that waits.
+  private func whileWaiting(
+    _ body: (CommandDatabase, RunningCommand, _ end: () async throws -> Void) async throws -> Void
+  ) async throws {
+    var configuration = LocalPostgresConfiguration()
+    configuration.settings = ["wal_level": "logical", "fsync": "off", "max_prepared_transactions": "3"]
+    try await withLocalPostgres(configuration) { server in
+      let database = try await CommandDatabase.make(at: server.url())
+      try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+      try await server.createDatabase("elsewhere")
+      let elsewhere = try await PostgresConnection.connect(
+        try PostgresConfiguration(url: server.url(database: "elsewhere")),
+        logger: CommandDatabase.logger
+      )
+      try await elsewhere.executeScript("BEGIN; CREATE TABLE other (id int); PREPARE TRANSACTION 'orphan'")
+      let command = try database.tidemark.start(Self.enable)
+      try await eventually("it says for whom it waits") {
+        command.errors.contains("ROLLBACK PREPARED 'orphan' (or COMMIT PREPARED) in the database elsewhere")
+      }
+      try await body(database, command) { try await elsewhere.execute("ROLLBACK PREPARED 'orphan'") }
+      await elsewhere.close()
+    }
+  }
+
+  private func count(_ sql: String, in database: CommandDatabase) async throws -> Int64 {
+    try await database.pool.query(PostgresStatement(sql))[0].decode(Int64.self)
+  }
+
+  private func traces(in database: CommandDatabase) async throws -> Int64 {
+    try await count(
+      """
+      SELECT (SELECT count(*) FROM pg_replication_slots) + (SELECT count(*) FROM pg_publication)
+        + (SELECT count(*) FROM pg_class WHERE relreplident = 'f' AND relkind = 'r')
+        + (SELECT count(*) FROM tidemark.logical_capture)
+      """,
+      in: database
+    )
+  }
+
+  @Test("A signal ends it, and nothing is left", arguments: [SIGINT, SIGTERM])
+  func signal(signal: Int32) async throws {
+    try await whileWaiting { database, command, _ in
+      command.signal(signal)
+      let outcome = await command.outcome
+      let left = try await traces(in: database)
+      #expect(outcome.status == 128 + signal)
+      #expect(left == 0)
+    }
+  }
+
+  @Test("SIGKILL leaves no process of the server that makes the slot, and the next command removes the rest")
+  func death() async throws {
+    try await whileWaiting { database, command, end in
+      command.signal(SIGKILL)
+      _ = await command.outcome
+      try await eventually("the server has noticed") {
+        try await count("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'", in: database)
+          == 0
+      }
+      #expect(try await traces(in: database) == 3)
+      try await end()
+      #expect(try await count("SELECT count(*) FROM pg_replication_slots", in: database) == 0)
+      let listed = try await database.tidemark.run("stream", "list")
+      #expect(listed.status == 0 && listed.errors.isEmpty, "\(listed.errors)")
+      #expect(try await traces(in: database) == 0)
+      #expect(try await database.tidemark.start(Self.enable).outcome.status == 0)
+    }
+  }
+}
