@@ -7,6 +7,8 @@ struct CaptureSession: Sendable {
   /// `smallAppend` records, which did not come because of a backlog, the next begins no sooner than this.
   private static let pace = Duration.milliseconds(3)
   private static let smallAppend = 500
+  /// How long the server may take to read that all is captured, before another session begins.
+  private static let patience = Duration.seconds(5)
 
   private struct ReachedTarget: Error {}
 
@@ -79,12 +81,26 @@ struct CaptureSession: Sendable {
       }
       buffer.recycle(batch)
       try await feed.confirm(position.lsn)
-      if let last, position.lsn >= last { throw ReachedTarget() }
+      if let last, position.lsn >= last {
+        try await waitForConfirmation(of: last)
+        throw ReachedTarget()
+      }
       if count > 0, count < Self.smallAppend {
         try await capture.clock.sleep(for: max(.zero, Self.pace - began.duration(to: capture.clock.now)))
       }
     }
   }
+
+  /// A server that is sending when the session ends does not read any more what it was told last.
+  private func waitForConfirmation(of place: PostgresLSN) async throws {
+    let deadline = capture.clock.now.advanced(by: Self.patience)
+    var delay = DoublingDelay(from: .milliseconds(1), to: .milliseconds(50))
+    while capture.clock.now < deadline, let slot = try await capture.store.state()?.slot {
+      if let confirmed = slot.confirmed, confirmed >= place { return }
+      try await capture.clock.sleep(for: delay.next())
+    }
+  }
+
   private func store(
     _ batch: CapturedBatch,
     from start: CapturePosition,

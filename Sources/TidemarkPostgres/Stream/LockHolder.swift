@@ -89,7 +89,8 @@ struct LockHolder: Sendable, Hashable {
       PostgresStatement(
         """
         SELECT format('%s, which captures it and has %s of write-ahead log to go', s.description,
-          pg_size_pretty(greatest(pg_wal_lsn_diff($2::text::pg_lsn, s.confirmed_flush_lsn), 0))), s.remedy
+          pg_size_pretty(greatest(pg_wal_lsn_diff($2::text::pg_lsn, s.confirmed_flush_lsn), 0))),
+          s.remedy || ' lets another process go on; disabling by force leaves out what is not captured'
         FROM (
           SELECT \(columns), r.confirmed_flush_lsn
           FROM tidemark.logical_capture c

@@ -142,6 +142,18 @@ struct CaptureRestartTests {
     #expect(Set(keys) == Set((1...ids.value).map { #"{"id":\#($0)}"# }))
   }
 
+  @Test("Disabling behind a large transaction takes one session with the slot")
+  func largeTransaction() async throws {
+    let database = try await items()
+    try await database.run(
+      "CREATE TABLE other (v text); INSERT INTO other SELECT repeat('x', 1000) FROM generate_series(1, 150000)"
+    )
+    let log = CollectedLog()
+    try await PostgresStreamAdmin(database.pool, logger: log.logger).disable("item")
+    // Each is told of.
+    #expect(log.lines.count { $0.contains("which captures it") } <= 1, "\(log.lines)")
+  }
+
   @Test("The stored place counts no changes of a transaction that was confirmed as a whole")
   func storedPlace() async throws {
     let database = try await items()

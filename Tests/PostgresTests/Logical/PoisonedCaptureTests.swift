@@ -141,6 +141,9 @@ struct PoisonedCaptureTests {
   @Test("A stream whose slot somebody has dropped is disabled, and says why")
   func droppedSlot() async throws {
     let database = try await items()
+    try await eventually("the slot is free") {
+      try await database.admin.describe("item").slot?.isActive == false
+    }
     try await database.run(
       "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE database = current_database()"
     )
