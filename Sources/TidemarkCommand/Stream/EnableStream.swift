@@ -34,7 +34,10 @@ struct EnableStream: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "For logical: the most write-ahead log that the replication slot may retain, in MiB.",
+      """
+      For logical: the most write-ahead log that the replication slot may retain, in MiB. A worker or a tidemark \
+      stream command that sees more ends the stream; while none runs, the server's max_slot_wal_keep_size holds.
+      """,
       valueName: "mebibytes"
     )
   )

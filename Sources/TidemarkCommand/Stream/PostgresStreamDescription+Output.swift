@@ -42,6 +42,7 @@ extension PostgresStreamDescription {
     if let viewType { facts.append(("View type", viewType.rawValue)) }
     if let capture { facts.append(("Capture", capture.rawValue)) }
     if let slot { facts.append(("Slot", slot.report)) }
+    if let advice = slot?.advice { facts.append(("Slot's limit", advice)) }
     if let captureFailure { facts.append(("Ended because", captureFailure)) }
     facts.append(("Retention", "\(DurationArgument(retention))"))
     if let column = settings.expiryColumn { facts.append(("Expiry column", column)) }
@@ -131,6 +132,8 @@ extension ReplicationSlotDescription {
       "wal_status": JSON(walStatus),
       "retained_bytes": JSON(retainedBytes),
       "maximum_retained_bytes": JSON(maximumRetainedBytes),
+      "server_maximum_retained_bytes": JSON(serverMaximumRetainedBytes),
+      "advice": JSON(advice),
     ])
   }
 

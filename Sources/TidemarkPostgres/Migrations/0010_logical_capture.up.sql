@@ -510,7 +510,8 @@ END $$;
 CREATE FUNCTION tidemark.fail_stream(of_stream integer, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE tidemark.stream s SET failure = reason WHERE s.stream_id = of_stream AND s.status = 'ENABLED';
+  UPDATE tidemark.stream s SET failure = coalesce(s.failure, reason)
+    WHERE s.stream_id = of_stream AND s.status = 'ENABLED';
   IF FOUND THEN
     PERFORM tidemark.disable_stream(of_stream);
     PERFORM tidemark.drop_logical_capture(c.capture_id) FROM tidemark.logical_capture c
@@ -544,14 +545,28 @@ BEGIN
   ELSIF slot.slot_name IS NULL THEN
     reason := format('its replication slot %s was dropped', tidemark.slot_name(capture.capture_id));
   ELSIF slot.wal_status = 'lost' THEN
-    reason := format('its replication slot %s has lost its place: the server has removed what it needed',
-      slot.slot_name);
+    reason := format('its replication slot %s has lost its place: %s', slot.slot_name,
+      -- Servers before version 17 do not say it.
+      CASE to_jsonb(slot) ->> 'invalidation_reason'
+        WHEN 'idle_timeout' THEN format('nobody has captured for longer than the server''s '
+          'idle_replication_slot_timeout (%s)', current_setting('idle_replication_slot_timeout'))
+        WHEN 'rows_removed' THEN 'the server has removed rows of its catalog that it needed'
+        WHEN 'wal_level_insufficient' THEN 'the server''s wal_level was not logical'
+        ELSE format('the server has removed write-ahead log that it needed (its max_slot_wal_keep_size is %s)',
+          current_setting('max_slot_wal_keep_size')) END);
   ELSIF lag > capture.maximum_lag THEN
     reason := format('its replication slot %s kept %s of write-ahead log, more than the %s that it may',
       slot.slot_name, pg_size_pretty(lag), pg_size_pretty(capture.maximum_lag));
   ELSE
     RETURN NULL;
   END IF;
-  PERFORM tidemark.fail_stream(of_stream, reason);
-  RETURN reason;
+  BEGIN
+    PERFORM tidemark.fail_stream(of_stream, reason);
+  EXCEPTION WHEN lock_not_available THEN
+    -- Somebody writes to the table, whose transaction may be what the slot keeps the log for. Its end is waited for, but
+    -- not with the slot.
+    UPDATE tidemark.stream s SET failure = coalesce(s.failure, reason) WHERE s.stream_id = of_stream;
+    PERFORM tidemark.drop_slot(capture.capture_id);
+  END;
+  RETURN (SELECT s.failure FROM tidemark.stream s WHERE s.stream_id = of_stream);
 END $$;

@@ -65,7 +65,9 @@ public struct PostgresStreamAdmin: Sendable {
   ///     ended, prepared ones too and however long that takes; the log says for which. It sets the table's REPLICA
   ///     IDENTITY to FULL until the stream is disabled.
   ///   - maximumSlotLag: The most bytes of write-ahead log that the stream's replication slot may keep the server from
-  ///     removing; a stream that is behind by more is ended by maintenance. Only for capture by logical decoding.
+  ///     removing; a stream that is behind by more is ended by whoever looks after streams (``maintainCaptures()``). While
+  ///     nobody does, only the server's own limit holds: a warning says so where that is another one, with what to do
+  ///     (``ReplicationSlotDescription/advice``). Only for capture by logical decoding.
   @discardableResult
   public func enable(
     table: String,
@@ -102,7 +104,13 @@ public struct PostgresStreamAdmin: Sendable {
         settings: settings
       )
       try await removeDeadCaptures()
-      return try await describe(try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run())
+      let stream = try await describe(
+        try await LogicalEnabling(wish: wish, pool: pool, logger: logger).run()
+      )
+      if let advice = stream.slot?.advice {
+        logger.warning("\(advice)", metadata: ["stream": "\(stream.fullName)"])
+      }
+      return stream
     }
     return try await begin(
       PostgresStatement(

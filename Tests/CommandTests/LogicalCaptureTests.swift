@@ -3,19 +3,23 @@ import LocalPostgres
 import PostgresClient
 import TestSupport
 import Testing
+import TidemarkPostgres
 
-/// `tidemark stream enable --capture logical` while a transaction of another database keeps the slot from being made.
-@Suite("Enabling by decoding that is ended while it waits", .sharesMachine)
-struct EnableLogicalTests {
+@Suite("Capture by decoding on the command line", .sharesMachine)
+struct LogicalCaptureTests {
   private static let enable = ["stream", "enable", "item", "--capture", "logical", "--shards", "1"]
 
-  /// Runs `body` with the command that waits.
+  private func withServer(_ body: (LocalPostgres) async throws -> Void) async throws {
+    var configuration = LocalPostgresConfiguration()
+    configuration.settings = ["wal_level": "logical", "fsync": "off", "max_prepared_transactions": "3"]
+    try await withLocalPostgres(configuration) { try await body($0) }
+  }
+
+  /// Runs `body` with a command that enables, and waits for a transaction of another database.
   private func whileWaiting(
     _ body: (CommandDatabase, RunningCommand, _ end: () async throws -> Void) async throws -> Void
   ) async throws {
-    var configuration = LocalPostgresConfiguration()
-    configuration.settings = ["wal_level": "logical", "fsync": "off", "max_prepared_transactions": "3"]
-    try await withLocalPostgres(configuration) { server in
+    try await withServer { server in
       let database = try await CommandDatabase.make(at: server.url())
       try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
       try await server.createDatabase("elsewhere")
@@ -48,7 +52,7 @@ struct EnableLogicalTests {
     )
   }
 
-  @Test("A signal ends it, and nothing is left", arguments: [SIGINT, SIGTERM])
+  @Test("A signal ends an enabling that waits, and nothing is left", arguments: [SIGINT, SIGTERM])
   func signal(signal: Int32) async throws {
     try await whileWaiting { database, command, _ in
       command.signal(signal)
@@ -59,7 +63,7 @@ struct EnableLogicalTests {
     }
   }
 
-  @Test("SIGKILL leaves no process of the server that makes the slot, and the next command removes the rest")
+  @Test("After SIGKILL no process of the server makes the slot, and the next command removes the rest")
   func death() async throws {
     try await whileWaiting { database, command, end in
       command.signal(SIGKILL)
@@ -75,6 +79,35 @@ struct EnableLogicalTests {
       #expect(listed.status == 0 && listed.errors.isEmpty, "\(listed.errors)")
       #expect(try await traces(in: database) == 0)
       #expect(try await database.tidemark.start(Self.enable).outcome.status == 0)
+    }
+  }
+
+  @Test(
+    "describe shows the slot's limits, and whatever command comes next ends a stream whose slot keeps too much"
+  )
+  func slotLimit() async throws {
+    // Nobody else writes to its log.
+    try await withServer { server in
+      let database = try await CommandDatabase.make(at: server.url())
+      try await database.run(
+        "CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY)"
+      )
+      let option = ["--capture", "logical", "--max-slot-lag", "4"]
+      for table in ["item", "other"] {
+        let enabled = try await database.tidemark.start(["stream", "enable", table] + option).outcome
+        #expect(enabled.errors.contains("ALTER SYSTEM SET max_slot_wal_keep_size = '4MB'"))
+      }
+      let described = try await database.tidemark.run("stream", "describe", "item")
+      #expect(described.output.contains("of 4 MiB"))
+      #expect(described.output.contains("ALTER SYSTEM SET max_slot_wal_keep_size = '4MB'"))
+      try await database.run("SELECT pg_logical_emit_message(true, 'filler', repeat('x', 8000000))")
+      let checked = try await database.tidemark.run("stream", "check")
+      #expect(checked.status == 1)
+      #expect(checked.output.contains("more than the 4096 kB that it may"))
+      for table in ["item", "other"] {
+        #expect(try await database.describe(table).status == .disabled)
+      }
+      #expect(try await database.tidemark.run("stream", "check").status == 0)
     }
   }
 }
