@@ -156,8 +156,8 @@ extension PostgresStream {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))
       do {
-        // Half of it, so that a fleet of any size looks as often as one worker.
-        problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval / 2), to: logger)
+        // A fleet of any size looks about as often as one worker.
+        problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval * 0.75), to: logger)
         try await admin.maintain()
       } catch let error as TidemarkError {
         logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
