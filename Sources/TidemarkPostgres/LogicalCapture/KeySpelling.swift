@@ -1,5 +1,5 @@
 /// How a value is written in an item's key: values that are equal to the key's index are one item, and so must be the same
-/// text. `tidemark.primary_key` names the types that have such a spelling, and `tidemark.key_expression` does the same.
+/// text. `tidemark.primary_key` names the types that have such a spelling, and `tidemark.key_text` does the same.
 enum KeySpelling {
   /// - Parameter text: what the type's output function writes.
   static func of(_ text: UnsafeRawBufferPointer, as format: JSONFormat) -> UnsafeRawBufferPointer {

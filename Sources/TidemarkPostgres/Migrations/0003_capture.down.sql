@@ -30,7 +30,10 @@ DROP FUNCTION tidemark.capture_settings(oid);
 DROP FUNCTION tidemark.type_parts(oid[]);
 DROP FUNCTION tidemark.column_types(oid);
 DROP FUNCTION tidemark.create_triggers(integer);
-DROP FUNCTION tidemark.key_expression(integer, text);
+DROP FUNCTION tidemark.key_expression(text[], text[], text);
+DROP FUNCTION tidemark.key_text(smallint), tidemark.key_text(integer), tidemark.key_text(bigint),
+  tidemark.key_text(numeric), tidemark.key_text(real), tidemark.key_text(double precision), tidemark.key_text(text),
+  tidemark.key_text(character), tidemark.key_text(anyelement);
 DROP FUNCTION tidemark.primary_key(oid);
 DROP FUNCTION tidemark.equal_is_alike(oid, oid, oid);
 DROP FUNCTION tidemark.default_class(oid);

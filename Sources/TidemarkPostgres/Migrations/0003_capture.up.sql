@@ -71,30 +71,33 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WHERE i.indrelid = source AND i.indisprimary AND k.position <= i.indnkeyatts
 $$;
 
+-- A key column's value as JSON, in its spelling: without zeros at the end of a number, a sign of 0, spaces that pad a text.
+-- The column's type chooses the function when a session plans a write, and so again when somebody gives the column another
+-- one. Each is a part of that plan then, which a search_path of its own would prevent.
+CREATE FUNCTION tidemark.key_text(value smallint) RETURNS text LANGUAGE sql STABLE RETURN to_json(value)::text;
+CREATE FUNCTION tidemark.key_text(value integer) RETURNS text LANGUAGE sql STABLE RETURN to_json(value)::text;
+CREATE FUNCTION tidemark.key_text(value bigint) RETURNS text LANGUAGE sql STABLE RETURN to_json(value)::text;
+CREATE FUNCTION tidemark.key_text(value numeric) RETURNS text LANGUAGE sql STABLE
+RETURN to_json(trim_scale(value))::text;
+CREATE FUNCTION tidemark.key_text(value real) RETURNS text LANGUAGE sql STABLE RETURN to_json(value + 0::real)::text;
+CREATE FUNCTION tidemark.key_text(value double precision) RETURNS text LANGUAGE sql STABLE
+RETURN to_json(value + 0::double precision)::text;
+CREATE FUNCTION tidemark.key_text(value text) RETURNS text LANGUAGE sql STABLE RETURN to_json(value)::text;
+CREATE FUNCTION tidemark.key_text(value character) RETURNS text LANGUAGE sql STABLE RETURN to_json(value::text)::text;
+-- Of any other type that a column was given since.
+CREATE FUNCTION tidemark.key_text(value anyelement) RETURNS text
+LANGUAGE sql STABLE AS 'SELECT pg_catalog.to_json($1)::pg_catalog.text';
+
 -- The SQL that makes an item's key of a record of that name: its key columns as compact JSON, like row_to_json writes
--- it, in their spellings. The record's name goes in front of every column. It fits columns of any type: somebody may
--- give them another one, and then writes go on.
-CREATE FUNCTION tidemark.key_expression(of_stream integer, of_record text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- it, in their spellings. The record's name goes in front of every column.
+CREATE FUNCTION tidemark.key_expression(keys text[], spellings text[], of_record text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT quote_literal('{') || ' || ' || string_agg(
-      quote_literal(to_json(k.name)::text || ':') || '::text || ' || format(CASE
-        -- Without zeros at the end. Nothing in here can fail, whatever the type is: the planner evaluates branches that
-        -- are never taken.
-        WHEN k.spelling = 'number' THEN
-          'CASE WHEN pg_typeof(%1$s) = %2$s AND strpos(%1$s::text, ''.'') > 0 '
-          'THEN rtrim(rtrim(%1$s::text, ''0''), ''.'') ELSE to_json(%1$s)::text END'
-        WHEN k.spelling IN ('real', 'double precision') THEN
-          'CASE to_json(%1$s)::text WHEN ''-0'' THEN ''0'' ELSE to_json(%1$s)::text END'
-        WHEN k.spelling = 'text' THEN 'to_json(%1$s::text)'
-        ELSE 'to_json(%1$s)' END, of_record || '.' || quote_ident(k.name),
-        -- A domain may be dropped, once it is not the column's type any more.
-        CASE WHEN a.atttypid < 16384 THEN '''numeric''::regtype'
-          ELSE format('to_regtype(%L)', a.atttypid::regtype) END),
+      quote_literal(to_json(k.name)::text || ':') || '::text || ' || format(
+        CASE WHEN k.spelling IN ('number', 'real', 'double precision', 'text') THEN 'tidemark.key_text(%s.%I)'
+          ELSE 'to_json(%s.%I)' END, of_record, k.name),
       ' || '','' || ' ORDER BY k.position) || ' || ' || quote_literal('}')
-  FROM tidemark.stream s
-  CROSS JOIN unnest(s.key_columns, s.key_spellings) WITH ORDINALITY AS k (name, spelling, position)
-  LEFT JOIN pg_attribute a ON a.attrelid = s.source_table AND a.attname = k.name AND NOT a.attisdropped
-  WHERE s.stream_id = of_stream
+  FROM unnest(keys, spellings) WITH ORDINALITY AS k (name, spelling, position)
 $$;
 
 CREATE FUNCTION tidemark.column_types(source oid) RETURNS oid[]
@@ -220,8 +223,8 @@ BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   keeps_new := stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES');
   keeps_old := stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES');
-  old_key := tidemark.key_expression(of_stream, 'OLD');
-  new_key := tidemark.key_expression(of_stream, 'NEW');
+  old_key := tidemark.key_expression(stream.key_columns, stream.key_spellings, 'OLD');
+  new_key := tidemark.key_expression(stream.key_columns, stream.key_spellings, 'NEW');
   old_image := CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END;
   new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
@@ -282,7 +285,7 @@ BEGIN
   RETURN NULL;
 END $body$,
     format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, %s FROM ONLY ',
-      'inbox_' || of_stream, tidemark.key_expression(of_stream, '"tidemark item"'),
+      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
         ELSE 'NULL::json' END),
     tidemark.wake_up(of_stream)));

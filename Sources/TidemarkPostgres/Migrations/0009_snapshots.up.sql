@@ -186,7 +186,7 @@ BEGIN
       'S', r.key, r.image, octet_length(r.key) + coalesce(octet_length(r.image::text), 0), now()
     FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
     tidemark.log_table(of_stream, to_partition),
-    tidemark.key_expression(of_stream, '"tidemark item"'),
+    tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
     CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
       ELSE 'NULL::json' END,
     source)

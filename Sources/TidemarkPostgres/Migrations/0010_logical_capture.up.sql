@@ -194,7 +194,7 @@ BEGIN
   RETURN NULL;
 END $body$,
     of_capture, format('SELECT count(pg_logical_emit_message(true, $1, %s%s)) FROM ONLY ',
-      tidemark.key_expression(of_stream, '"tidemark item"'),
+      tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
       CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
         THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
