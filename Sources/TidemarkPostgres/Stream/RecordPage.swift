@@ -14,8 +14,7 @@ struct RecordPage {
   /// About as much as DynamoDB Streams and Kinesis return at once.
   static let maximumBytes: Int64 = 1 << 20
 
-  /// Up to `maximumRecords` and about 1 MiB, at least one if there is one; and behind them one more, which only tells
-  /// that there is more.
+  /// Up to `maximumRecords` that have no more than 1 MiB together, or one that is larger than that alone.
   ///
   /// Adding up sizes costs less than a window function over rows, which copies each of them. Only where the records are
   /// too large together is it counted how many fit.
@@ -34,29 +33,30 @@ struct RecordPage {
   ) -> PostgresStatement {
     let log = "log_\(stream)_\(partition)"
     var statement: PostgresStatement = """
-      WITH page AS MATERIALIZED (
-        SELECT CASE
-          WHEN (
-            SELECT sum(l.size_in_bytes) FROM (
-              SELECT r.size_in_bytes FROM tidemark.\(identifier: log) AS r
-              WHERE r.shard_ordinal = \(shard) AND r.sequence_number > \(position)
-              ORDER BY r.sequence_number LIMIT \(maximumRecords)) AS l) < \(maximumBytes)
-          THEN \(maximumRecords)
+      WITH following AS MATERIALIZED (
+        SELECT count(*) AS records, sum(l.size_in_bytes) AS bytes FROM (
+          SELECT r.size_in_bytes FROM tidemark.\(identifier: log) AS r
+          WHERE r.shard_ordinal = \(shard) AND r.sequence_number > \(position)
+          ORDER BY r.sequence_number LIMIT \(maximumRecords) + 1) AS l
+      ), page AS MATERIALIZED (
+        SELECT f.records, CASE
+          WHEN f.bytes <= \(maximumBytes) THEN least(f.records, \(maximumRecords))
           ELSE (
             SELECT count(*) FROM (
-              SELECT sum(l.size_in_bytes) OVER (ORDER BY l.sequence_number ROWS UNBOUNDED PRECEDING)
-                - l.size_in_bytes AS preceding_bytes
+              SELECT l.size_in_bytes, sum(l.size_in_bytes) OVER (ORDER BY l.sequence_number ROWS UNBOUNDED PRECEDING)
+                AS bytes
               FROM (
                 SELECT r.sequence_number, r.size_in_bytes FROM tidemark.\(identifier: log) AS r
                 WHERE r.shard_ordinal = \(shard) AND r.sequence_number > \(position)
                 ORDER BY r.sequence_number LIMIT \(maximumRecords)) AS l) AS p
-            WHERE p.preceding_bytes < \(maximumBytes))
-          END AS size)
+            WHERE p.bytes <= \(maximumBytes) OR p.bytes = p.size_in_bytes)
+          END AS size
+        FROM following AS f)
       SELECT r.sequence_number, r.event_name, r.cause, r.partition_key, r.new_image, r.old_image, r.data, r.created_at,
-        (SELECT p.size FROM page AS p)
+        (SELECT p.records > p.size FROM page AS p) AS is_cut_short
       FROM tidemark.\(identifier: log) AS r
       WHERE r.shard_ordinal = \(shard) AND r.sequence_number > \(position)
-      ORDER BY r.sequence_number LIMIT (SELECT p.size + 1 FROM page AS p)
+      ORDER BY r.sequence_number LIMIT (SELECT p.size FROM page AS p)
       """
     if takesAnyText {
       statement.sql = statement.sql.replacing(
@@ -74,10 +74,9 @@ struct RecordPage {
 
   init(_ rows: PostgresRows, of stream: StreamGeneration) throws {
     guard let first = rows.first else { return }
-    let size = Int(try first.decode("size", as: Int64.self))
-    isCutShort = rows.count > size
+    isCutShort = try first.decode("is_cut_short")
     let storage = LogRecords(rows, of: stream)
-    let count = min(rows.count, size)
+    let count = rows.count
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
     let sample = stride(from: 0, to: count, by: max(1, count / 64))
