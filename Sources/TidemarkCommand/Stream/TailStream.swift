@@ -81,8 +81,17 @@ struct TailStream: AsyncParsableCommand {
     try await reading.forEachPage { shardID, records in
       let printed = records.prefix(remaining)
       remaining -= printed.count
-      let lines = printed.map { output.json ? $0.json(in: shardID).line : $0.line(in: shardID) }
-      try Terminal.write(lines.map { $0 + "\n" }.joined())
+      let lines = printed.lazy.map { output.json ? $0.json(in: shardID).line : $0.line(in: shardID) }
+      // One write for a page of small records, and one for each large one.
+      var text = ""
+      for line in lines {
+        text += line + "\n"
+        if text.utf8.count > 1 << 20 {
+          try Terminal.write(text)
+          text = ""
+        }
+      }
+      try Terminal.write(text)
       return remaining > 0
     }
   }

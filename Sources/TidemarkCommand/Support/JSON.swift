@@ -40,9 +40,9 @@ enum JSON: Sendable {
     // Outside of strings, where they are escaped, JSON may have line breaks. Other characters that break lines can
     // stand in strings.
     case .raw(let text):
-      String(
-        String.UnicodeScalarView(text.unicodeScalars.map { "\r\n".unicodeScalars.contains($0) ? " " : $0 })
-      )
+      text.utf8.contains(where: Self.isLineBreak)
+        ? String(decoding: text.utf8.map { Self.isLineBreak($0) ? UInt8(ascii: " ") : $0 }, as: UTF8.self)
+        : text
     case .array(let values):
       Self.enclose("[", values.map { $0.write(indentation: indentation.next) }, "]", indentation)
     case .object(let pairs):
@@ -55,6 +55,10 @@ enum JSON: Sendable {
         indentation
       )
     }
+  }
+
+  private static func isLineBreak(_ byte: UInt8) -> Bool {
+    byte == UInt8(ascii: "\r") || byte == UInt8(ascii: "\n")
   }
 
   private static func enclose(

@@ -42,7 +42,10 @@ struct Table {
 extension String {
   /// With control characters escaped: what others wrote must not move the cursor of a terminal.
   var printable: String {
-    guard unicodeScalars.contains(where: { $0.properties.generalCategory == .control }) else { return self }
+    // In UTF-8 one of these bytes is in all of them. An image may have many megabytes.
+    guard utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }),
+      unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+    else { return self }
     return unicodeScalars.reduce(into: "") { text, scalar in
       if scalar.properties.generalCategory == .control {
         text += scalar.escaped(asASCII: true)
