@@ -123,6 +123,39 @@ struct StreamTests {
     #expect(again.status == 1)
   }
 
+  @Test(
+    "An image that is larger than the stream takes is marked as left out, and alter lets the stream take it"
+  )
+  func largeImages() async throws {
+    let database = try await CommandDatabase.make(migrated: false)
+    let tidemark = database.tidemark
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, name text)")
+    let enabled = try await tidemark.run("stream", "enable", "item", "--max-image", "1")
+    #expect(enabled.table.contains(["Largest", "image", "1", "MiB"]))
+    try await database.run("INSERT INTO item SELECT 1, repeat('a', 2000000); UPDATE item SET name = 'b'")
+    let altered = try await tidemark.run("stream", "alter", "item", "--max-image", "2")
+    #expect(altered.table.contains(["Largest", "image", "2", "MiB"]))
+    try await database.run("UPDATE item SET name = repeat('c', 2000000)")
+    let records = try await tidemark.run("stream", "tail", "item", "--no-follow", "--json")
+      .decodeLines(RecordDocument.self)
+    #expect(records.map(\.omittedImages) == [["new_image"], ["old_image"], []])
+    #expect(records.map(\.newImage?.name?.count) == [nil, 1, 2_000_000])
+    let lines = try await tidemark.run(
+      "stream",
+      "tail",
+      "item",
+      "--no-follow",
+      "--limit",
+      "2",
+      "--log-level",
+      "warning"
+    )
+    #expect(lines.output.contains(#"{"id":1} new=omitted"#))
+    #expect(lines.output.contains(#"{"id":1} old=omitted new={"id":1,"name":"b"}"#))
+    #expect(lines.errors.contains("lack an image"))
+    #expect(try await tidemark.run("stream", "alter", "item", "--max-image", "0").status == 1)
+  }
+
   @Test("check prints each condition, and exits with 1 if one is broken")
   func check() async throws {
     let database = try await CommandDatabase.make(migrated: false)

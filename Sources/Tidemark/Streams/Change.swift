@@ -28,7 +28,8 @@ public struct Change: Sendable {
     oldImage: Image? = nil,
     viewType: StreamViewType? = nil,
     userIdentity: UserIdentity? = nil,
-    isSnapshot: Bool = false
+    isSnapshot: Bool = false,
+    omitting omitted: Set<Part> = []
   ) {
     var values = ValueStorage.Values()
     values.eventName = eventName
@@ -36,19 +37,24 @@ public struct Change: Sendable {
     values.images[.newImage] = newImage
     values.images[.oldImage] = oldImage
     (values.viewType, values.userIdentity, values.isSnapshot) = (viewType, userIdentity, isSnapshot)
+    values.omitted = omitted
     self.init(in: ValueStorage(values), at: 0, eventName: eventName)
   }
 
   /// The item's primary key. Always present.
   public var keys: Image { image(.keys) ?? Image("{}") }
 
-  /// The item after the change; absent for `REMOVE` and where the view type leaves it out.
+  /// The item after the change; absent for `REMOVE`, where the view type leaves it out, and where it is too large (``omits(_:)``).
   public var newImage: Image? { image(.newImage) }
 
-  /// The item before the change; absent for `INSERT` and where the view type leaves it out.
+  /// The item before the change; absent for `INSERT`, where the view type leaves it out, and where it is too large.
   public var oldImage: Image? { image(.oldImage) }
 
   public func image(_ part: Part) -> Image? { storage.image(part, at: index) }
+
+  /// Whether there is such an image and the stream has left it out, because it is larger than the stream takes. What the item
+  /// is now can be looked up by its ``keys``.
+  public func omits(_ part: Part) -> Bool { storage.omits(part, at: index) }
 
   /// What the stream's records carry, where the source tells.
   public var viewType: StreamViewType? { storage.viewType(at: index) }
@@ -70,13 +76,28 @@ extension Change {
     try keys.decode(as: type)
   }
 
-  /// The item after the change; `nil` where ``newImage`` is absent.
+  /// The item after the change; `nil` where there is none, or the view type leaves it out.
+  ///
+  /// - Throws: also `imageOmitted`, where ``omits(_:)`` says so.
   public func newImage<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value? {
-    try newImage?.decode(as: type)
+    try decode(.newImage)
   }
 
-  /// The item before the change; `nil` where ``oldImage`` is absent.
+  /// The item before the change; `nil` where there was none, or the view type leaves it out.
+  ///
+  /// - Throws: also `imageOmitted`, where ``omits(_:)`` says so.
   public func oldImage<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value? {
-    try oldImage?.decode(as: type)
+    try decode(.oldImage)
+  }
+
+  private func decode<Value: Decodable>(_ part: Part) throws -> Value? {
+    if omits(part) {
+      throw TidemarkError(
+        .imageOmitted,
+        "The \(part == .oldImage ? "old" : "new") image of \(keys) is larger than its stream takes, and was left out.",
+        advice: "Ask omits(_:) first and look the item up by its keys, or let the stream take larger images."
+      )
+    }
+    return try image(part)?.decode()
   }
 }

@@ -18,6 +18,8 @@ public protocol RecordStorage: AnyObject, Sendable {
   /// The bytes that a producer put; `nil` for a change.
   func data(at index: Int) -> RecordBytes?
   func image(_ part: Change.Part, at index: Int) -> Image?
+  /// See ``Change/omits(_:)``; `false` if this is left out.
+  func omits(_ part: Change.Part, at index: Int) -> Bool
   /// `nil` if this is left out.
   func viewType(at index: Int) -> StreamViewType?
   /// `nil` if this is left out.
@@ -31,6 +33,7 @@ extension RecordStorage {
   public func viewType(at index: Int) -> StreamViewType? { nil }
   public func userIdentity(at index: Int) -> UserIdentity? { nil }
   public func isSnapshot(at index: Int) -> Bool { false }
+  public func omits(_ part: Change.Part, at index: Int) -> Bool { false }
 
   public func sizeInBytes(at index: Int) -> Int {
     if let data = data(at: index) { return data.count }

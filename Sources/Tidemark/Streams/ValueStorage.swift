@@ -9,6 +9,7 @@ final class ValueStorage: RecordStorage {
     var data: RecordBytes?
     var eventName: Change.EventName?
     var images: [Change.Part: Image] = [:]
+    var omitted: Set<Change.Part> = []
     var viewType: StreamViewType?
     var userIdentity: UserIdentity?
     var isSnapshot = false
@@ -19,6 +20,7 @@ final class ValueStorage: RecordStorage {
       case .change(let change):
         eventName = change.eventName
         for part in Change.Part.allCases { images[part] = change.image(part) }
+        omitted = Set(Change.Part.allCases.filter(change.omits))
         (viewType, userIdentity, isSnapshot) = (change.viewType, change.userIdentity, change.isSnapshot)
       }
     }
@@ -36,6 +38,7 @@ final class ValueStorage: RecordStorage {
   func data(at index: Int) -> RecordBytes? { values.data }
   func eventName(at index: Int) -> Change.EventName? { values.eventName }
   func image(_ part: Change.Part, at index: Int) -> Image? { values.images[part] }
+  func omits(_ part: Change.Part, at index: Int) -> Bool { values.omitted.contains(part) }
   func viewType(at index: Int) -> StreamViewType? { values.viewType }
   func userIdentity(at index: Int) -> UserIdentity? { values.userIdentity }
   func isSnapshot(at index: Int) -> Bool { values.isSnapshot }

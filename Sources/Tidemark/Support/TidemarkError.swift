@@ -6,8 +6,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
   public struct Code: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String, Sendable {
       case leaseLost, checkpointOutOfRange, storeUnavailable, outcomeUnknown
-      case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, captureLost, throttled,
-        iteratorExpired
+      case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, captureLost, imageOmitted,
+        throttled, iteratorExpired
       case sourceUnavailable, accessDenied, leaseNotFound, invalidConfiguration, unsupported
     }
     private var kind: Kind
@@ -31,6 +31,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let recordsTrimmed = Self(.recordsTrimmed)
     /// The stream has ended because changes of its table could not be captured any more: some are missing.
     public static let captureLost = Self(.captureLost)
+    /// The stream has left out the image that was asked for, because it is larger than the stream takes.
+    public static let imageOmitted = Self(.imageOmitted)
     /// The source asks for fewer calls.
     public static let throttled = Self(.throttled)
     /// The reader's cursor has expired; open a new reader at the last position.

@@ -4,7 +4,7 @@ import TidemarkPostgres
 struct AlterStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "alter",
-    abstract: "Change a stream's retention, expiry, or how its shards manage themselves.",
+    abstract: "Change a stream's retention, expiry, largest image, or how its shards manage themselves.",
     discussion: "What is left out stays as it is. All of it happens, or with an error nothing."
   )
 
@@ -20,6 +20,9 @@ struct AlterStream: AsyncParsableCommand {
   @Flag(help: "Let no row expire any more.")
   var noExpiry = false
 
+  @Option(help: ArgumentHelp("The largest image of a row, 1 to 256 MiB.", valueName: "mebibytes"))
+  var maxImage: Int?
+
   @OptionGroup var sharding: ShardingOptions
   @OptionGroup var database: DatabaseOptions
   @OptionGroup var output: OutputOptions
@@ -34,6 +37,7 @@ struct AlterStream: AsyncParsableCommand {
         if let retention { settings.retention = retention.duration }
         if noExpiry { settings.expiryColumn = nil }
         if let expiryColumn { settings.expiryColumn = expiryColumn }
+        if let maxImage { settings.maximumImageSize = maxImage << 20 }
         sharding.apply(to: &settings.sharding)
       }
     }

@@ -43,6 +43,14 @@ struct EnableStream: AsyncParsableCommand {
   )
   var maxSlotLag = PostgresStreamAdmin.defaultMaximumSlotLag >> 20
 
+  @Option(
+    help: ArgumentHelp(
+      "The largest image of a row, as JSON, 1 to 256 MiB. Larger ones are left out, and records say so.",
+      valueName: "mebibytes"
+    )
+  )
+  var maxImage = PostgresStreamAdmin.defaultMaximumImageSize >> 20
+
   @OptionGroup var settings: StreamSettings
   @OptionGroup var sharding: ShardingOptions
   @OptionGroup var database: DatabaseOptions
@@ -59,6 +67,7 @@ struct EnableStream: AsyncParsableCommand {
         retention: settings.retention.duration,
         shardCount: settings.shards,
         expiryColumn: expiryColumn,
+        maximumImageSize: maxImage << 20,
         sharding: sharding.forNewStream
       )
     }

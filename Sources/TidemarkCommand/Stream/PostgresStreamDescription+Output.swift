@@ -16,6 +16,7 @@ extension PostgresStreamDescription {
       "slot": slot?.json ?? .null,
       "retention_seconds": JSON(retention.inSeconds),
       "expiry_column": JSON(settings.expiryColumn),
+      "maximum_image_bytes": JSON(settings.maximumImageSize),
       "sharding": settings.sharding.json,
       "created_at": JSON(createdAt),
       "disabled_at": JSON(disabledAt),
@@ -46,6 +47,7 @@ extension PostgresStreamDescription {
     if let captureFailure { facts.append(("Ended because", captureFailure)) }
     facts.append(("Retention", "\(DurationArgument(retention))"))
     if let column = settings.expiryColumn { facts.append(("Expiry column", column)) }
+    if table != nil { facts.append(("Largest image", "\(settings.maximumImageSize >> 20) MiB")) }
     facts += settings.sharding.facts
     facts.append(("Created", createdAt.iso8601))
     if let disabledAt { facts.append(("Disabled", disabledAt.iso8601)) }

@@ -18,6 +18,9 @@ extension Record {
         "view_type": JSON(change.viewType?.rawValue),
         "user_identity": change.userIdentity?.json ?? .null,
         "is_snapshot": JSON(change.isSnapshot),
+        "omitted_images": JSON(
+          (change.omits(.newImage) ? ["new_image"] : []) + (change.omits(.oldImage) ? ["old_image"] : [])
+        ),
         "keys": .raw(change.keys.description),
         "new_image": change.newImage.map { .raw($0.description) } ?? .null,
         "old_image": change.oldImage.map { .raw($0.description) } ?? .null,
@@ -44,7 +47,9 @@ extension Record {
     case .change(let change):
       words += [change.eventName.rawValue, change.keys.description]
       if let image = change.oldImage { words.append("old=\(image)") }
+      if change.omits(.oldImage) { words.append("old=omitted") }
       if let image = change.newImage { words.append("new=\(image)") }
+      if change.omits(.newImage) { words.append("new=omitted") }
     case .data(let data):
       let text = String(validating: data, as: UTF8.self) ?? "base64:\(Data(data).base64EncodedString())"
       words += ["DATA", "key=\(partitionKey)", text]

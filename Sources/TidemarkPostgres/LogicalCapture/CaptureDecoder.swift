@@ -8,6 +8,8 @@ package struct CaptureDecoder {
     package var table: UInt32
     package var keyColumns: [ServerText]
     package var viewType: StreamViewType
+    /// A larger image is left out.
+    package var maximumImageSize: Int
     /// The prefix of this capture's own messages: see `tidemark.create_truncate_function`.
     package var messagePrefix: ServerText
     /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
@@ -19,6 +21,7 @@ package struct CaptureDecoder {
       table: UInt32,
       keyColumns: [ServerText],
       viewType: StreamViewType,
+      maximumImageSize: Int = PostgresStreamAdmin.defaultMaximumImageSize,
       messagePrefix: ServerText,
       end: PostgresLSN? = nil
     ) {
@@ -26,6 +29,7 @@ package struct CaptureDecoder {
       self.table = table
       self.keyColumns = keyColumns
       self.viewType = viewType
+      self.maximumImageSize = maximumImageSize
       self.messagePrefix = messagePrefix
       self.end = end
     }
@@ -80,7 +84,12 @@ package struct CaptureDecoder {
   }
 
   mutating func define(_ relation: OutputMessage.Relation, formats: [UInt32: JSONFormat]) throws {
-    format = try RowFormat(relation, keyColumns: source.keyColumns, formats: formats)
+    format = try RowFormat(
+      relation,
+      keyColumns: source.keyColumns,
+      formats: formats,
+      maximumImageSize: source.maximumImageSize
+    )
   }
 
   /// Between transactions the server's place is this one's, too: so other tables' changes are not kept for it.

@@ -49,19 +49,21 @@ package struct CaptureState: Sendable {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table,
-          ARRAY(SELECT convert_to(k, getdatabaseencoding()) FROM unnest(key_columns) AS k), view_type, message_prefix,
-          ends_at, lsn, changes, is_active, confirmed, is_held, getdatabaseencoding() = 'UTF8'
+          ARRAY(SELECT convert_to(k, getdatabaseencoding()) FROM unnest(key_columns) AS k), view_type,
+          maximum_image_size, message_prefix, ends_at, lsn, changes, is_active, confirmed, is_held,
+          getdatabaseencoding() = 'UTF8'
         FROM tidemark.capture_state(\(stream))
         """
       )
       guard let row = rows.first else { return nil }
       let (
-        capture, slot, table, keys, viewType, prefix, end, lsn, changes, isActive, confirmed, isHeld, isUTF8
+        capture, slot, table, keys, viewType, maximumImageSize, prefix, end, lsn, changes,
+        isActive, confirmed, isHeld, isUTF8
       ) =
         try row.decode(
           (
-            Int32, String?, Int64, [[UInt8]], String, [UInt8], String?, String, Int64, Bool?, String?, Bool,
-            Bool
+            Int32, String?, Int64, [[UInt8]], String, Int32, [UInt8], String?, String, Int64, Bool?, String?,
+            Bool, Bool
           ).self
         )
       return CaptureState(
@@ -71,6 +73,7 @@ package struct CaptureState: Sendable {
           table: UInt32(truncatingIfNeeded: table),
           keyColumns: keys.map { ServerText($0) },
           viewType: StreamViewType(rawValue: viewType) ?? .newAndOldImages,
+          maximumImageSize: Int(maximumImageSize),
           messagePrefix: ServerText(prefix),
           end: end.flatMap { PostgresLSN($0) }
         ),

@@ -55,7 +55,8 @@ package struct CapturedColumn: Sendable {
   }
 
   mutating func removeAll() {
-    bytes.removeAll(keepingCapacity: true)
+    // What a few large values have taken is not kept for the small ones that follow.
+    bytes.removeAll(keepingCapacity: bytes.capacity <= 2 * CapturedBatch.maximumBytes)
     count = 0
   }
 

@@ -5,10 +5,19 @@ struct RowFormat {
   let columns: [JSONFormat.Attribute]
   /// Where the key's columns are, in the key's order.
   let keys: [Int]
+  private let maximumImageSize: Int
 
-  /// - Parameter formats: those of the columns' types.
+  /// - Parameters:
+  ///   - formats: those of the columns' types.
+  ///   - maximumImageSize: how many bytes an image may have; in a larger one's place stands `null`.
   /// - Throws: `unsupported` when the table has no column of a key's name any more.
-  init(_ relation: OutputMessage.Relation, keyColumns: [ServerText], formats: [UInt32: JSONFormat]) throws {
+  init(
+    _ relation: OutputMessage.Relation,
+    keyColumns: [ServerText],
+    formats: [UInt32: JSONFormat],
+    maximumImageSize: Int
+  ) throws {
+    self.maximumImageSize = maximumImageSize
     columns = relation.columns.map { column in
       JSONFormat.Attribute(
         label: JSONText.quoted(column.name) + [UInt8(ascii: ":")],
@@ -28,13 +37,26 @@ struct RowFormat {
   }
 
   func appendImage(of row: TupleFields, to json: inout [UInt8]) throws {
-    json.append(UInt8(ascii: "{"))
     try check(row)
-    for index in columns.indices {
-      if index > 0 { json.append(UInt8(ascii: ",")) }
-      try append(row.fields[index], of: index, to: &json)
+    let start = json.count
+    if leastImageSize(of: row) <= maximumImageSize {
+      json.append(UInt8(ascii: "{"))
+      for index in columns.indices {
+        if index > 0 { json.append(UInt8(ascii: ",")) }
+        try append(row.fields[index], of: index, to: &json)
+      }
+      json.append(UInt8(ascii: "}"))
+      if json.count - start <= maximumImageSize { return }
     }
-    json.append(UInt8(ascii: "}"))
+    json.removeSubrange(start...)
+    json.append(contentsOf: "null".utf8)
+  }
+
+  /// A number of bytes of which the image has no fewer, found without writing it: what is text does not become shorter.
+  private func leastImageSize(of row: TupleFields) -> Int {
+    var size = 0
+    for case (.text(let text), .text) in zip(row.fields, columns.lazy.map(\.format)) { size += text.count }
+    return size
   }
 
   func appendKey(of row: TupleFields, to json: inout [UInt8]) throws {

@@ -16,6 +16,9 @@ CREATE TABLE tidemark.stream (
   key_columns text[],
   -- How their values are written in keys: see tidemark.primary_key.
   key_spellings text[],
+  -- The most bytes that a row's image may have as JSON. A larger one is left out, with JSON's null as the mark of that.
+  -- Two of them and a key fit into one value of the server's.
+  maximum_image_size integer NOT NULL DEFAULT 16777216 CHECK (maximum_image_size BETWEEN 1048576 AND 268435456),
   -- How changes of the table are captured.
   capture text NOT NULL DEFAULT 'TRIGGER' CHECK (capture IN ('TRIGGER', 'LOGICAL')),
   status text NOT NULL DEFAULT 'ENABLED' CHECK (status IN ('ENABLED', 'DISABLED')),

@@ -203,6 +203,66 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   END IF;$body$, hashtext('tidemark.wake'), of_stream)
 $$;
 
+-- A number of bytes of which a row's image has no fewer, as the SQL that finds it without reading what is stored apart
+-- from the row: the full size of a text or a bytea stands in front of it, also of one that is compressed.
+CREATE FUNCTION tidemark.least_image_size(source oid, item text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT '0::bigint' || coalesce(string_agg(format(
+      CASE b.type WHEN 'bytea'::regtype THEN ' + coalesce(octet_length(%s.%I), 0)::bigint * 2'
+        ELSE ' + coalesce(octet_length(%s.%I::text), 0)' END, item, a.attname), '' ORDER BY a.attnum), '')
+    FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+    CROSS JOIN LATERAL (SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.oid END) AS b (type)
+    WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
+      AND b.type IN ('bytea'::regtype, 'text'::regtype, 'varchar'::regtype)
+$$;
+
+-- A row's image, or JSON's null, which is no row's image and says in its place that it is larger than the stream takes.
+-- One that does not fit into memory is larger, too: what the server takes as a row is none of the capture's to refuse.
+CREATE FUNCTION tidemark.image_within(item record, most integer) RETURNS json
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  image json;
+BEGIN
+  image := row_to_json(item);
+  RETURN CASE WHEN octet_length(image::text) <= most THEN image ELSE 'null' END;
+EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
+  RETURN 'null';
+END $$;
+
+-- The SQL of whether a row's image is sure to be within the limit: compression makes a value 255 times smaller at most,
+-- and JSON a character six times longer.
+CREATE FUNCTION tidemark.is_small(item_row text, most integer) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('pg_column_size(%s) BETWEEN 0 AND %s', item_row, most / 2048)
+$$;
+
+-- The SQL of the image of a row of any size: what is sure to be too large is not written as JSON in the first place. The
+-- row is a record of a name, with what stands for it as a value.
+CREATE FUNCTION tidemark.image_expression(of_stream integer, source oid, item text, item_row text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('CASE WHEN %1$s > %2$s THEN ''null'' WHEN %4$s THEN row_to_json(%3$s) '
+      'ELSE tidemark.image_within(%3$s, %2$s) END', tidemark.least_image_size(source, item), s.maximum_image_size,
+      item_row, tidemark.is_small(item_row, s.maximum_image_size))
+    FROM tidemark.stream s WHERE s.stream_id = of_stream
+$$;
+
+-- What a capture function does for the image of a row that may be large. The subquery is for the planner, which would
+-- make a copy of the row for each place where it is mentioned.
+CREATE FUNCTION tidemark.take_image(of_stream integer, item text, variable text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format($body$IF pg_column_size(%2$s) BETWEEN 0 AND %5$s THEN
+        %3$s := tidemark.image_within(%2$s, %4$s);
+      ELSE
+        BEGIN
+          EXECUTE format('SELECT %%s FROM (SELECT $1 AS item OFFSET 0) AS i',
+            tidemark.image_expression(%1$s, TG_RELID, '(i.item)', 'i.item')) INTO %3$s USING %2$s;
+        EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
+          %3$s := 'null';
+        END;
+      END IF;$body$, of_stream, item, variable, s.maximum_image_size, s.maximum_image_size / 256)
+    FROM tidemark.stream s WHERE s.stream_id = of_stream
+$$;
+
 -- Writes the function that a table's row trigger calls. It is generated for each stream, so that a write pays only
 -- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
 -- the key. A writer never waits here: the inbox has no lock to queue on, and the wake-up key is only tried. How
@@ -219,6 +279,8 @@ DECLARE
   old_image text;
   new_image text;
   insert_into text;
+  old_is_small text;
+  new_is_small text;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   keeps_new := stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES');
@@ -227,33 +289,72 @@ BEGIN
   new_key := tidemark.key_expression(stream.key_columns, stream.key_spellings, 'NEW');
   old_image := CASE WHEN keeps_old THEN 'row_to_json(OLD)' ELSE 'NULL' END;
   new_image := CASE WHEN keeps_new THEN 'row_to_json(NEW)' ELSE 'NULL' END;
+  old_is_small := tidemark.is_small('OLD', stream.maximum_image_size);
+  new_is_small := tidemark.is_small('NEW', stream.maximum_image_size);
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
     'inbox_' || of_stream);
   -- Each statement names the table: a session whose plans know a key column by another type makes them anew when the
-  -- table has changed. The planner takes the condition for what it is, and leaves it out.
+  -- table has changed. The planner takes the condition for what it is, and leaves it out. No statement has a row that
+  -- may be large: for its first plans the planner would make copies of it.
   EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'capture_' || of_stream, format($body$
+DECLARE
+  old_value json;
+  new_value json;
 BEGIN
   IF TG_OP = 'UPDATE' THEN
-    -- One statement for what nearly all updates are: every further expression is set up anew in every transaction.
-    %5$s
-    SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s AND %6$L::regclass IS NOT NULL;
-    IF NOT FOUND THEN
-      IF OLD *= NEW THEN
-        RETURN NULL;
+    IF %10$s AND %11$s THEN
+      -- One statement for what nearly all updates are: every further expression is set up anew in every transaction.
+      %5$s
+      SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s AND %6$L::regclass IS NOT NULL;
+      IF NOT FOUND THEN
+        IF OLD *= NEW THEN
+          RETURN NULL;
+        END IF;
+        -- Another key is another item.
+        %5$s
+        SELECT 'REMOVE', %1$s, NULL, %3$s WHERE %6$L::regclass IS NOT NULL;
+        %5$s
+        SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
       END IF;
-      -- Another key is another item.
+    ELSE
+      BEGIN
+        IF OLD *= NEW THEN
+          RETURN NULL;
+        END IF;
+      EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
+        -- Too large to be compared, so it counts as a change.
+        NULL;
+      END;
+      %12$s
+      %13$s
       %5$s
-      SELECT 'REMOVE', %1$s, NULL, %3$s WHERE %6$L::regclass IS NOT NULL;
-      %5$s
-      SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
+      SELECT 'MODIFY', %2$s, new_value, old_value WHERE %1$s = %2$s AND %6$L::regclass IS NOT NULL;
+      IF NOT FOUND THEN
+        %5$s
+        SELECT 'REMOVE', %1$s, NULL, old_value WHERE %6$L::regclass IS NOT NULL;
+        %5$s
+        SELECT 'INSERT', %2$s, new_value, NULL WHERE %6$L::regclass IS NOT NULL;
+      END IF;
     END IF;
   ELSIF TG_OP = 'INSERT' THEN
-    %5$s
-    SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
+    IF %15$s THEN
+      %5$s
+      SELECT 'INSERT', %2$s, %4$s, NULL WHERE %6$L::regclass IS NOT NULL;
+    ELSE
+      %13$s
+      %5$s
+      SELECT 'INSERT', %2$s, new_value, NULL WHERE %6$L::regclass IS NOT NULL;
+    END IF;
   ELSE
-    INSERT INTO tidemark.%9$I (event_name, cause, partition_key, old_image)
-    SELECT 'REMOVE', %8$s, %1$s, %3$s WHERE %6$L::regclass IS NOT NULL;
+    IF %14$s THEN
+      INSERT INTO tidemark.%9$I (event_name, cause, partition_key, old_image)
+      SELECT 'REMOVE', %8$s, %1$s, %3$s WHERE %6$L::regclass IS NOT NULL;
+    ELSE
+      %12$s
+      INSERT INTO tidemark.%9$I (event_name, cause, partition_key, old_image)
+      SELECT 'REMOVE', %8$s, %1$s, old_value WHERE %6$L::regclass IS NOT NULL;
+    END IF;
   END IF;
   %7$s
   RETURN NULL;
@@ -263,10 +364,19 @@ END $body$,
     CASE WHEN stream.expiry_column IS NULL THEN 'NULL' ELSE format(
       'CASE WHEN EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
       'AND r.xid = pg_current_xact_id()) THEN ''E''::"char" END', of_stream) END,
-    'inbox_' || of_stream));
+    'inbox_' || of_stream, old_is_small, new_is_small,
+    CASE WHEN keeps_old THEN tidemark.take_image(of_stream, 'OLD', 'old_value') END,
+    CASE WHEN keeps_new THEN tidemark.take_image(of_stream, 'NEW', 'new_value') END,
+    CASE WHEN keeps_old THEN old_is_small ELSE 'true' END, CASE WHEN keeps_new THEN new_is_small ELSE 'true' END));
   -- Whoever may execute it can make it the trigger of a table of theirs, and so write any record.
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
 END $$;
+
+-- What makes the SQL of a truncated row's image, in the function that the table's TRUNCATE trigger calls.
+CREATE FUNCTION tidemark.truncated_image(of_stream integer) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format('tidemark.image_expression(%s, TG_RELID, %L, %L)', of_stream, '"tidemark item"', '"tidemark item".*')
+$$;
 
 -- Writes the function that the table's TRUNCATE trigger calls: a removal for each row.
 CREATE FUNCTION tidemark.create_truncate_function(of_stream integer) RETURNS void
@@ -280,14 +390,14 @@ BEGIN
 BEGIN
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
-  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"';
+  EXECUTE %L || %s || ' FROM ONLY ' || TG_RELID::regclass || ' AS "tidemark item"';
   %s
   RETURN NULL;
 END $body$,
-    format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, %s FROM ONLY ',
-      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
-      CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
-        ELSE 'NULL::json' END),
+    format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, ',
+      'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"')),
+    CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
+      THEN tidemark.truncated_image(of_stream) ELSE '''NULL''' END,
     tidemark.wake_up(of_stream)));
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
 END $$;

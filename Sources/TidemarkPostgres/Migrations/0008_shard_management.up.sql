@@ -169,7 +169,7 @@ END $$;
 -- What is wrong with settings, each by the name that the command line has for it.
 CREATE FUNCTION tidemark.settings_problems(
   kept_for interval, rotate_after interval, split_above double precision, merge_below double precision,
-  sustained_time interval, minimum_shards integer, maximum_shards integer
+  sustained_time interval, minimum_shards integer, maximum_shards integer, maximum_image_size integer
 ) RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT array_agg(p.problem) FROM (VALUES
@@ -184,7 +184,8 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
       'the sustained time is not between a second and an hour'),
     (minimum_shards >= 1, 'minimum-shards is less than 1'),
     (maximum_shards <= 4096, 'maximum-shards is more than 4096'),
-    (minimum_shards <= maximum_shards, 'minimum-shards is more than maximum-shards')
+    (minimum_shards <= maximum_shards, 'minimum-shards is more than maximum-shards'),
+    (maximum_image_size BETWEEN 1048576 AND 268435456, 'max-image is not between 1 and 256 MiB')
   ) AS p (is_right, problem) WHERE p.is_right IS NOT TRUE
 $$;
 
@@ -192,7 +193,7 @@ $$;
 CREATE FUNCTION tidemark.alter_stream(
   of_stream integer, kept_for interval, new_rotate_after interval, new_split_above double precision,
   new_merge_below double precision, new_sustained_time interval, new_minimum_shards integer,
-  new_maximum_shards integer, expiry text
+  new_maximum_shards integer, new_maximum_image_size integer, expiry text
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -204,7 +205,7 @@ BEGIN
     RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
   END IF;
   problems := tidemark.settings_problems(kept_for, new_rotate_after, new_split_above, new_merge_below,
-    new_sustained_time, new_minimum_shards, new_maximum_shards);
+    new_sustained_time, new_minimum_shards, new_maximum_shards, new_maximum_image_size);
   IF expiry IS DISTINCT FROM stream.expiry_column AND expiry IS NOT NULL THEN
     IF stream.source_table IS NULL OR stream.status <> 'ENABLED' THEN
       problems := problems || 'only rows of a table whose stream is enabled expire'::text;
@@ -225,9 +226,10 @@ BEGIN
   UPDATE tidemark.stream s SET retention = kept_for, partition_interval = tidemark.partition_interval(kept_for),
       rotate_after = new_rotate_after, split_above = new_split_above, merge_below = new_merge_below,
       sustained_time = new_sustained_time, minimum_shards = new_minimum_shards,
-      maximum_shards = new_maximum_shards, expiry_column = expiry
+      maximum_shards = new_maximum_shards, maximum_image_size = new_maximum_image_size, expiry_column = expiry
     WHERE s.stream_id = of_stream;
-  IF expiry IS NOT DISTINCT FROM stream.expiry_column OR stream.status <> 'ENABLED' THEN
+  IF stream.status <> 'ENABLED' OR expiry IS NOT DISTINCT FROM stream.expiry_column
+    AND new_maximum_image_size = stream.maximum_image_size THEN
     RETURN;
   END IF;
   IF expiry IS NOT NULL THEN

@@ -187,7 +187,8 @@ BEGIN
     FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
     tidemark.log_table(of_stream, to_partition),
     tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
-    CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES') THEN 'row_to_json("tidemark item".*)'
+    CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES')
+      THEN tidemark.image_expression(of_stream, source, '"tidemark item"', '"tidemark item".*')
       ELSE 'NULL::json' END,
     source)
     USING ordinals, starts, (to_partition << 32) + copied, format('(%s,0)', first_block)::tid,

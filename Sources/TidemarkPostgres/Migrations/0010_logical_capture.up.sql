@@ -190,13 +190,13 @@ DECLARE
   prefix CONSTANT text := (SELECT c.message_prefix FROM tidemark.logical_capture AS c WHERE c.capture_id = %s);
 BEGIN
   PERFORM pg_logical_emit_message(true, prefix, '');
-  EXECUTE %L || TG_RELID::regclass || ' AS "tidemark item"' USING prefix;
+  EXECUTE %L || %s || ')) FROM ONLY ' || TG_RELID::regclass || ' AS "tidemark item"' USING prefix;
   RETURN NULL;
 END $body$,
-    of_capture, format('SELECT count(pg_logical_emit_message(true, $1, %s%s)) FROM ONLY ',
-      tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
-      CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
-        THEN ' || chr(1) || row_to_json("tidemark item".*)' ELSE '' END)));
+    of_capture, format('SELECT count(pg_logical_emit_message(true, $1, %s',
+      tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"')),
+    CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
+      THEN format('%L || %s', ' || chr(1) || ', tidemark.truncated_image(of_stream)) ELSE '''''' END));
   EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
 END $$;
 
@@ -250,12 +250,13 @@ END $$;
 -- cut's place is not known yet, or all before ends_at is captured.
 CREATE FUNCTION tidemark.capture_state(
   of_stream integer, OUT capture_id integer, OUT slot text, OUT source_table bigint, OUT key_columns text[],
-  OUT view_type text, OUT message_prefix text, OUT ends_at text, OUT lsn text, OUT changes bigint,
-  OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
+  OUT view_type text, OUT maximum_image_size integer, OUT message_prefix text, OUT ends_at text, OUT lsn text,
+  OUT changes bigint, OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.drop_void_cut(of_stream);
   SELECT c.capture_id, r.slot_name::text, c.source_table::oid::bigint, s.key_columns, s.view_type,
+      s.maximum_image_size,
       -- No secret of those who may append.
       CASE WHEN has_function_privilege(session_user, (SELECT p.oid FROM pg_proc p
           WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_captured'), 'EXECUTE')

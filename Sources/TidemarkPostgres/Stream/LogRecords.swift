@@ -82,15 +82,22 @@ final class LogRecords: RecordStorage {
     letter(Column.eventName, index) == nil ? bytes(Column.data, index) : nil
   }
 
+  private func column(of part: Change.Part) -> Int32 {
+    switch part {
+    // The partition key of a change is the JSON of its keys.
+    case .keys: Column.partitionKey
+    case .newImage: Column.newImage
+    case .oldImage: Column.oldImage
+    }
+  }
+
   func image(_ part: Change.Part, at index: Int) -> Image? {
-    let column =
-      switch part {
-      // The partition key of a change is the JSON of its keys.
-      case .keys: Column.partitionKey
-      case .newImage: Column.newImage
-      case .oldImage: Column.oldImage
-      }
-    return bytes(column, index).map { Image(bytes: $0) }
+    omits(part, at: index) ? nil : bytes(column(of: part), index).map { Image(bytes: $0) }
+  }
+
+  /// In the place of such an image stands JSON's `null`, which is the only one that is no object.
+  func omits(_ part: Change.Part, at index: Int) -> Bool {
+    letter(column(of: part), index) == UInt8(ascii: "n")
   }
 
   func viewType(at index: Int) -> StreamViewType? { stream.viewType }

@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -19,6 +20,7 @@ actor PostgresShardReader: ShardReader {
   /// How many records a page holds by its limit in bytes, if they are like those of the last one: to ask for more only
   /// makes the server count.
   private var likelyRecords = Int.max
+  private var hasWarnedOfOmission = false
 
   private init(
     _ stream: PostgresStream,
@@ -207,8 +209,18 @@ actor PostgresShardReader: ShardReader {
     // Nothing throws from here on.
     if let last = content.lastPosition { position.returned(last) }
     if isRead { position.enter(next) }
+    if let record = content.firstOmitting { warnOfOmission(record) }
     likelyRecords = content.likelyRecords
     return (page, isCutShort)
+  }
+
+  private func warnOfOmission(_ record: Int64) {
+    if hasWarnedOfOmission { return }
+    hasWarnedOfOmission = true
+    stream.logger.warning(
+      "Records of this shard lack an image, because it is larger than the stream takes (stream alter --max-image)",
+      metadata: ["stream": "\(generation.fullName)", "shard": "\(shardID)", "sequenceNumber": "\(record)"]
+    )
   }
 
   /// What the database says of the shard and, in between, the records.

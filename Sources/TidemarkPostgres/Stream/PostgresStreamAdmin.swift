@@ -14,6 +14,8 @@ public struct PostgresStreamAdmin: Sendable {
   public static let defaultShardCount = 4
   /// 16 GiB.
   public static let defaultMaximumSlotLag = 16 << 30
+  /// 16 MiB.
+  public static let defaultMaximumImageSize = 16 << 20
 
   let pool: PostgresPool
   let logger: Logger
@@ -68,6 +70,7 @@ public struct PostgresStreamAdmin: Sendable {
   ///     removing; a stream that is behind by more is ended by whoever looks after streams (``maintainCaptures()``). While
   ///     nobody does, only the server's own limit holds: a warning says so where that is another one, with what to do
   ///     (``ReplicationSlotDescription/advice``). Only for capture by logical decoding.
+  ///   - maximumImageSize: See ``PostgresStreamSettings/maximumImageSize``.
   @discardableResult
   public func enable(
     table: String,
@@ -78,11 +81,13 @@ public struct PostgresStreamAdmin: Sendable {
     retention: Duration = defaultRetention,
     shardCount: Int = defaultShardCount,
     expiryColumn: String? = nil,
+    maximumImageSize: Int = defaultMaximumImageSize,
     sharding: PostgresStreamSettings.Sharding = .init()
   ) async throws -> PostgresStreamDescription {
     var settings = PostgresStreamSettings()
     settings.retention = retention
     settings.expiryColumn = expiryColumn
+    settings.maximumImageSize = maximumImageSize
     settings.sharding = sharding
     let source = try await mappingStreamErrors {
       try await pool.query("SELECT to_regclass(\(table))::oid::bigint")[0].decode(Int64?.self)

@@ -8,6 +8,10 @@ public struct PostgresStreamSettings: Sendable, Hashable {
   /// The column of the table that says when a row expires; `nil`: none does. See
   /// ``PostgresStreamAdmin/enable(table:name:viewType:retention:shardCount:expiryColumn:sharding:)``.
   public var expiryColumn: String?
+  /// The most bytes that a row's image may have as JSON, 1 to 256 MiB; the default is 16 MiB. Larger ones are left out of
+  /// records: see ``Change/omits(_:)``. A change of this applies to what is captured from then on, by decoding from when the
+  /// capture begins its next session.
+  public var maximumImageSize = PostgresStreamAdmin.defaultMaximumImageSize
   public var sharding = Sharding()
 
   public init() {}
@@ -40,7 +44,7 @@ extension PostgresStreamSettings {
   static let columns = """
     date_part('epoch', s.retention) AS retention, s.expiry_column, date_part('epoch', s.rotate_after) AS rotate_after,
     s.split_above, s.merge_below, date_part('epoch', s.sustained_time) AS sustained_time, s.minimum_shards,
-    s.maximum_shards
+    s.maximum_shards, s.maximum_image_size
     """
 
   init(_ row: PostgresRow) throws {
@@ -52,6 +56,7 @@ extension PostgresStreamSettings {
     sharding.sustainedTime = .seconds(try row.decode("sustained_time", as: Double.self))
     sharding.minimumShards = Int(try row.decode("minimum_shards", as: Int32.self))
     sharding.maximumShards = Int(try row.decode("maximum_shards", as: Int32.self))
+    maximumImageSize = Int(try row.decode("maximum_image_size", as: Int32.self))
   }
 
   /// - Parameter database: a transaction, for a stream that is made in it.
@@ -59,7 +64,7 @@ extension PostgresStreamSettings {
     let statement = PostgresStatement(
       """
       SELECT tidemark.alter_stream(s.stream_id, make_interval(secs => $2), make_interval(secs => $3), $4, $5,
-        make_interval(secs => $6), coalesce($7, s.minimum_shards), coalesce($8, s.maximum_shards), $9)
+        make_interval(secs => $6), coalesce($7, s.minimum_shards), coalesce($8, s.maximum_shards), $9, $10)
       FROM tidemark.stream s WHERE s.stream_id = $1
       """,
       stream,
@@ -70,6 +75,7 @@ extension PostgresStreamSettings {
       sharding.sustainedTime.inSeconds,
       sharding.minimumShards.map { Int32(clamping: $0) },
       sharding.maximumShards.map { Int32(clamping: $0) },
+      Int32(clamping: maximumImageSize),
       expiryColumn
     )
     try await database.execute(statement)

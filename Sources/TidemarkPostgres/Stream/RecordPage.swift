@@ -7,6 +7,8 @@ struct RecordPage {
   /// The partition has more for this shard than the page.
   private(set) var isCutShort = false
   private(set) var lastPosition: Int64?
+  /// The first record with an image that the stream has left out.
+  private(set) var firstOmitting: Int64?
   /// How many records like these stay below the limit in bytes, with some room for larger ones. Never so few that a
   /// page of large ones would be followed by short pages of small ones.
   private(set) var likelyRecords = Int.max
@@ -79,6 +81,8 @@ struct RecordPage {
     let count = rows.count
     records = (0..<count).map { Record(in: storage, at: $0) }
     lastPosition = storage.position(at: count - 1)
+    firstOmitting = (0..<count).first { storage.omits(.newImage, at: $0) || storage.omits(.oldImage, at: $0) }
+      .map(storage.position)
     let sample = stride(from: 0, to: count, by: max(1, count / 64))
     let bytes = sample.reduce(0) { $0 + storage.sizeInBytes(at: $1) }
     likelyRecords = max(64, Int(Self.maximumBytes) * 9 / 10 * sample.underestimatedCount / max(1, bytes))

@@ -54,6 +54,7 @@ struct RecordDocument: Decodable, Equatable {
   var viewType: String?
   var userIdentity: Identity?
   var isSnapshot: Bool?
+  var omittedImages: [String]?
   var eventName: String?
   var keys: Item?
   var newImage: Item?

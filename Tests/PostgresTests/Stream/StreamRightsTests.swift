@@ -35,7 +35,7 @@ struct StreamRightsTests {
     "SELECT tidemark.disable_stream(1)", "SELECT tidemark.fail_stream(1, 'x')",
     "SELECT tidemark.split_shard(1, 'x')",
     "SELECT tidemark.merge_shards(1, 'x', 'y')",
-    "SELECT tidemark.alter_stream(1, '1 h', NULL, NULL, NULL, '1 s', 1, 1, NULL)",
+    "SELECT tidemark.alter_stream(1, '1 h', NULL, NULL, NULL, '1 s', 1, 1, 1048576, NULL)",
   ]
 
   private func makeStream() async throws -> (StreamDatabase, StreamRoles) {

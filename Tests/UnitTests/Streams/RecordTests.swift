@@ -37,6 +37,19 @@ struct RecordTests {
     #expect(record.checkpoint == .record(255, subSequenceNumber: 2))
   }
 
+  @Test("An image that the stream has left out is not there, and to decode it is an error")
+  func omitted() throws {
+    let change = Change(eventName: .modify, keys: Image(#"{"id":1}"#), omitting: [.newImage])
+    let record = record(.change(change))
+    for change in [change, try #require(record.change)] {
+      #expect(change.omits(.newImage) && !change.omits(.oldImage) && !change.omits(.keys))
+      #expect(change.newImage == nil)
+      #expect(try change.oldImage(as: [String: Int].self) == nil)
+      let error = #expect(throws: TidemarkError.self) { try change.newImage(as: [String: Int].self) }
+      #expect(error?.code == .imageOmitted && error?.message.contains(#"{"id":1}"#) == true)
+    }
+  }
+
   @Test("A record that is made of bytes has these, and is no change")
   func data() {
     let record = record(.data([1, 2, 3]))
