@@ -88,9 +88,14 @@ extension Round {
       random.pick(["statement_timeout", "lock_timeout", "idle_session_timeout"]) ?? "lock_timeout"
     let milliseconds = Int.random(in: 100...500, using: &random)
     let connection = pool
-    try await connection.execute(
-      PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
-    )
+    do {
+      try await connection.execute(
+        PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
+      )
+    } catch let error as PostgresError where ["23505", "XX000"].contains(error.sqlState) {
+      // The same is done by another fault just now.
+      return
+    }
     // Sessions have what was so when they began.
     _ = try await connection.query(Self.endWorkersSessions)
     try await ContinuousClock().sleep(for: random.duration(500...2500))
