@@ -424,9 +424,15 @@ BEGIN
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
   IF idempotency_token IS NOT NULL THEN
-    INSERT INTO tidemark.put_token (stream_id, token) VALUES (of_stream, idempotency_token) ON CONFLICT DO NOTHING;
+    -- One that is older than the retention is as good as gone, whether or not maintenance has been there.
+    UPDATE tidemark.put_token t SET put_at = clock_timestamp() FROM tidemark.stream s
+      WHERE t.stream_id = of_stream AND t.token = idempotency_token AND s.stream_id = of_stream
+        AND t.put_at < clock_timestamp() - s.retention;
     IF NOT FOUND THEN
-      RETURN false;
+      INSERT INTO tidemark.put_token (stream_id, token) VALUES (of_stream, idempotency_token) ON CONFLICT DO NOTHING;
+      IF NOT FOUND THEN
+        RETURN false;
+      END IF;
     END IF;
   END IF;
   EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)

@@ -91,6 +91,13 @@ struct PutTests {
     try await database.admin.maintain()
     #expect(try await database.admin.put([1], partitionKey: "k", to: "events", idempotencyToken: "t"))
     #expect(try await !database.admin.put([1], partitionKey: "k", to: "others", idempotencyToken: "t"))
+    // Without anybody who looks after the stream, too.
+    try await database.run("UPDATE tidemark.put_token SET put_at = put_at - interval '61 seconds'")
+    for isNew in [true, false] {
+      #expect(
+        try await database.admin.put([1], partitionKey: "k", to: "others", idempotencyToken: "t") == isNew
+      )
+    }
   }
 
   @Test("with an empty or an endless token is refused", arguments: [0, 257])
