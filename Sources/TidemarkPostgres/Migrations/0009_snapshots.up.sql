@@ -163,7 +163,7 @@ CREATE FUNCTION tidemark.copy_rows(
 LANGUAGE plpgsql SECURITY DEFINER
 -- A row that a policy hides would be missing without a word. The other settings are those of the capture function.
 SET row_security = off SET jit = off SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
-SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 AS $$
+SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C' AS $$
 DECLARE
   stream tidemark.stream;
   rows_copied bigint;

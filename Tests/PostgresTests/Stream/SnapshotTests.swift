@@ -204,6 +204,22 @@ struct SnapshotTests {
     #expect(try await database.number("SELECT count(*) FROM tidemark.snapshot") == 0)
   }
 
+  @Test("Rows are copied with the settings with which changes are captured")
+  func settings() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      "CREATE TABLE item (a timestamptz, b int4range, c interval, d bytea, e float8, f money)"
+    )
+    let different = try await database.text(
+      """
+      SELECT string_agg(n.setting, ', ') FROM unnest(tidemark.capture_settings('item'::regclass)) AS n (setting)
+      WHERE lower(n.setting) NOT IN (SELECT lower(replace(c.setting, '"', '')) FROM pg_proc p
+        CROSS JOIN unnest(p.proconfig) AS c (setting) WHERE p.oid = 'tidemark.copy_rows'::regproc)
+      """
+    )
+    #expect(different == nil)
+  }
+
   @Test("A stream that can have no snapshot is refused with the reason and what to do")
   func refused() async throws {
     let database = try await items(1)
