@@ -9,5 +9,6 @@ END $$;
 
 DROP FUNCTION tidemark.expire_rows(integer, integer);
 DROP FUNCTION tidemark.create_expiry_function(integer);
+DROP FUNCTION tidemark.expiry_statement(oid, text);
 DROP FUNCTION tidemark.expiry_condition(oid, text);
 DROP TABLE tidemark.expiry_run;

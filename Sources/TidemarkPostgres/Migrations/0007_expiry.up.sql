@@ -25,6 +25,25 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE a.attrelid = of_table AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) AS k
 $$;
 
+-- What deletes at most $2 rows of a table that are expired at $1; null for a column that tells no time. Rows of a
+-- child table are not the table's. Rows are looked for before they are locked, so that none is locked for as long as
+-- the search takes.
+CREATE FUNCTION tidemark.expiry_statement(of_table oid, column_name text) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format($sql$
+    WITH found AS MATERIALIZED (
+      SELECT e.tableoid AS part, e.ctid AS place FROM %2$s"tidemark table" AS e WHERE %1$s LIMIT $2
+    ), taken AS (
+      SELECT e.tableoid AS part, e.ctid AS place FROM found AS f
+      JOIN %2$s"tidemark table" AS e ON e.tableoid = f.part AND e.ctid = f.place
+      WHERE %1$s FOR UPDATE OF e SKIP LOCKED
+    )
+    DELETE FROM %2$s"tidemark table" AS d USING taken AS t WHERE d.tableoid = t.part AND d.ctid = t.place$sql$,
+    k.condition, CASE c.relkind WHEN 'r' THEN 'ONLY ' ELSE '' END)
+  FROM pg_class c CROSS JOIN tidemark.expiry_condition(of_table, column_name) AS k (condition)
+  WHERE c.oid = of_table AND k.condition IS NOT NULL
+$$;
+
 -- Writes the function that deletes expired rows of a stream's table. It has the rights of the table's owner, and so have
 -- the triggers that it fires: with those of the schema's owner they could do anything.
 CREATE FUNCTION tidemark.create_expiry_function(of_stream integer) RETURNS void
@@ -32,16 +51,13 @@ LANGUAGE plpgsql SET client_min_messages = warning SET search_path = pg_catalog,
 DECLARE
   stream tidemark.stream;
   class pg_class;
-  condition text;
   function_name CONSTANT text := format('tidemark.%I(timestamptz, integer, regclass)', 'expire_' || of_stream);
   needs_grant boolean;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   SELECT * INTO STRICT class FROM pg_class c WHERE c.oid = stream.source_table;
-  condition := tidemark.expiry_condition(class.oid, stream.expiry_column);
   EXECUTE 'DROP FUNCTION IF EXISTS ' || function_name;
-  -- Rows are looked for before they are locked, so that none is locked for as long as the search takes. One that a
-  -- policy hides would never expire, without a word: that is an error.
+  -- A row that a policy hides would never expire, without a word: that is an error.
   EXECUTE format('CREATE FUNCTION tidemark.%I(now timestamptz, maximum_rows integer, source regclass) '
     'RETURNS integer '
     'LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET search_path = pg_catalog, %I, pg_temp AS %L',
@@ -52,16 +68,7 @@ BEGIN
   EXECUTE replace(%L, '"tidemark table"', source::text) USING now, maximum_rows;
   GET DIAGNOSTICS deleted = ROW_COUNT;
   RETURN deleted;
-END $body$, format($sql$
-    WITH found AS MATERIALIZED (
-      SELECT e.tableoid AS part, e.ctid AS place FROM "tidemark table" AS e WHERE %1$s LIMIT $2
-    ), taken AS (
-      SELECT e.tableoid AS part, e.ctid AS place FROM found AS f
-      JOIN "tidemark table" AS e ON e.tableoid = f.part AND e.ctid = f.place
-      WHERE %1$s FOR UPDATE OF e SKIP LOCKED
-    )
-    DELETE FROM "tidemark table" AS d USING taken AS t WHERE d.tableoid = t.part AND d.ctid = t.place$sql$,
-    condition)));
+END $body$, tidemark.expiry_statement(class.oid, stream.expiry_column)));
   EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function_name);
   -- Who gives a function away, and is no superuser, can do so only to a role that may create one here.
   needs_grant := NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)
@@ -82,6 +89,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = p
 DECLARE
   stream tidemark.stream;
   owner oid;
+  statement text;
   deleted integer;
 BEGIN
   PERFORM tidemark.check_isolation();
@@ -98,18 +106,22 @@ BEGIN
   IF NOT FOUND THEN
     RETURN 0;
   END IF;
-  IF tidemark.expiry_condition(stream.source_table, stream.expiry_column) IS NULL THEN
+  statement := tidemark.expiry_statement(stream.source_table, stream.expiry_column);
+  IF statement IS NULL THEN
     RAISE EXCEPTION '% has no column "%" that tells a time any more', stream.source_table::regclass,
       stream.expiry_column USING ERRCODE = 'TM005',
       HINT = 'No row expires. Name another column, or none: tidemark stream alter NAME --expiry-column COLUMN.';
   END IF;
   -- What is not captured must not go without a record, and what is not the stream's table not at all.
   IF EXISTS (SELECT FROM tidemark.stream_conditions(of_stream) AS c WHERE c.problem IS NOT NULL
-      AND c.condition IN ('key', 'key type', 'row triggers', 'publication', 'replica identity')) THEN
+      AND c.condition IN ('key', 'key type', 'row triggers', 'publication', 'replica identity'))
+    OR stream.capture = 'TRIGGER' AND current_setting('session_replication_role') = 'replica' THEN
     RETURN 0;
   END IF;
-  IF owner IS DISTINCT FROM (SELECT p.proowner FROM pg_proc p
-    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'expire_' || of_stream) THEN
+  -- The table may have got another owner, and the column another type.
+  IF NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace
+    AND p.proname = 'expire_' || of_stream AND p.proowner = owner
+    AND strpos(p.prosrc, quote_literal(statement)) > 0) THEN
     PERFORM tidemark.create_expiry_function(of_stream);
   END IF;
   INSERT INTO tidemark.expiry_run (stream_id, xid) VALUES (of_stream, pg_current_xact_id());

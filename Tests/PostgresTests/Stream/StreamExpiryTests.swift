@@ -168,6 +168,46 @@ struct StreamExpiryTests {
     #expect(try await database.number("SELECT count(*) FROM pg_proc WHERE proname = 'expire_1'") == 0)
   }
 
+  @Test("Rows of a child table stay, for they are not the stream's")
+  func children() async throws {
+    let database = try await expiring(2)
+    try await database.run(
+      "CREATE TABLE child () INHERITS (item); INSERT INTO child VALUES (3, now() - interval '1 s')"
+    )
+    try await database.admin.maintain()
+    #expect(try await ids(database) == [2, 3])
+    #expect(try await removed(database) == [#"{"id":1} E"#])
+  }
+
+  @Test("No row expires in replica mode, where its removal is not captured by trigger")
+  func replicaMode() async throws {
+    let database = try await expiring(2)
+    let name = try #require(try await database.text("SELECT current_database()::text"))
+    try await database.run("ALTER DATABASE \"\(name)\" SET session_replication_role = replica")
+    let worker = PostgresStreamAdmin(try StreamDatabase.makePool(database.url, connections: 1))
+    try await worker.maintain()
+    #expect(try await ids(database) == [1, 2])
+    try await database.run("ALTER DATABASE \"\(name)\" RESET session_replication_role")
+    try await database.admin.maintain()
+    #expect(try await removed(database) == [#"{"id":1} E"#])
+  }
+
+  @Test("A column that becomes one of another type tells the same time, whatever the worker's zone is")
+  func otherType() async throws {
+    let database = try await expiring(0)
+    try await database.run(
+      """
+      SET TimeZone = 'UTC'; ALTER TABLE item ALTER expires_at TYPE timestamp;
+      INSERT INTO item SELECT i, now() AT TIME ZONE 'UTC' + interval '1 h' * i FROM generate_series(-1, 1) AS i
+      """
+    )
+    for zone in ["Pacific/Kiritimati", "Pacific/Pago_Pago"] {
+      let pool = try StreamDatabase.makePool(database.url, connections: 1, settings: ["TimeZone": zone])
+      try await PostgresStreamAdmin(pool).maintain()
+      #expect(try await ids(database) == [1], "\(zone)")
+    }
+  }
+
   @Test("Deletes that a foreign key makes of an expired row are not marked in the other table's stream")
   func cascade() async throws {
     let database = try await expiring(2)
