@@ -130,6 +130,8 @@ package struct CaptureDecoder {
       }
     case .truncate(let relations) where relations.contains(source.table):
       if let transaction, !transaction.isSkipped, !transaction.isTruncating { throw TidemarkError.truncated }
+      // The next one in this transaction needs a trigger of its own.
+      transaction?.isTruncating = false
     case .message, .truncate, .other:
       break
     }

@@ -226,8 +226,11 @@ struct MendedStreamTests {
     #expect(try await database.number("SELECT count(*) FROM item") == 1)
   }
 
-  @Test("A decoded TRUNCATE whose rows nothing has written down ends the stream with the reason")
-  func truncatedWithoutTrigger() async throws {
+  @Test(
+    "A decoded TRUNCATE whose rows nothing has written down ends the stream with the reason",
+    arguments: ["", "TRUNCATE item;"]
+  )
+  func truncatedWithoutTrigger(before: String) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item", viewType: .keysOnly, capture: .logical, shardCount: 1)
@@ -237,7 +240,9 @@ struct MendedStreamTests {
     )
     #expect(try await database.stream("item").readAll().count == 3)
     try await database.run(
-      "ALTER TABLE item DISABLE TRIGGER ALL; TRUNCATE item; ALTER TABLE item ENABLE TRIGGER ALL"
+      """
+      BEGIN; \(before) ALTER TABLE item DISABLE TRIGGER ALL; TRUNCATE item; ALTER TABLE item ENABLE TRIGGER ALL; COMMIT
+      """
     )
     try await database.admin.disable("item")
     #expect(try await database.admin.describe("item").captureFailure?.contains("TRUNCATE") == true)
