@@ -58,8 +58,12 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       WHEN c.oid >= 16384 THEN NULL
       WHEN c.opcintype IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'numeric'::regtype) THEN 'number'
       WHEN c.opcintype IN ('float4'::regtype, 'float8'::regtype) THEN format_type(c.opcintype, NULL)
-      WHEN c.opcintype IN ('text'::regtype, 'bpchar'::regtype, 'name'::regtype) AND l.collisdeterministic THEN 'text'
-      WHEN tidemark.equal_is_alike(a.atttypid, c.oid, k.collated) THEN format_type(a.atttypid, NULL)
+      WHEN c.opcintype IN ('text'::regtype, 'bpchar'::regtype, 'name'::regtype) AND l.collisdeterministic
+        OR c.opcintype = 'anyenum'::regtype THEN 'text'
+      -- Of a type that stands for many, or for two that are written in other ways, the column's own.
+      WHEN tidemark.equal_is_alike(a.atttypid, c.oid, k.collated) THEN format_type(CASE WHEN c.opcintype IN (
+        'anyarray'::regtype, 'anyrange'::regtype, 'record'::regtype, 'inet'::regtype) THEN a.atttypid
+        ELSE c.opcintype END, NULL)
       END ORDER BY k.position),
     bool_and(i.indimmediate)
   FROM pg_index i

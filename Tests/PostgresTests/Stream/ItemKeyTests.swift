@@ -118,6 +118,37 @@ struct ItemKeyTests {
   }
 
   @Test(
+    "A key keeps its items when its type becomes a domain or a domain's, or gets another name",
+    arguments: StreamCapture.allCases
+  )
+  func domains(capture: StreamCapture) async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      Self.types
+        + """
+        CREATE DOMAIN ticket AS uuid;
+        CREATE TABLE item (n numeric, m mood, u uuid, v int, PRIMARY KEY (n, m, u))
+        """
+    )
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture, shardCount: 1)
+    let unique = "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11"
+    try await database.run("INSERT INTO item VALUES (1.0, 'glad', '\(unique)', 1)")
+    let changes = [
+      "ALTER TABLE item ALTER n TYPE price", "ALTER DOMAIN price RENAME TO cost",
+      "ALTER TABLE item ALTER n TYPE int", "ALTER TABLE item ALTER n TYPE cost",
+      "ALTER TABLE item ALTER n TYPE numeric", "ALTER TYPE mood RENAME TO temper",
+      "ALTER TABLE item ALTER m TYPE text", "ALTER TABLE item ALTER u TYPE ticket",
+    ]
+    for change in changes {
+      try await database.run("\(change); UPDATE item SET n = n * 1.0, v = v + 1")
+      #expect(try await database.admin.conditions().allSatisfy { $0.problem == nil }, "\(change)")
+    }
+    let key = #"{"n":1,"m":"glad","u":"\#(unique)"}"#
+    let records = try await database.stream("item").readAll().map(\.summary)
+    #expect(records == ["INSERT \(key)"] + changes.map { _ in "MODIFY \(key)" })
+  }
+
+  @Test(
     "A key that gets another type keeps its items while equal values are written alike, and else is a problem"
   )
   func anotherType() async throws {
