@@ -445,6 +445,10 @@ BEGIN
     problem := 'a system table';
   ELSIF class.relkind = 'r' AND EXISTS (SELECT FROM pg_inherits i WHERE source IN (i.inhparent, i.inhrelid)) THEN
     problem := 'part of a table inheritance';
+  ELSIF captured_by = 'TRIGGER' AND EXISTS (SELECT FROM pg_attribute a
+      WHERE a.attrelid = source AND a.attgenerated = 'v' AND NOT a.attisdropped) THEN
+    problem := 'a table with virtual generated columns';
+    remedy := 'A trigger does not see their values. Make them STORED.';
   END IF;
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '% is %', source, problem USING ERRCODE = 'TM003', HINT = remedy;

@@ -76,10 +76,14 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       format('updates and deletes of the table fail, because %s publishes it with a list of columns',
         l.narrow_publications),
       'Publish all of its columns there.'),
-    (11, 'generated columns', l.capture = 'LOGICAL' AND EXISTS (SELECT FROM pg_attribute a
-        WHERE a.attrelid = l.source AND a.attgenerated <> '' AND NOT a.attisdropped),
-      'the table has got generated columns, which decoding leaves out: images do not have them',
-      'Derive their values, or disable the stream and enable it again by trigger.')
+    (11, 'generated columns', EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = l.source AND NOT a.attisdropped
+        AND (a.attgenerated = 'v' OR l.capture = 'LOGICAL' AND a.attgenerated <> '')),
+      CASE l.capture WHEN 'LOGICAL'
+        THEN 'the table has got generated columns, which decoding leaves out: images do not have them'
+        ELSE 'the table has got virtual generated columns, which a trigger does not see: images have null instead' END,
+      CASE l.capture WHEN 'LOGICAL'
+        THEN 'Derive their values, or disable the stream and enable it again by trigger.'
+        ELSE 'Derive their values, or make the columns STORED.' END)
   ) AS v (position, condition, is_broken, problem, remedy)
   CROSS JOIN LATERAL (SELECT v.condition, CASE WHEN v.is_broken THEN v.problem END AS problem, v.remedy) AS c
   WHERE l.source IS NOT NULL OR v.position = 1

@@ -109,6 +109,46 @@ struct LimitsTests {
     #expect(try await database.admin.describe("item").captureFailure?.contains("is (number)") == true)
   }
 
+  @Test("Virtual generated columns are refused, and are a problem if they are added later")
+  func virtualColumns() async throws {
+    let database = try await items()
+    // Earlier servers have none.
+    guard try await database.number("SELECT current_setting('server_version_num')::bigint") >= 180_000 else {
+      return
+    }
+    try await database.run("ALTER TABLE item ADD COLUMN twice int GENERATED ALWAYS AS (v * 2) VIRTUAL")
+    try await database.run("INSERT INTO item VALUES (1, 1)")
+    #expect(try await records(database) == [#"INSERT {"id":1} new {"id":1,"v":1,"twice":null}"#])
+    let problems = try await database.admin.conditions().compactMap(\.problem)
+    #expect(problems.count == 1 && problems[0].contains("virtual generated columns"), "\(problems)")
+    try await database.admin.disable("item")
+    let error = try await #require(throws: TidemarkError.self) {
+      try await database.admin.enable(table: "item")
+    }
+    #expect(error.code == .unsupported && error.message.contains("virtual generated columns"))
+  }
+
+  @Test("A name in a key that is renamed makes other items of the rows", arguments: StreamCapture.allCases)
+  func renamedWithinKey(capture: StreamCapture) async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TYPE mood AS ENUM ('glad'); CREATE TYPE place AS (n int);
+      CREATE TABLE item (m mood, p place, PRIMARY KEY (m, p))
+      """
+    )
+    try await database.admin.enable(table: "item", viewType: .keysOnly, capture: capture, shardCount: 1)
+    try await database.run("INSERT INTO item VALUES ('glad', ROW(1))")
+    #expect(try await records(database) == [#"INSERT {"m":"glad","p":{"n":1}}"#])
+    try await database.run(
+      "ALTER TYPE mood RENAME VALUE 'glad' TO 'happy'; ALTER TYPE place RENAME ATTRIBUTE n TO number"
+    )
+    try await database.admin.maintain()
+    try await database.run("DELETE FROM item")
+    #expect(try await records(database).last == #"REMOVE {"m":"happy","p":{"number":1}}"#)
+    #expect(try await database.admin.conditions().allSatisfy { $0.problem == nil })
+  }
+
   @Test("Arrays that differ in their bounds only are one item")
   func arrayBounds() async throws {
     let database = try await items("(id int[] PRIMARY KEY)")
