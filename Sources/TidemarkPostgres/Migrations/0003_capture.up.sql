@@ -389,7 +389,7 @@ DECLARE
   stream tidemark.stream;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'truncate_' || of_stream, format($body$
 BEGIN
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
@@ -494,7 +494,7 @@ BEGIN
   RETURN new_id;
 END $$;
 
--- Makes the triggers of an enabled stream, or makes them again as they were made.
+-- Makes the triggers of an enabled stream and the functions that they call, or makes them again as they were made.
 CREATE FUNCTION tidemark.create_triggers(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -505,6 +505,16 @@ DECLARE
 BEGIN
   SELECT s.source_table, s.capture = 'LOGICAL' INTO STRICT source, is_decoded
     FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  -- One call at a time.
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
+  IF is_decoded THEN
+    PERFORM tidemark.create_truncate_function(of_stream, c.capture_id)
+      FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
+  ELSE
+    PERFORM tidemark.create_capture_function(of_stream);
+    PERFORM tidemark.create_truncate_function(of_stream);
+  END IF;
+  PERFORM tidemark.pin_capture_settings(of_stream);
   -- Triggers fire in the order of their names. "!" makes these the first, so that a change is captured before what
   -- another trigger of the same row does because of it.
   -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
@@ -538,9 +548,6 @@ LANGUAGE plpgsql SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_tem
 DECLARE
   new_id integer := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'TRIGGER');
 BEGIN
-  PERFORM tidemark.create_capture_function(new_id);
-  PERFORM tidemark.create_truncate_function(new_id);
-  PERFORM tidemark.pin_capture_settings(new_id);
   PERFORM tidemark.create_triggers(new_id);
   RETURN new_id;
 END $$;

@@ -166,11 +166,9 @@ DECLARE
   new_id integer;
 BEGIN
   new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
-  PERFORM tidemark.create_truncate_function(new_id, of_capture);
-  PERFORM tidemark.pin_capture_settings(new_id);
+  UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   PERFORM tidemark.create_triggers(new_id);
   PERFORM tidemark.create_append_function(new_id);
-  UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, 0, tidemark.mark_log(of_capture), 0);
   RETURN new_id;
@@ -184,7 +182,7 @@ DECLARE
   stream tidemark.stream;
 BEGIN
   SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  EXECUTE format('CREATE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
+  EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'truncate_' || of_stream, format($body$
 DECLARE
   prefix CONSTANT text := (SELECT c.message_prefix FROM tidemark.logical_capture AS c WHERE c.capture_id = %s);

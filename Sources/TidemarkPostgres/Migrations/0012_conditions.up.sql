@@ -142,9 +142,9 @@ BEGIN
 END $$;
 
 -- Puts right what is wrong with a stream, as far as that can be, or ends it if its records would be of other items than
--- its table has. A call that would have to wait for others, or that may not alter the table, changes nothing; what is
--- wrong stays noted, and a later one tries again.
-CREATE FUNCTION tidemark.mend_stream(of_stream integer) RETURNS void
+-- its table has. A call that would have to wait for others, or that something else keeps from it, changes nothing; what
+-- is wrong stays noted, and a later one tries again. Returns what kept it from it, but for waiting.
+CREATE FUNCTION tidemark.mend_stream(of_stream integer) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   source regclass;
@@ -167,7 +167,7 @@ BEGIN
           -- What was committed until now is captured first.
           PERFORM tidemark.end_logical_capture(of_stream);
         END IF;
-        RETURN;
+        RETURN NULL;
       WHEN 'row triggers', 'truncate trigger' THEN
         PERFORM tidemark.create_triggers(of_stream);
       WHEN 'publication' THEN
@@ -187,6 +187,10 @@ BEGIN
   UPDATE tidemark.stream_problem p SET gone_at = clock_timestamp(), is_mended = true
     WHERE p.stream_id = of_stream AND p.gone_at IS NULL AND p.condition = ANY (mended) AND NOT EXISTS (
       SELECT FROM tidemark.stream_conditions(of_stream) AS c WHERE c.condition = p.condition AND c.problem IS NOT NULL);
-EXCEPTION WHEN lock_not_available OR insufficient_privilege THEN
-  NULL;
+  RETURN NULL;
+EXCEPTION
+  WHEN lock_not_available THEN
+    RETURN NULL;
+  WHEN OTHERS THEN
+    RETURN sqlerrm;
 END $$;

@@ -155,13 +155,17 @@ extension PostgresStream {
     while true {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))
-      do {
+      try await warning {
         // A fleet of any size looks about as often as one worker.
         problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval * 0.75), to: logger)
-        try await admin.maintain()
-      } catch let error as TidemarkError {
-        logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
       }
+      try await warning { try await admin.maintain() }
+    }
+  }
+
+  private func warning(_ work: () async throws -> Void) async throws {
+    do { try await work() } catch let error as TidemarkError {
+      logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
     }
   }
 }

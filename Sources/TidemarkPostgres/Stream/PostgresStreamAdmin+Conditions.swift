@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 
@@ -38,10 +39,20 @@ extension PostgresStreamAdmin {
       try await pool.execute("SELECT tidemark.watch_conditions(\(interval.inSeconds) * interval '1 second')")
       // One statement each, so that none holds up another.
       let broken = try await pool.query(
-        "SELECT DISTINCT p.stream_id FROM tidemark.stream_problem p WHERE p.gone_at IS NULL"
+        """
+        SELECT DISTINCT s.stream_id, s.name || '/' || s.label
+        FROM tidemark.stream_problem p JOIN tidemark.stream s USING (stream_id) WHERE p.gone_at IS NULL
+        """
       )
       for row in broken {
-        try await pool.execute("SELECT tidemark.mend_stream(\(try row.decode(Int32.self)))")
+        let (id, name) = try row.decode((Int32, String).self)
+        let obstacle = try await pool.query("SELECT tidemark.mend_stream(\(id))")[0].decode(String?.self)
+        if let obstacle {
+          logger.warning(
+            "A problem of a stream cannot be put right",
+            metadata: ["stream": "\(name)", "error": "\(obstacle)"]
+          )
+        }
       }
       return try await PostgresStreamProblem.all(on: pool)
     }

@@ -42,6 +42,13 @@ struct MendedStreamTests {
         """,
       conditions: ["row triggers"]
     ),
+    Damage(change: "DROP FUNCTION tidemark.capture_1() CASCADE", conditions: ["row triggers"]),
+    Damage(change: "DROP FUNCTION tidemark.truncate_1() CASCADE", conditions: ["truncate trigger"]),
+    Damage(
+      capture: .logical,
+      change: "DROP FUNCTION tidemark.truncate_2() CASCADE",
+      conditions: ["truncate trigger"]
+    ),
     Damage(change: "DROP TRIGGER \"!tidemark_truncate\" ON item", conditions: ["truncate trigger"]),
     Damage(
       capture: .logical,
@@ -187,6 +194,35 @@ struct MendedStreamTests {
       try await writer.execute("INSERT INTO item VALUES (1)")
       #expect(try await database.admin.watchConditions().allSatisfy { $0.goneAt == nil })
     }
+    #expect(try await database.admin.watchConditions().allSatisfy { $0.isMended })
+  }
+
+  @Test("What keeps one from being put right is told, and keeps no other from it")
+  func obstacle() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run(
+      """
+      CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE other (id int PRIMARY KEY);
+      CREATE FUNCTION forbid() RETURNS event_trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%public.item') THEN
+          RAISE EXCEPTION 'no triggers here';
+        END IF;
+      END $$
+      """
+    )
+    for table in ["item", "other"] {
+      try await database.admin.enable(table: table, shardCount: 1)
+      try await database.run("DROP TRIGGER \"!tidemark_capture\" ON \(table)")
+    }
+    try await database.run(
+      "CREATE EVENT TRIGGER forbid ON ddl_command_end WHEN TAG IN ('CREATE TRIGGER') EXECUTE FUNCTION forbid()"
+    )
+    let log = CollectedLog()
+    let problems = try await PostgresStreamAdmin(database.pool, logger: log.logger).watchConditions()
+    #expect(problems.map(\.isMended) == problems.map { $0.stream.hasPrefix("other/") })
+    #expect(log.lines.count == 1 && log.lines[0].contains("no triggers here"), "\(log.lines)")
+    try await database.run("DROP EVENT TRIGGER forbid")
     #expect(try await database.admin.watchConditions().allSatisfy { $0.isMended })
   }
 
