@@ -13,8 +13,17 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     LEFT JOIN pg_class c ON c.oid = s.source_table
     LEFT JOIN tidemark.logical_capture k ON k.stream_id = s.stream_id
     WHERE s.status = 'ENABLED' AND s.source_name IS NOT NULL AND s.stream_id = coalesce(only_stream, s.stream_id)
+  ), strange AS (
+    SELECT t.stream_id, string_agg(format('%I of %s', t.tgname, t.tgrelid::regclass), ', ' ORDER BY t.tgrelid, t.tgname)
+      AS triggers
+    FROM (SELECT w.stream_id, w.source, t.tgrelid, t.tgname,
+        row_number() OVER (PARTITION BY t.tgfoid, t.tgrelid ORDER BY t.tgname) AS position
+      FROM watched w CROSS JOIN LATERAL (VALUES (w.capture_function), (w.truncate_function)) AS f (called)
+      JOIN pg_trigger t ON t.tgfoid = f.called AND t.tgparentid = 0 AND t.tgenabled <> 'D') AS t
+    WHERE t.position > 1 OR t.tgrelid <> t.source
+    GROUP BY 1
   ), looked AS (
-    SELECT w.*, k.names AS keys, k.types AS key_types, k.spellings, k.is_immediate,
+    SELECT w.*, o.triggers AS strange_triggers, k.names AS keys, k.types AS key_types, k.spellings, k.is_immediate,
       (EXISTS (SELECT FROM pg_inherits i WHERE i.inhparent = w.source)
         OR EXISTS (SELECT FROM pg_inherits i WHERE i.inhrelid = w.source)) AS inherits,
       -- Tables with rows of the stream's whose changes nothing captures: the partitions of one that is partitioned.
@@ -25,7 +34,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         LEFT JOIN LATERAL (SELECT true AS yes FROM pg_trigger t WHERE t.tgrelid = p.relid
           -- After each row that is inserted, deleted or updated, as the bits of pg_trigger.h say it.
           AND t.tgfoid = w.capture_function AND t.tgtype & 31 = 29 AND t.tgenabled IN ('O', 'A') AND t.tgqual IS NULL
-          LIMIT 1) AS captured ON true
+          AND t.tgattr::text = '' LIMIT 1) AS captured ON true
         WHERE captured.yes IS NULL) AS uncaptured,
       EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = w.source AND t.tgfoid = w.truncate_function
         AND t.tgtype & 34 = 34 AND (t.tgenabled = 'A' OR t.tgenabled = 'O' AND w.capture = 'TRIGGER'))
@@ -40,6 +49,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       CASE WHEN w.capture = 'LOGICAL' THEN tidemark.narrow_publications(w.source, w.publication) END
         AS narrow_publications
     FROM watched AS w LEFT JOIN LATERAL tidemark.primary_key(w.source) AS k ON true
+    LEFT JOIN strange AS o USING (stream_id)
   )
   SELECT l.stream_id, c.condition, c.problem, CASE WHEN c.problem IS NOT NULL THEN c.remedy END
   FROM looked AS l CROSS JOIN LATERAL (VALUES
@@ -83,7 +93,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
         ELSE 'the table has got virtual generated columns, which a trigger does not see: images have null instead' END,
       CASE l.capture WHEN 'LOGICAL'
         THEN 'Derive their values, or disable the stream and enable it again by trigger.'
-        ELSE 'Derive their values, or make the columns STORED.' END)
+        ELSE 'Derive their values, or make the columns STORED.' END),
+    (12, 'other triggers', l.strange_triggers IS NOT NULL,
+      format('the stream gets records from triggers that are not its own (%s): changes twice, or of other tables',
+        l.strange_triggers),
+      'DROP TRIGGER for each of them, and bring what you derive from the stream in line with its table.')
   ) AS v (position, condition, is_broken, problem, remedy)
   CROSS JOIN LATERAL (SELECT v.condition, CASE WHEN v.is_broken THEN v.problem END AS problem, v.remedy) AS c
   WHERE l.source IS NOT NULL OR v.position = 1

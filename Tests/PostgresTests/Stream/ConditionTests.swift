@@ -49,6 +49,32 @@ struct ConditionTests {
       problem: "nothing captures"
     ),
     Drift(
+      change: """
+        CREATE OR REPLACE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OF v OR DELETE ON item
+        FOR EACH ROW EXECUTE FUNCTION tidemark.capture_1()
+        """,
+      condition: "row triggers",
+      problem: "nothing captures"
+    ),
+    Drift(
+      change: """
+        CREATE TRIGGER second AFTER INSERT ON item FOR EACH ROW EXECUTE FUNCTION tidemark.capture_1()
+        """,
+      remedy: "DROP TRIGGER second ON item",
+      condition: "other triggers",
+      problem: "(second of public.item)"
+    ),
+    Drift(
+      change: """
+        CREATE TABLE copy (id int PRIMARY KEY);
+        CREATE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OR DELETE ON copy
+        FOR EACH ROW EXECUTE FUNCTION tidemark.capture_1()
+        """,
+      remedy: "DROP TABLE copy",
+      condition: "other triggers",
+      problem: "(\"!tidemark_capture\" of public.copy)"
+    ),
+    Drift(
       change: "ALTER TABLE item DISABLE TRIGGER \"!tidemark_truncate\"",
       remedy: "ALTER TABLE item ENABLE TRIGGER \"!tidemark_truncate\"",
       condition: "truncate trigger",

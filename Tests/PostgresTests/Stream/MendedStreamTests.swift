@@ -42,6 +42,13 @@ struct MendedStreamTests {
         """,
       conditions: ["row triggers"]
     ),
+    Damage(
+      change: """
+        CREATE OR REPLACE TRIGGER "!tidemark_capture" AFTER INSERT OR UPDATE OF id OR DELETE ON item
+        FOR EACH ROW EXECUTE FUNCTION tidemark.capture_1()
+        """,
+      conditions: ["row triggers"]
+    ),
     Damage(change: "DROP FUNCTION tidemark.capture_1() CASCADE", conditions: ["row triggers"]),
     Damage(change: "DROP FUNCTION tidemark.truncate_1() CASCADE", conditions: ["truncate trigger"]),
     Damage(
