@@ -45,7 +45,7 @@ public struct TestServer: Sendable {
     configuration.settings = [
       "fsync": "off", "full_page_writes": "off",
       // For streams that are captured by decoding: a slot and a sender each.
-      "wal_level": "logical", "max_replication_slots": "100", "max_wal_senders": "100",
+      "wal_level": "logical", "max_replication_slots": "500", "max_wal_senders": "500",
     ]
     let local = try await LocalPostgres.start(configuration)
     return TestServer(installation: local.installation, server: local.url(), local: local)
