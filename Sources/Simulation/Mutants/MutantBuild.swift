@@ -29,6 +29,7 @@ struct MutantBuild {
       try update(root)
       for case let file as URL in files ?? .init() { try update(file) }
     }
+    try removeVanished()
     try write(Self.switches, to: "Sources/Tidemark/Mutation.swift")
     for (file, mutants) in Dictionary(grouping: Mutant.all, by: \.file) {
       var source = try String(contentsOf: package.appendingPathComponent(file), encoding: .utf8)
@@ -37,6 +38,17 @@ struct MutantBuild {
       try write(source, to: file)
     }
     try build()
+  }
+
+  /// What is not in the package any more must not be in the copy, which is kept from one run to the next.
+  private func removeVanished() throws {
+    let sources = copy.appendingPathComponent("Sources")
+    let names = FileManager.default.enumerator(atPath: sources.path)?.compactMap { $0 as? String } ?? []
+    for name in names where name.hasSuffix(".swift") && name != "Tidemark/Mutation.swift" {
+      let original = package.appendingPathComponent("Sources/\(name)")
+      if FileManager.default.fileExists(atPath: original.path) { continue }
+      try FileManager.default.removeItem(at: sources.appendingPathComponent(name))
+    }
   }
 
   private func update(_ file: URL) throws {
