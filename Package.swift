@@ -34,6 +34,7 @@ let package = Package(
   products: [
     .library(name: "Tidemark", targets: ["Tidemark"]),
     .library(name: "TidemarkPostgres", targets: ["TidemarkPostgres"]),
+    .library(name: "TidemarkStreams", targets: ["TidemarkStreams"]),
     .library(name: "TidemarkAWS", targets: ["TidemarkAWS"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
     .library(name: "PostgresClient", targets: ["PostgresClient"]),
@@ -76,6 +77,14 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .target(
+      name: "TidemarkStreams",
+      dependencies: [
+        "Tidemark", "TidemarkPostgres", "PostgresClient", .product(name: "Logging", package: "swift-log"),
+      ],
+      resources: [.embedInCode("Migrations")],
+      swiftSettings: swiftSettings
+    ),
+    .target(
       name: "TidemarkAWS",
       dependencies: [
         "Tidemark",
@@ -95,7 +104,7 @@ let package = Package(
     .executableTarget(
       name: "Simulation",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "TidemarkTestKit", "PostgresClient",
+        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "PostgresClient",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -110,7 +119,7 @@ let package = Package(
     .target(
       name: "FleetDrill",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -120,7 +129,7 @@ let package = Package(
     .executableTarget(
       name: "Torture",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres",
+        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkStreams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -129,7 +138,7 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "PostgresClient", "LocalPostgres", "FleetDrill",
+        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres", "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -139,7 +148,7 @@ let package = Package(
     .target(
       name: "ExampleSupport",
       dependencies: [
-        "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -174,7 +183,7 @@ let package = Package(
     .testTarget(
       name: "PostgresTests",
       dependencies: [
-        "PostgresClient", "TidemarkPostgres", "TidemarkTestKit", "LocalPostgres", "TestSupport",
+        "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres", "TestSupport",
       ],
       swiftSettings: swiftSettings
     ),
@@ -182,7 +191,7 @@ let package = Package(
       name: "AWSTests",
       dependencies: [
         "AmazonStreams", "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
-        "TidemarkPostgres",
+        "TidemarkPostgres", "TidemarkStreams",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
@@ -197,7 +206,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "PostgresClient", "LocalPostgres",
+        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
         "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -206,7 +215,7 @@ let package = Package(
     .testTarget(
       name: "FleetTests",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres",
+        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres", "TidemarkStreams",
         "TidemarkCommand", "Torture",
       ],
       swiftSettings: swiftSettings

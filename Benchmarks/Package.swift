@@ -13,6 +13,7 @@ func benchmarks(_ name: String, _ dependencies: [Target.Dependency] = []) -> Tar
       "BenchmarkSupport",
       .product(name: "Tidemark", package: "tidemark"),
       .product(name: "TidemarkPostgres", package: "tidemark"),
+      .product(name: "TidemarkStreams", package: "tidemark"),
       .product(name: "PostgresClient", package: "tidemark"),
       .product(name: "ArgumentParser", package: "swift-argument-parser"),
       .product(name: "Logging", package: "swift-log"),
@@ -38,6 +39,7 @@ let package = Package(
       dependencies: [
         .product(name: "Tidemark", package: "tidemark"),
         .product(name: "TidemarkPostgres", package: "tidemark"),
+      .product(name: "TidemarkStreams", package: "tidemark"),
         .product(name: "PostgresClient", package: "tidemark"),
         .product(name: "LocalPostgres", package: "tidemark"),
         .product(name: "Logging", package: "swift-log"),

@@ -5,6 +5,7 @@ import ServiceLifecycle
 import Tidemark
 import TidemarkAWS
 import TidemarkPostgres
+import TidemarkStreams
 import UnixSignals
 
 let logger = Logger(label: "amazon-streams")

@@ -2,7 +2,7 @@ import ExampleSupport
 import Logging
 import ServiceLifecycle
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import UnixSignals
 
 let logger = Logger(label: "customer-totals")

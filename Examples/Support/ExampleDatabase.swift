@@ -5,6 +5,7 @@ import PostgresClient
 import ServiceLifecycle
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// The database that an example works on, with a table `orders` whose changes are in the stream `orders`.
 ///
@@ -42,7 +43,7 @@ public final class ExampleDatabase: Service {
       hasOrders: hasOrders,
       logger: logger
     )
-    try await Migrator(database.pool, logger: logger).migrate()
+    try await Migrator.migrateAll(database.pool, logger: logger)
     return database
   }
 

@@ -7,10 +7,10 @@ extension DrillFleet {
     let rows = try await pool.query(
       """
       SELECT l.shard_id, count(r.sequence_number)
-      FROM tidemark.lease l
+      FROM tidemark_leases.lease l
       JOIN tidemark.shard s ON s.stream_id = \(stream) AND s.shard_id = l.shard_id
       LEFT JOIN tidemark.\(identifier: "log_\(stream)") r ON r.shard_ordinal = s.shard_ordinal
-        AND r.sequence_number > greatest(tidemark.checkpoint_rank(l.checkpoint), 0)
+        AND r.sequence_number > greatest(tidemark_leases.checkpoint_rank(l.checkpoint), 0)
       GROUP BY l.shard_id
       """
     )

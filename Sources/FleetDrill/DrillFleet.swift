@@ -4,6 +4,7 @@ import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// A fleet of real worker processes over a real table: what the demonstration shows and what fleet tests drive.
 public final class DrillFleet: Sendable {
@@ -43,7 +44,7 @@ public final class DrillFleet: Sendable {
     table = OrdersTable(pool)
     audit = LeaseAudit(pool)
     admin = PostgresStreamAdmin(pool)
-    try await Migrator(pool, logger: logger).migrate()
+    try await Migrator.migrateAll(pool, logger: logger)
     try await table.create()
     try await admin.enable(table: "orders", shardCount: shards)
     try await audit.install()
@@ -96,9 +97,9 @@ public final class DrillFleet: Sendable {
     try await wait("the server ends the session of \(name)") {
       let rows = try await pool.query(
         """
-        SELECT count(*) FROM tidemark.worker AS w
+        SELECT count(*) FROM tidemark_leases.worker AS w
         JOIN pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock'
-          AND (l.classid::bigint << 32) | l.objid::bigint = tidemark.session_key(w.incarnation)
+          AND (l.classid::bigint << 32) | l.objid::bigint = w.session_key
         WHERE w.worker_id = \(name)
         """
       )

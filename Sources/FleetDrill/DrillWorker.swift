@@ -2,7 +2,7 @@ import Logging
 import PostgresClient
 import ServiceLifecycle
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import UnixSignals
 
 /// A worker process of a drill.

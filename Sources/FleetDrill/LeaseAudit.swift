@@ -42,14 +42,14 @@ public struct LeaseAudit: Sendable {
         VALUES (
           (date_part('epoch', clock_timestamp()) * 1000000)::bigint, NEW.shard_id, OLD.owner, NEW.owner,
           OLD.epoch, NEW.epoch, OLD.checkpoint, NEW.checkpoint,
-          (tidemark.checkpoint_rank(NEW.checkpoint), NEW.sub_sequence_number)
-            < (tidemark.checkpoint_rank(OLD.checkpoint), OLD.sub_sequence_number));
+          (tidemark_leases.checkpoint_rank(NEW.checkpoint), NEW.sub_sequence_number)
+            < (tidemark_leases.checkpoint_rank(OLD.checkpoint), OLD.sub_sequence_number));
         RETURN NULL;
       END $$
       """
     )
     try await pool.execute(
-      "CREATE TRIGGER audit AFTER UPDATE ON tidemark.lease FOR EACH ROW EXECUTE FUNCTION audit_lease()"
+      "CREATE TRIGGER audit AFTER UPDATE ON tidemark_leases.lease FOR EACH ROW EXECUTE FUNCTION audit_lease()"
     )
   }
 

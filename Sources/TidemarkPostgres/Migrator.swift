@@ -2,10 +2,10 @@ import Logging
 import PostgresClient
 import Tidemark
 
-/// Brings the schema `tidemark` of a database to the version that this program needs.
+/// Brings a schema of a database to the version that this program needs.
 ///
-/// Each migration is one transaction under one advisory lock, and looks up the version again once it has the
-/// lock: any number of workers may start at once.
+/// Each migration is one transaction. Any number of programs may start at once: the first locks the table of migrations,
+/// and the others find its work done.
 public struct Migrator: Sendable {
   /// A migration and whether the database has it.
   public struct Status: Sendable, Hashable {
@@ -16,49 +16,79 @@ public struct Migrator: Sendable {
   }
 
   private let pool: PostgresPool
-  private let migrations: [Migration]
+  private let schema: TidemarkSchema
   private let logger: Logger
 
-  public init(_ pool: PostgresPool, logger: Logger) {
-    self.init(pool, migrations: Migration.all, logger: logger)
-  }
-
-  init(_ pool: PostgresPool, migrations: [Migration], logger: Logger) {
+  public init(_ pool: PostgresPool, schema: TidemarkSchema, logger: Logger) {
     self.pool = pool
-    self.migrations = migrations
+    self.schema = schema
     self.logger = logger
   }
 
   /// The newest version that this program knows.
-  public var latestVersion: Int { migrations.last?.version ?? 0 }
+  public var latestVersion: Int { schema.latestVersion }
 
   /// Applies what is missing, or with an older `version` takes back what is too new.
   ///
   /// - Parameter version: the version to end at, 0 for an empty schema; `nil` for the newest. Going back
   ///   deletes what the newer versions store.
-  /// - Throws: `unsupported` if the database is newer than this program or there is no such version.
+  /// - Throws: `unsupported` if the database is newer than this program, if there is no such version, or if the schema
+  ///   belongs to another role or has objects of others.
   public func migrate(to version: Int? = nil) async throws {
     let target = version ?? latestVersion
     guard (0...latestVersion).contains(target) else {
       throw TidemarkError(
         .unsupported,
-        "There is no version \(target) of the schema.",
+        "There is no version \(target) of the schema \(schema.name).",
         advice: "Choose one from 0 to \(latestVersion)."
       )
     }
+    // A role that may not migrate finds out here that it need not. A superuser's word is worth more: somebody else's schema
+    // may only look like it.
+    if try await currentVersion() == target, try await !isSuperuser() { return }
     try await mappingErrors {
+      try await setUp()
       while try await pool.transaction({ try await step(to: target, in: $0) }) {}
     }
   }
 
+  /// The version that the database has; 0 without the schema.
+  public func currentVersion() async throws -> Int {
+    try await status().last { $0.appliedAt != nil }?.version ?? 0
+  }
+
+  /// Compares the version that the database has with those that this program works with.
+  ///
+  /// - Throws: `unsupported` that says what to do if it is none of them.
+  public func check() async throws {
+    let (current, oldestProgram) = try await mappingReadErrors { () async throws -> (Int32, Int32) in
+      guard try await isSetUp(pool) else { return (0, 0) }
+      return try await pool.query(
+        "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM \(identifier: schema.name).migration"
+      )[0].decode((Int32, Int32).self)
+    }
+    if (schema.oldestVersion...latestVersion).contains(Int(current)) { return }
+    // A newer one says which programs it has left working.
+    if current > latestVersion, oldestProgram <= latestVersion { return }
+    let needed =
+      schema.oldestVersion == latestVersion ? "\(latestVersion)" : "\(schema.oldestVersion) to \(latestVersion)"
+    throw TidemarkError(
+      .unsupported,
+      current == 0
+        ? "The database has no schema \(schema.name)."
+        : "The schema \(schema.name) is version \(current); this program needs \(needed).",
+      advice: current > latestVersion ? "Update the program." : "Run: tidemark migrate"
+    )
+  }
+
   /// All migrations that this program knows or the database has, in order.
   public func status() async throws -> [Status] {
-    let applied = try await mappingErrors {
+    let applied = try await mappingReadErrors {
       guard try await isSetUp(pool) else { return [Status]() }
       return try await pool.query(
         """
         SELECT version, name, (extract(epoch FROM applied_at) * 1000000)::bigint
-        FROM tidemark.migration ORDER BY version
+        FROM \(identifier: schema.name).migration ORDER BY version
         """
       ).map { row in
         let (version, name, applied) = try row.decode((Int32, String, Int64).self)
@@ -70,7 +100,7 @@ public struct Migrator: Sendable {
       }
     }
     let versions = Set(applied.map(\.version))
-    let missing = migrations.filter { !versions.contains($0.version) }.map {
+    let missing = schema.migrations.filter { !versions.contains($0.version) }.map {
       Status(version: $0.version, name: $0.name, appliedAt: nil)
     }
     return (applied + missing).sorted { $0.version < $1.version }
@@ -80,39 +110,50 @@ public struct Migrator: Sendable {
   ///
   /// - Returns: whether there was a step to take.
   private func step(to target: Int, in transaction: PostgresTransaction) async throws -> Bool {
-    _ = try await transaction.query("SELECT pg_advisory_xact_lock(\(Self.lock))")
-    try await setUp(in: transaction)
-    let rows = try await transaction.query("SELECT coalesce(max(version), 0)::bigint FROM tidemark.migration")
+    try await checkOwnership(in: transaction)
+    try await transaction.execute(
+      "LOCK TABLE \(identifier: schema.name).migration IN SHARE ROW EXCLUSIVE MODE"
+    )
+    let rows = try await transaction.query(
+      "SELECT coalesce(max(version), 0)::bigint FROM \(identifier: schema.name).migration"
+    )
     let current = try rows[0].decode(Int.self)
     guard current <= latestVersion else {
       throw TidemarkError(
         .unsupported,
-        "The database's schema has version \(current); this program knows versions up to \(latestVersion).",
+        "The schema \(schema.name) is version \(current); this program knows versions up to \(latestVersion).",
         advice: "Update the program."
       )
     }
     if current == target { return false }
     if current < target {
-      let migration = migrations[current]
-      logger.info("Migrating up", metadata: ["version": "\(migration.version)", "name": "\(migration.name)"])
+      let migration = schema.migrations[current]
+      log("Migrating up", migration)
       try await run(migration.up, in: transaction)
       try await transaction.execute(
         """
-        INSERT INTO tidemark.migration (version, name) VALUES (\(Int32(migration.version)), \(migration.name))
+        INSERT INTO \(identifier: schema.name).migration (version, name, oldest_program)
+        VALUES (\(Int32(migration.version)), \(migration.name), \(Int32(migration.oldestProgram)))
         """
       )
     } else {
-      let migration = migrations[current - 1]
-      logger.info(
-        "Migrating down",
-        metadata: ["version": "\(migration.version)", "name": "\(migration.name)"]
-      )
+      let migration = schema.migrations[current - 1]
+      log("Migrating down", migration)
       try await run(migration.down, in: transaction)
       try await transaction.execute(
-        "DELETE FROM tidemark.migration WHERE version = \(Int32(migration.version))"
+        "DELETE FROM \(identifier: schema.name).migration WHERE version = \(Int32(migration.version))"
       )
     }
     return true
+  }
+
+  private func log(_ message: Logger.Message, _ migration: Migration) {
+    logger.info(
+      message,
+      metadata: [
+        "schema": "\(schema.name)", "version": "\(migration.version)", "name": "\(migration.name)",
+      ]
+    )
   }
 
   private func run(_ script: String, in transaction: PostgresTransaction) async throws {
@@ -120,29 +161,130 @@ public struct Migrator: Sendable {
     try await transaction.executeScript(script)
   }
 
-  /// Creates what migrations are noted in. Asks first: CREATE … IF NOT EXISTS takes privileges that a worker's
-  /// role need not have.
-  private func setUp(in transaction: PostgresTransaction) async throws {
-    if try await isSetUp(transaction) { return }
-    _ = try await transaction.pipeline([
-      "CREATE SCHEMA IF NOT EXISTS tidemark",
+  /// Creates what migrations are noted in, in one transaction with the schema itself.
+  private func setUp() async throws {
+    while true {
+      do {
+        try await pool.transaction { transaction in
+          if try await isSetUp(transaction) { return }
+          if try await exists(transaction) {
+            try await checkOwnership(in: transaction)
+            try await checkIsEmpty(in: transaction)
+          } else {
+            try await transaction.execute("CREATE SCHEMA \(identifier: schema.name)")
+          }
+          try await transaction.execute(
+            """
+            CREATE TABLE \(identifier: schema.name).migration (
+              version integer PRIMARY KEY,
+              name text NOT NULL,
+              oldest_program integer NOT NULL,
+              applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+            )
+            """
+          )
+        }
+        return
+      } catch let error as PostgresError where Self.isTakenMeanwhile(error) {
+        // Another program has made it, or makes it now.
+        continue
+      }
+    }
+  }
+
+  private static func isTakenMeanwhile(_ error: PostgresError) -> Bool {
+    // duplicate_schema, duplicate_table, and the unique indexes of the catalog.
+    ["42P06", "42P07", "23505"].contains(error.sqlState)
+  }
+
+  /// Refuses a schema in which others have a say: what they define there would run with this role's rights.
+  private func checkOwnership(in transaction: PostgresTransaction) async throws {
+    let (owner, caller, creator) = try await transaction.query(
       """
-      CREATE TABLE tidemark.migration (
-        version integer PRIMARY KEY,
-        name text NOT NULL,
-        applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+      SELECT pg_get_userbyid(n.nspowner)::text, current_user::text, (
+          SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END
+          FROM aclexplode(n.nspacl) AS a
+          WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner LIMIT 1)
+      FROM pg_namespace AS n WHERE n.nspname = \(schema.name)
+      """
+    )[0].decode((String, String, String?).self)
+    guard owner == caller else {
+      throw TidemarkError(
+        .unsupported,
+        "The schema \(schema.name) belongs to the role \"\(owner)\", and this is \"\(caller)\".",
+        advice:
+          "Run tidemark migrate as \"\(owner)\". If that role is not the one that keeps Tidemark here, "
+          + "find out why it has made the schema, and drop it."
       )
-      """,
-    ])
+    }
+    if let creator {
+      throw TidemarkError(
+        .unsupported,
+        "\(creator) may create objects in the schema \(schema.name).",
+        advice: "REVOKE CREATE ON SCHEMA \(schema.name) FROM \(creator), and look at what is in there."
+      )
+    }
+    if let stranger = try await stranger(in: transaction) {
+      throw TidemarkError(
+        .unsupported,
+        "The schema \(schema.name) has an object of another role: \(stranger).",
+        advice: "Find out why it is there, and drop it."
+      )
+    }
+  }
+
+  /// Only functions that capture belong to other roles: to the owners of the tables.
+  private func stranger(in transaction: PostgresTransaction) async throws -> String? {
+    try await transaction.query(
+      """
+      SELECT pg_describe_object(o.class, o.id, 0) || ' of ' || quote_ident(pg_get_userbyid(o.owner)) FROM (
+        SELECT 'pg_class'::regclass::oid, c.oid, c.relowner, c.relnamespace FROM pg_class AS c
+        UNION ALL
+        SELECT 'pg_proc'::regclass::oid, p.oid, p.proowner, p.pronamespace FROM pg_proc AS p
+          WHERE p.proname !~ '^(capture|truncate|copy)_[0-9]+$'
+        UNION ALL
+        SELECT 'pg_type'::regclass::oid, t.oid, t.typowner, t.typnamespace FROM pg_type AS t
+        UNION ALL
+        SELECT 'pg_operator'::regclass::oid, o.oid, o.oprowner, o.oprnamespace FROM pg_operator AS o
+      ) AS o (class, id, owner, namespace)
+      JOIN pg_namespace AS n ON n.oid = o.namespace
+      WHERE n.nspname = \(schema.name) AND o.owner <> n.nspowner LIMIT 1
+      """
+    ).first?.decode(String.self)
+  }
+
+  private func checkIsEmpty(in transaction: PostgresTransaction) async throws {
+    let object = try await transaction.query(
+      """
+      SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend AS d
+      WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (
+        SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = \(schema.name)) LIMIT 1
+      """
+    ).first?.decode(String.self)
+    guard let object else { return }
+    throw TidemarkError(
+      .unsupported,
+      "The schema \(schema.name) is there already and is not Tidemark's: it has the \(object).",
+      advice: "Tidemark needs this name. Rename that schema, or drop it."
+    )
+  }
+
+  private func isSuperuser() async throws -> Bool {
+    try await mappingReadErrors {
+      try await pool.query("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")[0].decode(Bool.self)
+    }
+  }
+
+  private func exists(_ transaction: PostgresTransaction) async throws -> Bool {
+    try await transaction.query(
+      "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = \(schema.name))"
+    )[0].decode(Bool.self)
   }
 
   /// Not `to_regclass`: it may answer from what the session remembers of before it waited for the lock.
   private func isSetUp(_ database: some PostgresQueryable) async throws -> Bool {
     try await database.query(
-      "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = 'tidemark' AND tablename = 'migration')"
+      "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = \(schema.name) AND tablename = 'migration')"
     )[0].decode(Bool.self)
   }
-
-  /// "migrate" in ASCII.
-  private static let lock: Int64 = 0x6d69_6772_6174_6500
 }

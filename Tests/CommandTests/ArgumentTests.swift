@@ -2,6 +2,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 @testable import TidemarkCommand
 

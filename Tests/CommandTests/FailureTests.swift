@@ -1,7 +1,7 @@
 import Foundation
 import TestSupport
 import Testing
-import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("What the program says when it fails", .sharesMachine)
 struct FailureTests {

@@ -2,6 +2,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("tidemark leases and workers", .sharesMachine)
 struct FleetInspectionTests {
@@ -33,8 +34,8 @@ struct FleetInspectionTests {
       )
       try await database.run(
         """
-        UPDATE tidemark.lease SET owner = \(worker.number), epoch = 1, checkpoint = '42' WHERE shard_id = 'a';
-        UPDATE tidemark.lease SET stopped_reason = 'poison', checkpoint = '7' WHERE shard_id = 'b';
+        UPDATE tidemark_leases.lease SET owner = \(worker.number), epoch = 1, checkpoint = '42' WHERE shard_id = 'a';
+        UPDATE tidemark_leases.lease SET stopped_reason = 'poison', checkpoint = '7' WHERE shard_id = 'b';
         """
       )
       return Fleet(database: database, worker: worker, store: store)

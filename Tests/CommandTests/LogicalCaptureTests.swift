@@ -4,6 +4,7 @@ import PostgresClient
 import TestSupport
 import Testing
 import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("Capture by decoding on the command line", .sharesMachine)
 struct LogicalCaptureTests {

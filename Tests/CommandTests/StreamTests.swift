@@ -2,7 +2,7 @@ import Foundation
 import PostgresClient
 import TestSupport
 import Testing
-import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("tidemark stream", .sharesMachine)
 struct StreamTests {

@@ -55,14 +55,14 @@ struct ExampleTests {
       try await shop.waitUntilOpen(example)
       try await shop.pool.execute("INSERT INTO orders (customer, cents) VALUES ('Ada', -1)")
       try await eventually("a dead letter") {
-        let count: Int = try await shop.pool.query("SELECT count(*) FROM tidemark.dead_letter")[0].decode()
+        let count: Int = try await shop.pool.query("SELECT count(*) FROM tidemark_leases.dead_letter")[0].decode()
         return count > 0
       }
       let before = try await shop.checkpoints(of: example)
       // The same item, so that it is in the same shard.
       try await shop.pool.execute("UPDATE orders SET cents = 100")
       try await shop.waitForProgress(of: example, since: before)
-      let letters = try await shop.pool.query("SELECT attempts::bigint FROM tidemark.dead_letter")
+      let letters = try await shop.pool.query("SELECT attempts::bigint FROM tidemark_leases.dead_letter")
       #expect(try letters.map { try $0.decode(Int.self) } == [3])
       example.send(SIGTERM)
       #expect(try await example.waitUntilExit() == .init(status: 0, isSignal: false))

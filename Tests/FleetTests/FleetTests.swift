@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Real processes, a real PostgreSQL: four shards, three workers, steady writes. One test at a time, since each
 /// measures how fast things happen.

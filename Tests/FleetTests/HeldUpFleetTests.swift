@@ -43,7 +43,7 @@ struct HeldUpFleetTests {
     let rows = try await test.fleet.pool.query(
       """
       SELECT count(*) FROM pg_stat_activity
-      WHERE application_name = 'tidemark drill a' AND state = 'idle in transaction' AND query LIKE '%tidemark.lease%'
+      WHERE application_name = 'tidemark drill a' AND state = 'idle in transaction' AND query LIKE '%tidemark_leases.lease%'
       """
     )
     return try rows[0].decode(Int.self)

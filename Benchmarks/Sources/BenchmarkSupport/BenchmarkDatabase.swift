@@ -3,6 +3,7 @@ import Logging
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// A migrated database on a private server, set up so that a run measures the protocol and not the server's
 /// housekeeping: no checkpoint falls into it, which would write whole pages to the log.
@@ -38,7 +39,7 @@ package struct BenchmarkDatabase {
         acquireTimeout: .seconds(60),
         logger: logger
       )
-      try await Migrator(pool, logger: logger).migrate()
+      try await Migrator.migrateAll(pool, logger: logger)
       let store = PostgresLeaseStore(configuration, pool: pool, logger: logger)
       try await body(
         BenchmarkDatabase(url: server.url(), configuration: configuration, pool: pool, store: store)
@@ -64,10 +65,10 @@ package struct BenchmarkDatabase {
   package func rowsWritten(since transaction: Int64) async throws -> Int {
     try await pool.query(
       """
-      SELECT (SELECT count(*) FROM tidemark.worker WHERE xmin::text::bigint >= \(transaction))
-        + (SELECT count(*) FROM tidemark.lease WHERE xmin::text::bigint >= \(transaction))
-        + (SELECT count(*) FROM tidemark.lease_scope WHERE xmin::text::bigint >= \(transaction))
-        + (SELECT count(*) FROM tidemark.lease_load WHERE xmin::text::bigint >= \(transaction))
+      SELECT (SELECT count(*) FROM tidemark_leases.worker WHERE xmin::text::bigint >= \(transaction))
+        + (SELECT count(*) FROM tidemark_leases.lease WHERE xmin::text::bigint >= \(transaction))
+        + (SELECT count(*) FROM tidemark_leases.lease_scope WHERE xmin::text::bigint >= \(transaction))
+        + (SELECT count(*) FROM tidemark_leases.lease_load WHERE xmin::text::bigint >= \(transaction))
       """
     )[0].decode(Int.self)
   }

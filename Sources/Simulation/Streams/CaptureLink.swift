@@ -1,6 +1,6 @@
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import TidemarkTestKit
 
 /// One process's way to the simulated server.

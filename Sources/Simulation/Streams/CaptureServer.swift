@@ -1,5 +1,5 @@
 import PostgresClient
-import TidemarkPostgres
+import TidemarkStreams
 
 /// A simulated server as far as capture by decoding needs one: a write-ahead log, a slot, and a stream's log with the
 /// place of its capture.

@@ -1,7 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import TidemarkTestKit
 
 /// A process that captures, as a worker does: again and again, whatever goes wrong.

@@ -1,5 +1,5 @@
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import TidemarkTestKit
 
 /// An application that reads the model of a stream: its leases, which the database keeps, and what its processes remember.

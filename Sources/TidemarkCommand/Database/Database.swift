@@ -2,17 +2,18 @@ import Logging
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// The database that a command works on.
 struct Database: Sendable {
-  /// Whether a command needs the schema, and what it does when that is missing or old.
-  enum Schema: Sendable {
-    /// It is refused.
-    case required
-    /// It is migrated.
-    case migrated
+  /// What a command needs of the database, and what it does when that is missing or of another version.
+  enum Need: Sendable {
+    /// The command is refused.
+    case schema(TidemarkSchema)
+    /// A database without any of Tidemark's schemas gets them; else as `schema`.
+    case firstUse(of: TidemarkSchema)
     /// The command sees to it itself.
-    case any
+    case nothing
   }
 
   let url: String
@@ -22,7 +23,8 @@ struct Database: Sendable {
 
   var streams: PostgresStreamAdmin { PostgresStreamAdmin(pool, logger: warningLogger) }
   var leases: PostgresLeaseStore { PostgresLeaseStore(configuration, pool: pool, logger: logger) }
-  var migrator: Migrator { Migrator(pool, logger: logger) }
+
+  func migrator(of schema: TidemarkSchema) -> Migrator { Migrator(pool, schema: schema, logger: logger) }
 
   /// For what somebody at a terminal has to know also where only errors are asked for: what is waited for, what is lost.
   private var warningLogger: Logger {
@@ -32,7 +34,7 @@ struct Database: Sendable {
   }
 
   /// - Throws: at once if the server cannot be reached, where the pool would try for a while.
-  static func open(_ url: String, schema: Schema, logger: Logger) async throws -> Database {
+  static func open(_ url: String, needing need: Need, logger: Logger) async throws -> Database {
     var configuration = try PostgresConfiguration(url: url)
     if configuration.applicationName.isEmpty { configuration.applicationName = "tidemark" }
     do {
@@ -51,7 +53,7 @@ struct Database: Sendable {
       logger: logger
     )
     do {
-      try await database.prepare(schema)
+      try await database.prepare(need)
     } catch {
       await database.pool.close()
       throw error
@@ -76,25 +78,23 @@ struct Database: Sendable {
     }
   }
 
-  private func prepare(_ schema: Schema) async throws {
-    if schema == .any { return }
-    let present = try await migrator.status().last { $0.appliedAt != nil }?.version ?? 0
-    let needed = migrator.latestVersion
-    if present == needed { return }
-    guard present < needed else {
-      throw CommandFailure(
-        "The database's schema has version \(present); this program knows versions up to \(needed).",
-        advice: "Update this program."
-      )
+  private func prepare(_ need: Need) async throws {
+    switch need {
+    case .nothing:
+      return
+    case .firstUse(let schema):
+      // What is there already others use, and its version is not this command's to change.
+      var versions: [Int] = []
+      for schema in Self.schemas { versions.append(try await migrator(of: schema).currentVersion()) }
+      if versions.allSatisfy({ $0 == 0 }) {
+        Terminal.note("setting the database up: the schemas \(Self.schemas.map(\.name).joined(separator: " and "))")
+        try await Migrator.migrateAll(pool, logger: logger)
+      }
+      try await migrator(of: schema).check()
+    case .schema(let schema):
+      try await migrator(of: schema).check()
     }
-    guard schema == .migrated else {
-      let problem =
-        present == 0
-        ? "The database has no Tidemark schema."
-        : "The database's schema has version \(present); this program needs version \(needed)."
-      throw CommandFailure(problem, advice: "Run: tidemark migrate")
-    }
-    Terminal.note("migrating the database's schema from version \(present) to \(needed)")
-    try await migrator.migrate()
   }
+
+  static let schemas: [TidemarkSchema] = [.leases, .streams]
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Logging
 import PostgresClient
+import TidemarkStreams
 
 /// Which database a command works on, and what is logged meanwhile.
 struct DatabaseOptions: ParsableArguments {
@@ -20,26 +21,26 @@ struct DatabaseOptions: ParsableArguments {
 
   /// Opens the database, runs `body`, and closes what was opened. A signal cancels `body`.
   func use<Success: Sendable>(
-    _ schema: Database.Schema = .required,
+    _ need: Database.Need,
     _ body: @escaping @Sendable (Database) async throws -> Success
   ) async throws -> Success {
     let logger = logger
     let environment = ProcessInfo.processInfo.environment
     let chosen = [url, environment["TIDEMARK_DATABASE_URL"]].lazy.compactMap(\.self).first { !$0.isEmpty }
     return try await endingOnSignals {
-      if let chosen { return try await Self.use(chosen, schema, logger, body) }
+      if let chosen { return try await Self.use(chosen, need, logger, body) }
       return try await PrivateServer().use(logger: logger) { url in
-        try await Self.use(url, schema, logger, body)
+        try await Self.use(url, need, logger, body)
       }
     }
   }
 
   /// Like ``use(_:_:)``, for commands about streams: those that must not go on as they are end first.
   func useStreams<Success: Sendable>(
-    _ schema: Database.Schema = .required,
+    _ need: Database.Need = .schema(.streams),
     _ body: @escaping @Sendable (Database) async throws -> Success
   ) async throws -> Success {
-    try await use(schema) { database in
+    try await use(need) { database in
       try await database.lookAfterCaptures()
       return try await body(database)
     }
@@ -53,11 +54,11 @@ struct DatabaseOptions: ParsableArguments {
 
   private static func use<Success>(
     _ url: String,
-    _ schema: Database.Schema,
+    _ need: Database.Need,
     _ logger: Logger,
     _ body: (Database) async throws -> Success
   ) async throws -> Success {
-    let database = try await Database.open(url, schema: schema, logger: logger)
+    let database = try await Database.open(url, needing: need, logger: logger)
     do {
       let success = try await body(database)
       await database.pool.close()

@@ -3,6 +3,7 @@ import Foundation
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// What happens in a demonstration, and what is found at its end.
 final class DemoPlay: Sendable {

@@ -20,7 +20,7 @@ struct ListLeases: AsyncParsableCommand {
 
   func run() async throws {
     guard application != nil else { return try await listApplications() }
-    let listings = try await database.use { database in
+    let listings = try await database.use(.schema(.leases)) { database in
       var listings: [LeaseListing] = []
       for summary in try await database.scopes(application: application, stream: stream) {
         listings.append(try await .of(summary.scope, in: database))
@@ -35,7 +35,7 @@ struct ListLeases: AsyncParsableCommand {
   }
 
   private func listApplications() async throws {
-    let scopes = try await database.use { try await $0.scopes(application: nil, stream: stream) }
+    let scopes = try await database.use(.schema(.leases)) { try await $0.scopes(application: nil, stream: stream) }
     try output.show(
       .object(["applications": .array(scopes.map(\.json))]),
       table: Self.table(scopes),

@@ -39,7 +39,7 @@ struct ResetLeases: AsyncParsableCommand {
 
   func run() async throws {
     try confirmation.checkCanAsk()
-    let listing = try await database.use { database in
+    let listing = try await database.use(.schema(.leases)) { database in
       let scope = try await scope(in: database)
       let chosen = try choose(from: try await database.leases.leases(in: scope), in: scope)
       try confirmation.confirm("Reset \(chosen.count) of the leases of \(scope) to \(to)?")

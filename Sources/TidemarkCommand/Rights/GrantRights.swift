@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 struct GrantRights: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -33,7 +33,7 @@ struct GrantRights: AsyncParsableCommand {
   @OptionGroup var database: DatabaseOptions
 
   func run() async throws {
-    try await database.use { try await $0.streams.grant(role, to: name, stream: stream) }
+    try await database.use(.schema(.streams)) { try await $0.streams.grant(role, to: name, stream: stream) }
     try Terminal.write("The role \(name) has the rights of a\(role == .administrator ? "n" : "") \(role).\n")
   }
 }

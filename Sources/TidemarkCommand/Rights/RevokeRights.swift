@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 struct RevokeRights: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -13,7 +13,7 @@ struct RevokeRights: AsyncParsableCommand {
   @OptionGroup var database: DatabaseOptions
 
   func run() async throws {
-    try await database.use { try await $0.streams.revokeAll(from: name) }
+    try await database.use(.schema(.streams)) { try await $0.streams.revokeAll(from: name) }
     try Terminal.write("The role \(name) has no rights in the schema tidemark.\n")
   }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 struct CheckStreams: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -15,7 +15,7 @@ struct CheckStreams: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let conditions = try await database.use { database in
+    let conditions = try await database.use(.schema(.streams)) { database in
       try await database.lookAfterCaptures() + database.streams.conditions(of: name)
     }
     try output.show(

@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 struct CreateStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -17,7 +17,7 @@ struct CreateStream: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.useStreams(.migrated) { database in
+    let stream = try await database.useStreams(.firstUse(of: .streams)) { database in
       try await database.streams.create(
         name,
         retention: settings.retention.duration,

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Tidemark
 import TidemarkAWS
-import TidemarkPostgres
+import TidemarkStreams
 
 struct DescribeStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,7 @@
 import ArgumentParser
+import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 struct DropSnapshot: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -22,6 +24,11 @@ struct DropSnapshot: AsyncParsableCommand {
     try confirmation.checkCanAsk()
     let stream = try await database.useStreams { database in
       try confirmation.confirm("Delete the snapshot and all leases of \(application) on \(name)?")
+      let stream = try await database.streams.describe(name)
+      // Before the snapshot: leases without one would go on without it.
+      for name in [stream.name, stream.fullName] {
+        try await database.leases.deleteLeases(in: LeaseScope(application: application, stream: name))
+      }
       try await database.streams.dropSnapshot(of: name, for: application)
       return try await database.streams.describe(name)
     }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 struct EnableStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
@@ -57,7 +57,7 @@ struct EnableStream: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.useStreams(.migrated) { database in
+    let stream = try await database.useStreams(.firstUse(of: .streams)) { database in
       try await database.streams.enable(
         table: table,
         name: name,

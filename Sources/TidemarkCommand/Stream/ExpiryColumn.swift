@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 /// What commands that name an expiry column have in common.
 enum ExpiryColumn {

@@ -1,6 +1,6 @@
 import ArgumentParser
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 struct ListStreams: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

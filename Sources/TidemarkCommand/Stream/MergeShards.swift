@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 struct MergeShards: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,5 @@
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 extension PostgresStreamDescription {
   var json: JSON {

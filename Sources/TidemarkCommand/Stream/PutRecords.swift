@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
 import PostgresClient
-import TidemarkPostgres
+import TidemarkStreams
 
 struct PutRecords: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

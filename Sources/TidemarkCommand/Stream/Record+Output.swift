@@ -1,6 +1,7 @@
 import Foundation
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 extension Record {
   /// An object with the same keys for every record of a kind.

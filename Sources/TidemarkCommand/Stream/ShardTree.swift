@@ -1,5 +1,5 @@
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// The shards of a stream, each beneath a parent.
 struct ShardTree {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 /// How a stream's shards manage themselves. What is left out stays as it is.
 struct ShardingOptions: ParsableArguments {

@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 struct SplitShard: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

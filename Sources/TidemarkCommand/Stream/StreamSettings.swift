@@ -1,5 +1,5 @@
 import ArgumentParser
-import TidemarkPostgres
+import TidemarkStreams
 
 /// What is chosen when a stream begins.
 struct StreamSettings: ParsableArguments {

@@ -1,5 +1,6 @@
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// A JSON value that keeps the order of its keys and can hold text that is JSON already.
 enum JSON: Sendable {

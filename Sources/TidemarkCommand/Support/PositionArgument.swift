@@ -1,6 +1,7 @@
 import ArgumentParser
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// A position in a stream as it is written on the command line: `TRIM_HORIZON`, `LATEST`,
 /// `AT_TIMESTAMP:` and a time in ISO 8601, or a sequence number.

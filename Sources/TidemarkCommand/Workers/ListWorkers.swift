@@ -23,7 +23,7 @@ struct ListWorkers: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let rows = try await database.use { database in
+    let rows = try await database.use(.schema(.leases)) { database in
       var rows: [Row] = []
       for summary in try await database.scopes(application: application, stream: stream) {
         rows += try await Self.rows(of: summary.scope, in: database)

@@ -18,14 +18,18 @@ enum HeartbeatStatements {
     let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
     return [
       // A statement of its own, so that the next one draws its incarnation after it.
-      "SELECT tidemark.enter_history()",
+      "SELECT tidemark_leases.enter_history()",
       """
-      INSERT INTO tidemark.lease_scope AS s (application, stream, change_version)
+      INSERT INTO tidemark_leases.lease_scope AS s (application, stream, change_version)
       VALUES (\(worker.scope.application), \(worker.scope.stream), 1)
       ON CONFLICT (application, stream) DO UPDATE SET change_version = s.change_version + 1
       """,
       """
-      INSERT INTO tidemark.worker (
+      INSERT INTO tidemark_leases.plan_turn VALUES (\(worker.scope.application), \(worker.scope.stream))
+      ON CONFLICT DO NOTHING
+      """,
+      """
+      INSERT INTO tidemark_leases.worker (
         application, stream, worker_id, host, process_id, maximum_leases, failover_interval,
         has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_role, session_name)
       SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
@@ -34,15 +38,15 @@ enum HeartbeatStatements {
         \(hasSession), pg_postmaster_start_time(), now, now, now, u.oid, \(hasSession ? sessionName : nil)::text
       FROM clock_timestamp() AS now, pg_roles AS u WHERE u.rolname = session_user
       RETURNING incarnation,
-        CASE WHEN has_session THEN pg_try_advisory_lock(tidemark.session_key(incarnation)) ELSE false END,
-        tidemark.lease_channel(application, stream)
+        CASE WHEN has_session THEN pg_try_advisory_lock(session_key) ELSE false END,
+        tidemark_leases.lease_channel(application, stream)
       """,
       notify(worker.scope),
     ]
   }
 
   static func notify(_ scope: LeaseScope) -> PostgresStatement {
-    "SELECT pg_notify(tidemark.lease_channel(\(scope.application), \(scope.stream)), '')"
+    "SELECT pg_notify(tidemark_leases.lease_channel(\(scope.application), \(scope.stream)), '')"
   }
 
   /// No row if the worker is dead, else the assignment version and the number of live workers.
@@ -50,26 +54,27 @@ enum HeartbeatStatements {
     PostgresStatement(
       """
       WITH beat AS (
-        UPDATE tidemark.worker SET
+        UPDATE tidemark_leases.worker SET
           heartbeating_since = CASE WHEN heartbeat_at + failover_interval / 2 < clock_timestamp()
             THEN clock_timestamp() ELSE heartbeating_since END,
           heartbeat_at = clock_timestamp(),
           server_started_at = pg_postmaster_start_time(),
           has_session = $5,
+          session_process = pg_backend_pid(),
           state = $4,
           refused_shard_ids = $6
         WHERE incarnation = $1 AND application = $2 AND stream = $3 AND state <> 'dead'
         RETURNING incarnation
       ), changed AS (
         -- The other sub-selects still see the row as it was.
-        UPDATE tidemark.lease_scope SET change_version = change_version + 1
+        UPDATE tidemark_leases.lease_scope SET change_version = change_version + 1
         WHERE application = $2 AND stream = $3 AND EXISTS (SELECT FROM beat)
-          AND EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
-        RETURNING pg_notify(tidemark.lease_channel($2, $3), '')
+          AND EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
+        RETURNING pg_notify(tidemark_leases.lease_channel($2, $3), '')
       )
       SELECT s.assignment_version, s.history_number, s.history_version,
-        (SELECT count(*) FROM tidemark.worker WHERE application = $2 AND stream = $3 AND state <> 'dead')
-      FROM beat, tidemark.lease_scope AS s
+        (SELECT count(*) FROM tidemark_leases.worker WHERE application = $2 AND stream = $3 AND state <> 'dead')
+      FROM beat, tidemark_leases.lease_scope AS s
       WHERE s.application = $2 AND s.stream = $3
       """,
       beat.incarnation.number,
@@ -88,14 +93,14 @@ enum HeartbeatStatements {
     let measured = beat.measurements.sorted { $0.key < $1.key }
     return [
       """
-      INSERT INTO tidemark.lease_load
+      INSERT INTO tidemark_leases.lease_load
       SELECT l.application, l.stream, l.shard_id, m.processing, m.bytes_per_second, m.millis_behind_latest,
         clock_timestamp()
       FROM unnest(
         \(measured.map(\.key)), \(measured.map(\.value.load.processing)),
         \(measured.map(\.value.load.bytesPerSecond)), \(measured.map(\.value.millisBehindLatest))
       ) AS m (shard_id, processing, bytes_per_second, millis_behind_latest)
-      JOIN tidemark.lease AS l ON l.application = \(beat.scope.application)
+      JOIN tidemark_leases.lease AS l ON l.application = \(beat.scope.application)
         AND l.stream = \(beat.scope.stream) AND l.shard_id = m.shard_id
         AND l.owner = \(beat.incarnation.number)
       ON CONFLICT (application, stream, shard_id) DO UPDATE SET
@@ -107,5 +112,5 @@ enum HeartbeatStatements {
 }
 
 extension Duration {
-  var inSeconds: Double { self / .seconds(1) }
+  package var inSeconds: Double { self / .seconds(1) }
 }

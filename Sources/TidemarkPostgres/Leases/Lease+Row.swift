@@ -2,7 +2,7 @@ import PostgresClient
 import Tidemark
 
 extension Lease {
-  /// The columns that ``init(_:)`` reads, of `tidemark.lease AS l` and its measurements.
+  /// The columns that ``init(_:)`` reads, of `tidemark_leases.lease AS l` and its measurements.
   static let columns = """
     l.shard_id, l.parent_shard_ids, l.child_shard_ids, l.hash_range_start::text, l.hash_range_end::text,
     l.owner, l.last_owner, l.last_epoch, l.epoch, l.checkpoint, l.sub_sequence_number,
@@ -13,8 +13,8 @@ extension Lease {
   /// Where those columns are from. The limit makes the server look each lease's measurement up by its key: while
   /// it has no statistics it expects one lease, and a plain join then reads all measurements once for each.
   static let tables = """
-    tidemark.lease AS l LEFT JOIN LATERAL (
-      SELECT * FROM tidemark.lease_load AS o
+    tidemark_leases.lease AS l LEFT JOIN LATERAL (
+      SELECT * FROM tidemark_leases.lease_load AS o
       WHERE (o.application, o.stream, o.shard_id) = (l.application, l.stream, l.shard_id) LIMIT 1) AS m ON true
     """
 

@@ -19,7 +19,7 @@ enum NewLeases {
 
   /// Inserts the leases that $3 holds into the scope ($1, $2), all but those that are there already.
   static let insert = """
-    INSERT INTO tidemark.lease (
+    INSERT INTO tidemark_leases.lease (
       application, stream, shard_id, parent_shard_ids, hash_range_start, hash_range_end,
       checkpoint, sub_sequence_number, ended_at)
     SELECT $1, $2, n.shard_id, n.parent_shard_ids, n.hash_range_start, n.hash_range_end,

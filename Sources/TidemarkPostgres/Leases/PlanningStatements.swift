@@ -9,16 +9,21 @@ import Tidemark
 enum PlanningStatements {
   /// Whether $1 may take the worker `w` of the scope ($2, $3) for dead.
   ///
-  /// A session lock that can be had says so at once, if the server is still the one that it was taken on. An
-  /// old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
+  /// A session lock that can be had says so at once, if the server is still the one that it was taken on. So does one
+  /// that somebody else holds, which is looked at only once a heartbeat is late. An old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
   /// the same chance. Where two workers have different intervals the longer one counts: a gap that is none to the
   /// one may be longer than the other's whole interval.
   static let isDead = """
     w.application = $2 AND w.stream = $3 AND w.incarnation <> $1 AND w.state <> 'dead' AND (
-      CASE WHEN w.has_session AND w.server_started_at = pg_postmaster_start_time()
-        THEN pg_try_advisory_xact_lock_shared(tidemark.session_key(w.incarnation)) ELSE false END
+      CASE WHEN NOT w.has_session OR w.server_started_at <> pg_postmaster_start_time() THEN false
+        WHEN pg_try_advisory_xact_lock_shared(w.session_key) THEN true
+        WHEN w.heartbeat_at + w.failover_interval / 2 < clock_timestamp() THEN NOT EXISTS (
+          SELECT FROM pg_locks AS k
+          WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.granted AND k.pid = w.session_process
+            AND (k.classid::bigint << 32) | k.objid::bigint = w.session_key)
+        ELSE false END
       OR w.heartbeat_at + w.failover_interval < clock_timestamp() AND EXISTS (
-        SELECT FROM tidemark.worker AS me
+        SELECT FROM tidemark_leases.worker AS me
         WHERE me.incarnation = $1 AND me.state <> 'dead'
           AND w.heartbeat_at + me.failover_interval < clock_timestamp()
           AND me.heartbeating_since + greatest(w.failover_interval, me.failover_interval) <= clock_timestamp()
@@ -28,7 +33,7 @@ enum PlanningStatements {
   /// The epoch of a lease that changes hands. It rises past all that may have been granted in what the database has
   /// lost; asked for once a statement.
   static func nextEpoch(_ epoch: String) -> String {
-    "greatest(\(epoch) + 1, (SELECT tidemark.epoch_floor()))"
+    "greatest(\(epoch) + 1, (SELECT tidemark_leases.epoch_floor()))"
   }
 
   /// Whether the planner got its turn, and whether it lives. All that follows is given out on a history that is noted.
@@ -37,12 +42,14 @@ enum PlanningStatements {
       // A planner that is paused must not keep the others from planning.
       "SET LOCAL idle_in_transaction_session_timeout = '5s'",
       """
-      SELECT pg_try_advisory_xact_lock(tidemark.planning_key(\(scope.application), \(scope.stream))),
+      SELECT EXISTS (
+          SELECT FROM tidemark_leases.plan_turn
+          WHERE application = \(scope.application) AND stream = \(scope.stream) FOR UPDATE SKIP LOCKED),
         EXISTS (
-          SELECT FROM tidemark.worker
+          SELECT FROM tidemark_leases.worker
           WHERE incarnation = \(planner.number) AND application = \(scope.application)
             AND stream = \(scope.stream) AND state <> 'dead'),
-        tidemark.enter_history()
+        tidemark_leases.enter_history()
       """,
     ]
   }
@@ -53,13 +60,13 @@ enum PlanningStatements {
     let values = (planner.number, scope.application, scope.stream)
     return [
       PostgresStatement(
-        "SELECT change_version FROM tidemark.lease_scope WHERE application = $1 AND stream = $2",
+        "SELECT change_version FROM tidemark_leases.lease_scope WHERE application = $1 AND stream = $2",
         values.1,
         values.2
       ),
       PostgresStatement(
         """
-        UPDATE tidemark.worker AS w SET state = 'dead', died_at = clock_timestamp()
+        UPDATE tidemark_leases.worker AS w SET state = 'dead', died_at = clock_timestamp()
         WHERE \(isDead) RETURNING w.incarnation
         """,
         values.0,
@@ -70,7 +77,7 @@ enum PlanningStatements {
       PostgresStatement(clearHandoffs, values.1, values.2),
       PostgresStatement(
         """
-        DELETE FROM tidemark.worker
+        DELETE FROM tidemark_leases.worker
         WHERE application = $1 AND stream = $2 AND state = 'dead'
           AND heartbeat_at < clock_timestamp() - interval '1 hour'
         """,
@@ -79,7 +86,7 @@ enum PlanningStatements {
       ),
       PostgresStatement(
         """
-        SELECT incarnation, state, maximum_leases, refused_shard_ids FROM tidemark.worker
+        SELECT incarnation, state, maximum_leases, refused_shard_ids FROM tidemark_leases.worker
         WHERE application = $1 AND stream = $2 AND (state <> 'dead' OR NOT has_left) ORDER BY incarnation
         """,
         values.1,
@@ -99,25 +106,25 @@ enum PlanningStatements {
   /// Not only the leases of those found dead just now: a handoff may have gone to a worker while it died.
   private static let release = """
     WITH orphan AS (
-      SELECT o.ctid AS place FROM tidemark.lease AS o
+      SELECT o.ctid AS place FROM tidemark_leases.lease AS o
       WHERE o.application = $1 AND o.stream = $2 AND o.owner IS NOT NULL AND NOT EXISTS (
-        SELECT FROM tidemark.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
+        SELECT FROM tidemark_leases.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
       FOR UPDATE OF o SKIP LOCKED
     )
-    UPDATE tidemark.lease AS l SET owner = NULL, last_owner = l.owner, last_epoch = l.epoch,
+    UPDATE tidemark_leases.lease AS l SET owner = NULL, last_owner = l.owner, last_epoch = l.epoch,
       epoch = \(nextEpoch("l.epoch")), left_epoch = \(nextEpoch("l.epoch")), handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     FROM orphan WHERE l.ctid = orphan.place
     """
 
   private static let clearHandoffs = """
     WITH lapsed AS (
-      SELECT h.ctid AS place FROM tidemark.lease AS h
+      SELECT h.ctid AS place FROM tidemark_leases.lease AS h
       WHERE h.application = $1 AND h.stream = $2 AND h.handoff_deadline IS NOT NULL AND (
         h.handoff_deadline < clock_timestamp() OR NOT EXISTS (
-          SELECT FROM tidemark.worker AS w WHERE w.incarnation = h.handoff_to AND w.state = 'active'))
+          SELECT FROM tidemark_leases.worker AS w WHERE w.incarnation = h.handoff_to AND w.state = 'active'))
       FOR UPDATE OF h SKIP LOCKED
     )
-    UPDATE tidemark.lease AS l
+    UPDATE tidemark_leases.lease AS l
     SET handoff_to = NULL, handoff_deadline = NULL, updated_at = clock_timestamp()
     FROM lapsed WHERE l.ctid = lapsed.place
     """
@@ -143,29 +150,29 @@ enum PlanningStatements {
       WITH unowned AS (
         SELECT l.ctid AS place, s.target
         FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS s (shard_id, epoch, target)
-        JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
           AND l.epoch = s.epoch AND l.owner IS NULL AND l.ended_at IS NULL AND l.stopped_reason IS NULL
         FOR UPDATE OF l SKIP LOCKED
       ), assigned AS (
-        UPDATE tidemark.lease AS l
+        UPDATE tidemark_leases.lease AS l
         SET owner = unowned.target, epoch = \(nextEpoch("l.epoch")), updated_at = clock_timestamp()
         FROM unowned WHERE l.ctid = unowned.place
         RETURNING l.shard_id
       ), owned AS (
         SELECT l.ctid AS place, s.target
         FROM unnest($6::text[], $7::bigint[], $8::bigint[]) AS s (shard_id, epoch, target)
-        JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
           AND l.epoch = s.epoch AND l.owner IS NOT NULL
         FOR UPDATE OF l SKIP LOCKED
       ), handed_off AS (
-        UPDATE tidemark.lease AS l SET handoff_to = owned.target,
+        UPDATE tidemark_leases.lease AS l SET handoff_to = owned.target,
           handoff_deadline = clock_timestamp() + make_interval(secs => $9), updated_at = clock_timestamp()
         FROM owned WHERE l.ctid = owned.place
         RETURNING l.shard_id
       ), applied AS (
         SELECT shard_id FROM assigned UNION ALL SELECT shard_id FROM handed_off
       ), noted AS (
-        UPDATE tidemark.lease_scope SET
+        UPDATE tidemark_leases.lease_scope SET
           planned_version = CASE WHEN seen.all_of_it THEN $11 ELSE planned_version END,
           change_version = change_version + CASE WHEN seen.all_of_it THEN 0 ELSE 1 END,
           assignment_version = assignment_version
@@ -195,7 +202,7 @@ enum PlanningStatements {
   /// Notes that an owner has changed and that there may be something to plan.
   static func noteChange(of scope: LeaseScope) -> PostgresStatement {
     """
-    UPDATE tidemark.lease_scope
+    UPDATE tidemark_leases.lease_scope
     SET assignment_version = assignment_version + 1, change_version = change_version + 1
     WHERE application = \(scope.application) AND stream = \(scope.stream)
     """

@@ -54,7 +54,7 @@ extension PostgresLeaseStore {
     let from = try writes.map { try storable($0.from) }
     let rows = try await database.query(
       """
-      UPDATE tidemark.lease AS l SET
+      UPDATE tidemark_leases.lease AS l SET
         checkpoint = w.checkpoint, sub_sequence_number = w.sub_sequence_number,
         pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
         updated_at = clock_timestamp()
@@ -68,12 +68,12 @@ extension PostgresLeaseStore {
         from_sub_sequence_number, position)
       WHERE l.application = w.application AND l.stream = w.stream AND l.shard_id = w.shard_id
         AND l.owner = w.owner AND l.epoch = w.epoch
-        AND (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
-          >= (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
-        AND (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
-          >= (tidemark.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
-        AND (NOT \(mustAdvance) OR (tidemark.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
-          > (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
+        AND (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+          >= (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+          >= (tidemark_leases.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
+        AND (NOT \(mustAdvance) OR (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+          > (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
       RETURNING w.position
       """
     )
@@ -102,9 +102,9 @@ extension PostgresLeaseStore {
         \(from.map(\.subSequenceNumber))
       ) WITH ORDINALITY AS w (
         application, stream, shard_id, owner, epoch, from_checkpoint, from_sub_sequence_number, position)
-      JOIN tidemark.lease AS l USING (application, stream, shard_id, owner, epoch)
-      WHERE (tidemark.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
-        >= (tidemark.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
+      JOIN tidemark_leases.lease AS l USING (application, stream, shard_id, owner, epoch)
+      WHERE (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
       """
     )
     let holding = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
@@ -131,10 +131,10 @@ extension PostgresLeaseStore {
     let from = try StoredCheckpoint(from)
     let statement = PostgresStatement(
       """
-      UPDATE tidemark.lease SET pending_checkpoint = $6, pending_sub_sequence_number = $7,
+      UPDATE tidemark_leases.lease SET pending_checkpoint = $6, pending_sub_sequence_number = $7,
         pending_state = $8, updated_at = clock_timestamp()
       WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
-        AND (tidemark.checkpoint_rank($6), $7) >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+        AND (tidemark_leases.checkpoint_rank($6), $7) >= (tidemark_leases.checkpoint_rank(checkpoint), sub_sequence_number)
         AND \(Self.hasReached("$9", "$10"))
       """,
       grant.scope.application,
@@ -181,16 +181,16 @@ extension PostgresLeaseStore {
     PostgresStatement(
       """
       WITH passed AS (
-        UPDATE tidemark.lease SET checkpoint = $6, sub_sequence_number = $7,
+        UPDATE tidemark_leases.lease SET checkpoint = $6, sub_sequence_number = $7,
           pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
           updated_at = clock_timestamp()
         WHERE \(granted("$1", "$2", "$3", "$4", "$5"))
-          AND (tidemark.checkpoint_rank($6), $7)
-            >= (tidemark.checkpoint_rank(checkpoint), sub_sequence_number)
+          AND (tidemark_leases.checkpoint_rank($6), $7)
+            >= (tidemark_leases.checkpoint_rank(checkpoint), sub_sequence_number)
           AND \(hasReached("$19", "$20"))
         RETURNING application, stream, shard_id
       ), stored AS (
-        INSERT INTO tidemark.dead_letter (
+        INSERT INTO tidemark_leases.dead_letter (
           application, stream, shard_id, sequence_number, sub_sequence_number, partition_key,
           approximate_creation_time, event_name, keys, new_image, old_image, data, attempts, reason)
         SELECT p.application, p.stream, p.shard_id, d.sequence_number, d.sub_sequence_number,

@@ -8,13 +8,13 @@ extension PostgresLeaseStore {
       try await pool.query(
         """
         SELECT s.application, s.stream,
-          (SELECT count(*) FROM tidemark.worker AS w
+          (SELECT count(*) FROM tidemark_leases.worker AS w
             WHERE w.application = s.application AND w.stream = s.stream AND w.state <> 'dead'),
           count(l.shard_id), count(l.owner), count(l.ended_at), count(l.stopped_reason),
           max(m.millis_behind_latest) FILTER (WHERE l.ended_at IS NULL)
-        FROM tidemark.lease_scope AS s
-        LEFT JOIN tidemark.lease AS l USING (application, stream)
-        LEFT JOIN tidemark.lease_load AS m USING (application, stream, shard_id)
+        FROM tidemark_leases.lease_scope AS s
+        LEFT JOIN tidemark_leases.lease AS l USING (application, stream)
+        LEFT JOIN tidemark_leases.lease_load AS m USING (application, stream, shard_id)
         GROUP BY s.application, s.stream
         ORDER BY s.application, s.stream
         """

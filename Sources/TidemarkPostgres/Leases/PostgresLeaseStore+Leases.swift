@@ -9,11 +9,11 @@ extension PostgresLeaseStore {
       WITH new AS (
         \(NewLeases.insert) ON CONFLICT (application, stream, shard_id) DO NOTHING RETURNING shard_id
       ), noted AS (
-        INSERT INTO tidemark.lease_scope AS s (application, stream, change_version)
+        INSERT INTO tidemark_leases.lease_scope AS s (application, stream, change_version)
         SELECT $1, $2, 1 WHERE EXISTS (SELECT FROM new)
         ON CONFLICT (application, stream) DO UPDATE SET change_version = s.change_version + 1
       )
-      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM new
+      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM new
       """,
       scope.application,
       scope.stream,
@@ -67,7 +67,7 @@ extension PostgresLeaseStore {
       try await pool.pipeline([
         change
           ?? """
-          UPDATE tidemark.lease SET stopped_reason = NULL, updated_at = clock_timestamp()
+          UPDATE tidemark_leases.lease SET stopped_reason = NULL, updated_at = clock_timestamp()
           WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
           """,
         PlanningStatements.noteChange(of: scope),
@@ -93,11 +93,11 @@ extension PostgresLeaseStore {
     to checkpoint: StoredCheckpoint
   ) -> PostgresStatement {
     """
-    UPDATE tidemark.lease SET
+    UPDATE tidemark_leases.lease SET
       checkpoint = \(checkpoint.text), sub_sequence_number = \(checkpoint.subSequenceNumber),
       ended_at = CASE WHEN \(checkpoint.text) = 'SHARD_END' THEN clock_timestamp() END,
       owner = NULL, last_owner = NULL, last_epoch = NULL, left_epoch = NULL,
-      epoch = greatest(epoch + 1, (SELECT tidemark.epoch_floor())), child_shard_ids = '{}',
+      epoch = greatest(epoch + 1, (SELECT tidemark_leases.epoch_floor())), child_shard_ids = '{}',
       pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
       handoff_to = NULL, handoff_deadline = NULL, stopped_reason = NULL, updated_at = clock_timestamp()
     WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
@@ -110,27 +110,27 @@ extension PostgresLeaseStore {
     let statement = PostgresStatement(
       """
       WITH gone AS (
-        DELETE FROM tidemark.lease AS d
+        DELETE FROM tidemark_leases.lease AS d
         WHERE d.application = $1 AND d.stream = $2 AND d.shard_id = ANY ($3) AND d.ended_at IS NOT NULL
           AND NOT EXISTS (
-            SELECT FROM tidemark.lease AS parent
+            SELECT FROM tidemark_leases.lease AS parent
             WHERE parent.application = $1 AND parent.stream = $2
               AND parent.shard_id = ANY (d.parent_shard_ids))
           AND d.shard_id NOT IN (
-            SELECT unnest(child.parent_shard_ids) FROM tidemark.lease AS child
+            SELECT unnest(child.parent_shard_ids) FROM tidemark_leases.lease AS child
             WHERE child.application = $1 AND child.stream = $2
-              AND tidemark.checkpoint_rank(child.checkpoint) < 0)
+              AND tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
           AND NOT EXISTS (
             SELECT FROM unnest(d.child_shard_ids) AS named (shard_id)
-            LEFT JOIN tidemark.lease AS child ON child.application = $1 AND child.stream = $2
+            LEFT JOIN tidemark_leases.lease AS child ON child.application = $1 AND child.stream = $2
               AND child.shard_id = named.shard_id
-            WHERE child.shard_id IS NULL OR tidemark.checkpoint_rank(child.checkpoint) < 0)
+            WHERE child.shard_id IS NULL OR tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
         RETURNING d.shard_id
       ), unmeasured AS (
-        DELETE FROM tidemark.lease_load AS m USING gone
+        DELETE FROM tidemark_leases.lease_load AS m USING gone
         WHERE m.application = $1 AND m.stream = $2 AND m.shard_id = gone.shard_id
       )
-      UPDATE tidemark.lease_scope SET change_version = change_version + 1
+      UPDATE tidemark_leases.lease_scope SET change_version = change_version + 1
       WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM gone)
       """,
       scope.application,

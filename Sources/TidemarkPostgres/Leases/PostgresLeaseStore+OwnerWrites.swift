@@ -13,24 +13,24 @@ extension PostgresLeaseStore {
     let statement = PostgresStatement(
       """
       WITH ended AS (
-        UPDATE tidemark.lease SET
+        UPDATE tidemark_leases.lease SET
           checkpoint = 'SHARD_END', sub_sequence_number = 0, ended_at = clock_timestamp(),
           child_shard_ids = $7,
           pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
           \(Self.releasing)
         WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6")) AND \(Self.hasReached("$8", "$9"))
-          AND ($10::bigint IS NULL OR tidemark.known_history() = $10)
+          AND ($10::bigint IS NULL OR tidemark_leases.known_history() = $10)
         RETURNING shard_id
       ), added AS (
         \(NewLeases.insert)
         WHERE EXISTS (SELECT FROM ended) AND NOT EXISTS (
           SELECT FROM unnest(n.parent_shard_ids) AS parent (id)
           WHERE NOT EXISTS (
-            SELECT FROM tidemark.lease AS p
+            SELECT FROM tidemark_leases.lease AS p
             WHERE p.application = $1 AND p.stream = $2 AND p.shard_id = parent.id))
         ON CONFLICT (application, stream, shard_id) DO NOTHING
       ), \(Self.noting("ended"))
-      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM ended
+      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM ended
       """,
       grant.scope.application,
       grant.scope.stream,
@@ -56,11 +56,11 @@ extension PostgresLeaseStore {
     let statement = PostgresStatement(
       """
       WITH given AS (
-        UPDATE tidemark.lease AS l SET \(Self.naming)
+        UPDATE tidemark_leases.lease AS l SET \(Self.naming)
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         RETURNING shard_id
       ), \(Self.noting("given"))
-      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM given
       """,
       grant.scope.application,
       grant.scope.stream,
@@ -80,14 +80,14 @@ extension PostgresLeaseStore {
         WITH asked AS (
           SELECT l.ctid AS place
           FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS a (shard_id, owner, epoch)
-          JOIN tidemark.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = a.shard_id
+          JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = a.shard_id
             AND l.owner = a.owner AND l.epoch = a.epoch
           FOR UPDATE OF l SKIP LOCKED
         ), given AS (
-          UPDATE tidemark.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
+          UPDATE tidemark_leases.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
           RETURNING l.shard_id, l.last_owner, l.last_epoch
         ), \(Self.noting("given"))
-        SELECT shard_id, last_owner, last_epoch, pg_notify(tidemark.lease_channel($1, $2), '') FROM given
+        SELECT shard_id, last_owner, last_epoch, pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM given
         """,
         scope.application,
         scope.stream,
@@ -119,11 +119,11 @@ extension PostgresLeaseStore {
     let statement = PostgresStatement(
       """
       WITH stopped AS (
-        UPDATE tidemark.lease SET stopped_reason = $6, \(Self.releasing)
+        UPDATE tidemark_leases.lease SET stopped_reason = $6, \(Self.releasing)
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         RETURNING shard_id
       ), \(Self.noting("stopped"))
-      SELECT pg_notify(tidemark.lease_channel($1, $2), '') FROM stopped
+      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM stopped
       """,
       grant.scope.application,
       grant.scope.stream,
@@ -140,7 +140,7 @@ extension PostgresLeaseStore {
   /// Gives a lease `l` to the worker that the handoff names, if that is there to take it.
   private static let naming = """
     owner = (
-      SELECT w.incarnation FROM tidemark.worker AS w
+      SELECT w.incarnation FROM tidemark_leases.worker AS w
       WHERE w.incarnation = l.handoff_to AND w.state = 'active'),
     last_owner = l.owner, last_epoch = l.epoch, epoch = \(PlanningStatements.nextEpoch("l.epoch")),
     left_epoch = \(PlanningStatements.nextEpoch("l.epoch")),
@@ -170,8 +170,8 @@ extension PostgresLeaseStore {
   /// Whether a lease is as far as its owner's write says; what it says is less if the store has lost nothing.
   static func hasReached(_ checkpoint: String, _ subSequenceNumber: String) -> String {
     """
-    (tidemark.checkpoint_rank(checkpoint), sub_sequence_number) \
-    >= (tidemark.checkpoint_rank(\(checkpoint)), \(subSequenceNumber))
+    (tidemark_leases.checkpoint_rank(checkpoint), sub_sequence_number) \
+    >= (tidemark_leases.checkpoint_rank(\(checkpoint)), \(subSequenceNumber))
     """
   }
 
@@ -179,7 +179,7 @@ extension PostgresLeaseStore {
   private static func noting(_ cause: String) -> String {
     """
     noted AS (
-      UPDATE tidemark.lease_scope
+      UPDATE tidemark_leases.lease_scope
       SET assignment_version = assignment_version + 1, change_version = change_version + 1
       WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM \(cause))
     )
@@ -205,7 +205,7 @@ extension PostgresLeaseStore {
       let rows = try await pool.query(
         """
         SELECT l.ended_at IS NOT NULL, l.stopped_reason IS NOT NULL
-        FROM tidemark.lease AS l JOIN tidemark.worker AS w ON w.incarnation = l.last_owner
+        FROM tidemark_leases.lease AS l JOIN tidemark_leases.worker AS w ON w.incarnation = l.last_owner
         WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.scope.stream)
           AND l.shard_id = \(grant.shardID) AND l.last_owner = \(grant.owner.number)
           AND l.last_epoch = \(grant.epoch.number) AND l.left_epoch = l.epoch AND w.state <> 'dead'

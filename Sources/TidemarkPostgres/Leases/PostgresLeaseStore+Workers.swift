@@ -13,7 +13,7 @@ extension PostgresLeaseStore {
       if !isDirect { warnOfPooler() }
       let rows = try await connection.pipeline(
         HeartbeatStatements.register(worker, hasSession: isDirect, sessionName: sessionName)
-      )[2]
+      )[3]
       let (number, isLocked, channel) = try rows[0].decode((Int64, Bool, String).self)
       let session = WorkerSession(
         WorkerIncarnation(number),
@@ -56,13 +56,13 @@ extension PostgresLeaseStore {
     let statement = PostgresStatement(
       """
       SELECT s.assignment_version, s.history_number, s.history_version,
-        EXISTS (SELECT FROM tidemark.worker WHERE incarnation = $1 AND state <> 'dead') AND (
+        EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND state <> 'dead') AND (
           s.change_version > s.planned_version
           OR EXISTS (
-            SELECT FROM tidemark.lease
+            SELECT FROM tidemark_leases.lease
             WHERE application = $2 AND stream = $3 AND handoff_deadline < clock_timestamp())
-          OR EXISTS (SELECT FROM tidemark.worker AS w WHERE \(PlanningStatements.isDead)))
-      FROM tidemark.lease_scope AS s
+          OR EXISTS (SELECT FROM tidemark_leases.worker AS w WHERE \(PlanningStatements.isDead)))
+      FROM tidemark_leases.lease_scope AS s
       WHERE s.application = $2 AND s.stream = $3
       """,
       incarnation.number,
@@ -87,13 +87,13 @@ extension PostgresLeaseStore {
     try await mappingErrors {
       _ = try await pool.pipeline([
         """
-        DELETE FROM tidemark.worker
+        DELETE FROM tidemark_leases.worker
         WHERE incarnation = \(incarnation.number) AND application = \(scope.application)
           AND stream = \(scope.stream)
         """,
         PostgresStatement(
           """
-          UPDATE tidemark.lease SET \(Self.releasing)
+          UPDATE tidemark_leases.lease SET \(Self.releasing)
           WHERE owner = $1 AND application = $2 AND stream = $3
           """,
           incarnation.number,
@@ -114,7 +114,7 @@ extension PostgresLeaseStore {
         SELECT incarnation, worker_id, host, process_id, maximum_leases, state,
           extract(epoch FROM failover_interval)::float8,
           extract(epoch FROM clock_timestamp() - heartbeat_at)::float8
-        FROM tidemark.worker
+        FROM tidemark_leases.worker
         WHERE application = \(scope.application) AND stream = \(scope.stream)
         ORDER BY incarnation
         """

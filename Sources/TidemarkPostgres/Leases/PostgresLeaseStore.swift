@@ -3,7 +3,7 @@ import PostgresClient
 import Synchronization
 import Tidemark
 
-/// A lease store in PostgreSQL: the tables of the schema `tidemark`, which ``Migrator`` creates.
+/// A lease store in PostgreSQL: the tables of the schema `tidemark_leases`, which ``Migrator`` creates.
 ///
 /// Each registered worker has a session of its own, which the server ends when the process dies; everything
 /// else goes through a pool.

@@ -21,18 +21,18 @@ enum SessionStatements {
     PostgresStatement(
       """
       WITH dead AS MATERIALIZED (
-        SELECT * FROM tidemark.worker AS w
+        SELECT * FROM tidemark_leases.worker AS w
         WHERE w.application = $1 AND w.stream = $2 AND w.state = 'dead' AND NOT w.has_left
       ), found AS (
         SELECT k.pid FROM \(tables), dead JOIN pg_locks AS k
-          ON (k.classid::bigint << 32) | k.objid::bigint = tidemark.session_key(dead.incarnation)
+          ON (k.classid::bigint << 32) | k.objid::bigint = dead.session_key AND k.pid = dead.session_process
         WHERE k.locktype = 'advisory' AND k.objsubid = 1 AND k.mode = 'ExclusiveLock' AND k.granted
           AND k.database = here.database
         UNION
         SELECT s.pid FROM \(tables), dead JOIN pg_stat_activity AS s
           ON s.application_name = dead.session_name AND s.usesysid = dead.session_role
         WHERE s.datid = here.database AND coalesce(s.backend_start < dead.died_at, true) AND NOT EXISTS (
-          SELECT FROM tidemark.worker AS living
+          SELECT FROM tidemark_leases.worker AS living
           WHERE living.state <> 'dead' AND living.session_name = dead.session_name
             AND living.session_role = dead.session_role)
       )
@@ -46,7 +46,7 @@ enum SessionStatements {
   /// Notes that none of these has a session any more.
   static func note(haveLeft dead: [WorkerIncarnation], in scope: LeaseScope) -> PostgresStatement {
     """
-    UPDATE tidemark.worker SET has_left = true
+    UPDATE tidemark_leases.worker SET has_left = true
     WHERE application = \(scope.application) AND stream = \(scope.stream)
       AND incarnation = ANY (\(dead.map(\.number))) AND state = 'dead'
     """
@@ -66,8 +66,8 @@ enum SessionStatements {
       SELECT l.shard_id, \(columns),
         l.owner IS NOT NULL AND coalesce(w.state, 'dead') = 'dead',
         a.xact_start < coalesce(w.died_at, clock_timestamp() - interval '5 s')
-      FROM tidemark.lease AS l
-      LEFT JOIN tidemark.worker AS w ON w.incarnation = l.owner
+      FROM tidemark_leases.lease AS l
+      LEFT JOIN tidemark_leases.worker AS w ON w.incarnation = l.owner
       CROSS JOIN LATERAL \(holders)
       JOIN pg_locks AS k ON k.locktype = 'transactionid' AND k.transactionid = m.xid
         AND k.mode = 'ExclusiveLock' AND k.granted
@@ -75,7 +75,7 @@ enum SessionStatements {
       WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = ANY ($3)
         AND k.pid IS DISTINCT FROM pg_backend_pid() AND EXISTS (
           SELECT FROM pg_locks AS r WHERE r.virtualtransaction = k.virtualtransaction AND r.locktype = 'relation'
-            AND r.relation = 'tidemark.lease'::regclass AND r.mode IN ('RowShareLock', 'RowExclusiveLock'))
+            AND r.relation = 'tidemark_leases.lease'::regclass AND r.mode IN ('RowShareLock', 'RowExclusiveLock'))
       """,
       scope.application,
       scope.stream,

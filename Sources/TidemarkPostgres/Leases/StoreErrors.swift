@@ -28,6 +28,9 @@ func mappingReadErrors<Value>(_ body: () async throws -> Value) async throws -> 
 }
 
 extension PostgresError {
+  /// Whether a text has a character or bytes that the session's encoding, UTF-8, or the database's cannot have.
+  package var isUntranslatable: Bool { sqlState == "22021" || sqlState == "22P05" }
+
   /// Whether the server refused the statement for reasons that pass: conflicts, a lack of resources, its own end, or a
   /// limit of the role's or the server's on how long a statement may take, which says nothing about the statement.
   private var isPassing: Bool { isRetryable || sqlState == "57014" }

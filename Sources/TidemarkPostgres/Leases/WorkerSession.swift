@@ -92,9 +92,11 @@ actor WorkerSession {
   private func lock() async throws -> Bool {
     for _ in 1...5 {
       let rows = try await connection.query(
-        "SELECT pg_try_advisory_lock(tidemark.session_key(\(incarnation.number)))"
+        "SELECT pg_try_advisory_lock(session_key) FROM tidemark_leases.worker WHERE incarnation = \(incarnation.number)"
       )
-      if try rows[0].decode(Bool.self) { return true }
+      // Without a row the worker is dead, which its heartbeat learns.
+      guard let row = rows.first else { return false }
+      if try row.decode(Bool.self) { return true }
     }
     return false
   }

@@ -1,4 +1,4 @@
-import TidemarkPostgres
+import TidemarkStreams
 
 /// All that a round decides, drawn from its seed. What the system makes of it is not the same each time.
 struct RoundPlan: Sendable {

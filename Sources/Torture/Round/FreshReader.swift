@@ -2,6 +2,7 @@ import FleetDrill
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Reads a whole stream from `TRIM_HORIZON`, as an application would that comes late.
 struct FreshReader: Sendable {

@@ -1,5 +1,6 @@
 import PostgresClient
 import TidemarkPostgres
+import TidemarkStreams
 
 /// What somebody does to the stream who knows nothing of it. Nobody writes meanwhile, so nothing may be missing.
 extension Round {

@@ -5,6 +5,7 @@ import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 extension Ingredient {
   /// What comes after waits until it is over.

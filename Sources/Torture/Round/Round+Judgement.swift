@@ -3,7 +3,7 @@ import Foundation
 import PostgresClient
 import Synchronization
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 extension Round {
   /// Waits until the fleet has come to rest, and compares everything with the journal.

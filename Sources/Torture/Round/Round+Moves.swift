@@ -5,6 +5,7 @@ import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// What puts another server or database in the place of the one before.
 extension Round {

@@ -5,6 +5,7 @@ import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// One server, one table, one fleet, from the first row to the judgement.
 final class Round: Sendable {
@@ -153,7 +154,7 @@ final class Round: Sendable {
 
   private func setUp() async throws {
     let pool = pool
-    try await Migrator(pool, logger: Settings.logger).migrate()
+    try await Migrator.migrateAll(pool, logger: Settings.logger)
     try await table.create(rows: plan.rows, size: plan.kind == .snapshot ? 900 : 200)
     try await LeaseAudit(pool).install()
     let after = try await table.lastPlace()

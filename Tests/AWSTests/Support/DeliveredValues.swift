@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// What the processors of a fleet were given, in the order in which they handled it: each record says a value of an item.
 final class DeliveredValues: Sendable {
@@ -69,7 +70,7 @@ final class DeliveredValues: Sendable {
     logger.logLevel = .critical
     let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
     let pool = PostgresPool(database, logger: logger)
-    try await Migrator(pool, logger: logger).migrate()
+    try await Migrator(pool, schema: .leases, logger: logger).migrate()
     let leases = PostgresLeaseStore(database, pool: pool, logger: logger)
     let workers = try (0..<count).map { _ in
       let worker = try Worker(

@@ -3,6 +3,7 @@ import PostgresClient
 import TestSupport
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// A database of a test's own, and the program that is told to use it.
 struct CommandDatabase: Sendable {
@@ -22,7 +23,7 @@ struct CommandDatabase: Sendable {
   static func make(at url: String, migrated: Bool = true) async throws -> CommandDatabase {
     let configuration = try PostgresConfiguration(url: url)
     let pool = PostgresPool(configuration, maximumConnections: 2, logger: logger)
-    if migrated { try await Migrator(pool, logger: logger).migrate() }
+    if migrated { try await Migrator.migrateAll(pool, logger: logger) }
     return CommandDatabase(
       url: url,
       pool: pool,

@@ -16,7 +16,7 @@ struct Shop: Sendable {
   func waitUntilOpen(_ example: ExampleProcess) async throws {
     try await eventually("the example's worker owns leases") {
       guard example.isRunning else { throw ExampleEnded(output: example.output) }
-      let isMigrated: Bool = try await pool.query("SELECT to_regclass('tidemark.lease') IS NOT NULL")[0]
+      let isMigrated: Bool = try await pool.query("SELECT to_regclass('tidemark_leases.lease') IS NOT NULL")[0]
         .decode()
       guard isMigrated else { return false }
       return try await !checkpoints(of: example).isEmpty
@@ -28,7 +28,7 @@ struct Shop: Sendable {
     let rows = try await pool.query(
       """
       SELECT l.shard_id || '@' || l.epoch, CASE WHEN l.checkpoint ~ '^[0-9]+$' THEN l.checkpoint::bigint ELSE 0 END
-      FROM tidemark.lease AS l JOIN tidemark.worker AS w ON w.incarnation = l.owner
+      FROM tidemark_leases.lease AS l JOIN tidemark_leases.worker AS w ON w.incarnation = l.owner
       WHERE w.process_id = \(example.processID)
       """
     )

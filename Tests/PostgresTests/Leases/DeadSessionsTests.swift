@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Whoever is declared dead holds nothing up: its sessions are ended, whatever they were in.
 @Suite("The sessions of a dead worker", .sharesMachine)
@@ -93,7 +94,7 @@ struct DeadSessionsTests {
   }
 
   private func checkpointing(_ shardID: String) -> PostgresStatement {
-    "UPDATE tidemark.lease SET checkpoint = '5' WHERE application = \(scope.application) AND shard_id = \(shardID)"
+    "UPDATE tidemark_leases.lease SET checkpoint = '5' WHERE application = \(scope.application) AND shard_id = \(shardID)"
   }
 
   @Test("an open transaction with a checkpoint in it is ended, and the lease is the next owner's")
@@ -118,10 +119,10 @@ struct DeadSessionsTests {
     let (owner, planner) = (try await register(victim), try await register(other))
     _ = try await grant("a", to: owner, victim)
     _ = try await grant("b", to: owner, victim)
-    try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'a' FOR UPDATE") { first in
+    try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'a' FOR UPDATE") { first in
       // Two that share a lock stand in the row as a group.
-      try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'b' FOR SHARE") { second in
-        try await whileOpen(in: victim, "SELECT FROM tidemark.lease WHERE shard_id = 'b' FOR SHARE") {
+      try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") { second in
+        try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") {
           third in
           try await database.killSession(of: owner)
           _ = try await plan(planner, other)
@@ -156,7 +157,7 @@ struct DeadSessionsTests {
     try await eventually("it is noted that the dead has left") {
       _ = try await plan(planner, other)
       return try await database.pool.value(
-        "SELECT has_left FROM tidemark.worker WHERE incarnation = \(owner.number)",
+        "SELECT has_left FROM tidemark_leases.worker WHERE incarnation = \(owner.number)",
         as: Bool.self
       )
     }

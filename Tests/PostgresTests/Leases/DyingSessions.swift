@@ -38,7 +38,7 @@ struct DyingSessions {
 
   /// Makes the sessions of victims wait in a COMMIT that has changed a lease.
   func prepareLeases() async throws {
-    try await prepare("UPDATE ON tidemark.lease")
+    try await prepare("UPDATE ON tidemark_leases.lease")
   }
 
   /// Makes the sessions of victims wait in a COMMIT after such a change.

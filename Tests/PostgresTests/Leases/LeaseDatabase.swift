@@ -23,7 +23,7 @@ struct LeaseDatabase: LeaseStoreEnvironment {
     url = try await TestServer.shared().makeDatabase()
     configuration = try PostgresConfiguration(url: url)
     pool = PostgresPool(configuration, logger: Self.logger)
-    try await Migrator(pool, logger: Self.logger).migrate()
+    try await Migrator(pool, schema: .leases, logger: Self.logger).migrate()
   }
 
   static var logger: Logger {
@@ -46,7 +46,8 @@ struct LeaseDatabase: LeaseStoreEnvironment {
       SELECT pg_terminate_backend(pid, 5000) FROM pg_locks
       WHERE locktype = 'advisory' AND mode = 'ExclusiveLock' AND objsubid = 1
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
-        AND classid::bigint << 32 | objid::bigint = tidemark.session_key(\(incarnation.number))
+        AND classid::bigint << 32 | objid::bigint = (
+          SELECT session_key FROM tidemark_leases.worker WHERE incarnation = \(incarnation.number))
       """
     )
   }
@@ -55,7 +56,7 @@ struct LeaseDatabase: LeaseStoreEnvironment {
   func restartServer(in scope: LeaseScope) async throws {
     let rows = try await pool.query(
       """
-      UPDATE tidemark.worker SET server_started_at = server_started_at - interval '1 hour'
+      UPDATE tidemark_leases.worker SET server_started_at = server_started_at - interval '1 hour'
       WHERE application = \(scope.application) AND stream = \(scope.stream) RETURNING incarnation
       """
     )
@@ -67,9 +68,9 @@ struct LeaseDatabase: LeaseStoreEnvironment {
   func deadLetters(of shardID: String, in scope: LeaseScope) async throws -> [String] {
     try await pool.query(
       """
-      SELECT sequence_number FROM tidemark.dead_letter
+      SELECT sequence_number FROM tidemark_leases.dead_letter
       WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
-      ORDER BY tidemark.checkpoint_rank(sequence_number)
+      ORDER BY tidemark_leases.checkpoint_rank(sequence_number)
       """
     ).map { try $0.decode("sequence_number", as: String.self) }
   }

@@ -40,11 +40,11 @@ struct LostHistoryTests {
       """
       DROP SCHEMA IF EXISTS kept CASCADE;
       CREATE SCHEMA kept;
-      CREATE TABLE kept.lease AS TABLE tidemark.lease;
-      CREATE TABLE kept.worker AS TABLE tidemark.worker;
-      CREATE TABLE kept.lease_scope AS TABLE tidemark.lease_scope;
-      CREATE TABLE kept.history AS TABLE tidemark.history;
-      CREATE TABLE kept.drawn AS SELECT last_value, is_called FROM tidemark.worker_incarnation_seq;
+      CREATE TABLE kept.lease AS TABLE tidemark_leases.lease;
+      CREATE TABLE kept.worker AS TABLE tidemark_leases.worker;
+      CREATE TABLE kept.lease_scope AS TABLE tidemark_leases.lease_scope;
+      CREATE TABLE kept.history AS TABLE tidemark_leases.history;
+      CREATE TABLE kept.drawn AS SELECT last_value, is_called FROM tidemark_leases.worker_incarnation_seq;
       """
     )
   }
@@ -52,14 +52,14 @@ struct LostHistoryTests {
   private func lose() async throws {
     try await run(
       """
-      TRUNCATE tidemark.lease, tidemark.worker, tidemark.lease_scope, tidemark.history;
-      INSERT INTO tidemark.lease SELECT * FROM kept.lease;
-      INSERT INTO tidemark.worker OVERRIDING SYSTEM VALUE SELECT * FROM kept.worker;
-      INSERT INTO tidemark.lease_scope SELECT * FROM kept.lease_scope;
-      INSERT INTO tidemark.history SELECT * FROM kept.history;
-      SELECT setval('tidemark.worker_incarnation_seq', last_value, is_called) FROM kept.drawn;
-      UPDATE tidemark.history SET server_started_at = server_started_at - interval '1 hour';
-      UPDATE tidemark.worker SET server_started_at = server_started_at - interval '1 hour';
+      TRUNCATE tidemark_leases.lease, tidemark_leases.worker, tidemark_leases.lease_scope, tidemark_leases.history;
+      INSERT INTO tidemark_leases.lease SELECT * FROM kept.lease;
+      INSERT INTO tidemark_leases.worker OVERRIDING SYSTEM VALUE SELECT * FROM kept.worker;
+      INSERT INTO tidemark_leases.lease_scope SELECT * FROM kept.lease_scope;
+      INSERT INTO tidemark_leases.history SELECT * FROM kept.history;
+      SELECT setval('tidemark_leases.worker_incarnation_seq', last_value, is_called) FROM kept.drawn;
+      UPDATE tidemark_leases.history SET server_started_at = server_started_at - interval '1 hour';
+      UPDATE tidemark_leases.worker SET server_started_at = server_started_at - interval '1 hour';
       """
     )
   }
@@ -99,7 +99,7 @@ struct LostHistoryTests {
       #expect(try await checkpoint(lost, at: UInt64(10 * loss + 10)) == .accepted)
       let told = try await store.look(as: other, in: scope)
       try await eventually("a later history has a later number") {
-        try await database.pool.value("SELECT tidemark.next_history()", as: Int64.self) > lastNumber + 1
+        try await database.pool.value("SELECT tidemark_leases.next_history()", as: Int64.self) > lastNumber + 1
       }
       try await lose()
       #expect(try await checkpoint(lost, at: UInt64(10 * loss + 11)) == .leaseLost)

@@ -160,8 +160,8 @@ struct PostgresLeaseStoreTests {
   private func updates(in transaction: PostgresTransaction) async throws -> (all: Int, inPlace: Int) {
     let rows = try await transaction.query(
       """
-      SELECT pg_stat_get_xact_tuples_updated('tidemark.lease'::regclass),
-        pg_stat_get_xact_tuples_hot_updated('tidemark.lease'::regclass)
+      SELECT pg_stat_get_xact_tuples_updated('tidemark_leases.lease'::regclass),
+        pg_stat_get_xact_tuples_hot_updated('tidemark_leases.lease'::regclass)
       """
     )
     return try rows[0].decode((Int, Int).self)
@@ -194,7 +194,7 @@ struct PostgresLeaseStoreTests {
 
   /// Which transaction wrote each lease's row last.
   private func versions() async throws -> [String] {
-    try await database.pool.query("SELECT xmin::text AS writer FROM tidemark.lease ORDER BY shard_id").map {
+    try await database.pool.query("SELECT xmin::text AS writer FROM tidemark_leases.lease ORDER BY shard_id").map {
       try $0.decode("writer", as: String.self)
     }
   }
@@ -220,7 +220,7 @@ struct PostgresLeaseStoreTests {
       fetched = try await database.pool.query(
         """
         SELECT seq_tup_read + coalesce(idx_tup_fetch, 0) FROM pg_stat_user_tables
-        WHERE relid = 'tidemark.lease_load'::regclass
+        WHERE relid = 'tidemark_leases.lease_load'::regclass
         """
       )[0].decode(Int.self)
       return fetched >= 500

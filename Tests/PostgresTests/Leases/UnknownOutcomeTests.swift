@@ -45,7 +45,7 @@ struct UnknownOutcomeTests {
   )
   func repeated(death: DyingSessions.Death) async throws {
     try await DyingSessions.with { sessions in
-      try await Migrator(sessions.pool, logger: LeaseDatabase.logger).migrate()
+      try await Migrator(sessions.pool, schema: .leases, logger: LeaseDatabase.logger).migrate()
       try await sessions.prepareLeases()
       let calm = store(try DyingSessions.calm(sessions.url))
       for write in Write.allCases {
@@ -64,7 +64,7 @@ struct UnknownOutcomeTests {
         lease.shardID = "untroubled"
         #expect(try await lease == calm.lease("untroubled", in: scope), "\(write)")
       }
-      let letters = try await sessions.pool.query("SELECT shard_id FROM tidemark.dead_letter ORDER BY 1").map
+      let letters = try await sessions.pool.query("SELECT shard_id FROM tidemark_leases.dead_letter ORDER BY 1").map
       {
         try $0.decode(String.self)
       }

@@ -1,7 +1,7 @@
 import TestSupport
 import Testing
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// Capture by trigger has the server write the JSON, capture by decoding does it here.
 @Suite("Both captures of the same changes", .sharesMachine)

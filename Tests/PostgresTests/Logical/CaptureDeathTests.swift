@@ -4,6 +4,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// The session that appends, and the one that decodes, are ended at each statement of an append, under load.
 @Suite("A capture whose sessions die", .sharesMachine)

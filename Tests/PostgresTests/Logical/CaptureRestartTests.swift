@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What a capture keeps of its place from one session to the next.
 @Suite("A capture that is restarted", .sharesMachine)

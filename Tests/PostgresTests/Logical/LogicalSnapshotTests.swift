@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// The cut that a snapshot is begun at where the table is captured by decoding.
 @Suite("A snapshot of a stream that is captured by decoding", .sharesMachine)

@@ -2,7 +2,7 @@ import Testing
 import Tidemark
 
 @testable import PostgresClient
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Decoding what pgoutput writes")
 struct OutputMessageTests {

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Changes that cannot be decoded any more, because of what somebody did to the table, its types or its publication.
 @Suite("A capture by decoding that meets a change it cannot decode", .sharesMachine)

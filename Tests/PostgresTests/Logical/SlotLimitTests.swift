@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// How much of the server's log a slot keeps for a stream that nobody captures.
 @Suite("The limit of a slot", .sharesMachine)

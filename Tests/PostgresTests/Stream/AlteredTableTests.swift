@@ -4,6 +4,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Tables that somebody changes while they are captured by trigger, and what else in their database is unlike the usual.
 @Suite("A captured table in somebody else's hands", .sharesMachine)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What is noticed when somebody changes what a stream rests on.
 @Suite("A stream's conditions", .sharesMachine)

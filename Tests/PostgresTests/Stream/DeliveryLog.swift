@@ -2,6 +2,7 @@ import Synchronization
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What the workers of a test were given, in the order in which they handled it.
 final class DeliveryLog: Sendable {

@@ -2,7 +2,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// An item is what PostgreSQL takes for one: keys that are equal to the index are the same text, whatever way they were
 /// written.

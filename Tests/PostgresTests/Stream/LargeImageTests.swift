@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Images that are larger than the stream takes", .sharesMachine)
 struct LargeImageTests {

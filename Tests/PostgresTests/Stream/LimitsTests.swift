@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What the documentation says that streams cannot do: a limit that is gone, or is another one, must be described again.
 @Suite("Limits", .sharesMachine)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What becomes of a stream when somebody has changed what it rests on.
 @Suite("A stream whose conditions are broken", .sharesMachine)

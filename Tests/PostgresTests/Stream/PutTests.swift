@@ -4,6 +4,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("A record that is put", .sharesMachine)
 struct PutTests {
@@ -13,7 +14,7 @@ struct PutTests {
   )
   func lostAnswer(death: DyingSessions.Death) async throws {
     try await DyingSessions.with { sessions in
-      try await Migrator(sessions.pool, logger: LeaseDatabase.logger).migrate()
+      try await Migrator.migrateAll(sessions.pool, logger: LeaseDatabase.logger)
       let admin = PostgresStreamAdmin(sessions.pool)
       try await admin.create("events", shardCount: 1)
       try await sessions.prepare("INSERT ON tidemark.inbox_1")

@@ -3,7 +3,8 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Starting with a snapshot", .sharesMachine)
 struct SnapshotTests {
@@ -270,17 +271,24 @@ struct SnapshotTests {
   func drop(capture: StreamCapture) async throws {
     let database = try await items(5, capture: capture)
     let log = DeliveryLog()
+    let store = PostgresLeaseStore(
+      try PostgresConfiguration(url: database.url),
+      pool: database.pool,
+      logger: StreamDatabase.logger
+    )
+    let scope = LeaseScope(application: "test", stream: "item")
     try await running(try log.worker(of: database, from: .snapshot)) {
       try await eventually("the rows are delivered") { log.count == 5 }
       let error = try await #require(throws: TidemarkError.self) {
-        try await database.admin.dropSnapshot(of: "item", for: "test")
+        try await store.deleteLeases(in: scope)
       }
       #expect(error.code == .invalidConfiguration)
       #expect(error.advice?.contains("workers") == true)
     }
     try await database.run("UPDATE item SET n = 9")
+    try await store.deleteLeases(in: scope)
     try await database.admin.dropSnapshot(of: "item", for: "test")
-    #expect(try await database.number("SELECT count(*) FROM tidemark.lease") == 0)
+    #expect(try await database.number("SELECT count(*) FROM tidemark_leases.lease") == 0)
     await #expect(throws: TidemarkError.self) {
       try await database.admin.dropSnapshot(of: "item", for: "test")
     }

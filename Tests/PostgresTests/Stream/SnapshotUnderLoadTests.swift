@@ -5,7 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Runs a worker while `body` does, and then shuts it down.
 func running(_ workers: Worker..., body: () async throws -> Void) async throws {

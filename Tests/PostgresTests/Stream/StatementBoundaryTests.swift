@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Whoever holds the step's lock is killed between any two of the statements that it runs.
 @Suite("A backend that dies at a statement boundary", .sharesMachine)

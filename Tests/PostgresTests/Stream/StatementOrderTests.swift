@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What is kept of the order in which one statement changes an item more than once.
 @Suite("The changes that one statement makes to an item", .sharesMachine)

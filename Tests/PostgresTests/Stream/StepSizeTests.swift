@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Sequencing under time-outs that somebody has set.
 @Suite("Sequencing under time-outs", .sharesMachine)

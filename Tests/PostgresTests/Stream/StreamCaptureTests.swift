@@ -2,7 +2,7 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("Capturing the changes of a table", .sharesMachine)
 struct StreamCaptureTests {

@@ -6,6 +6,7 @@ import TestSupport
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// A migrated database of a test's own.
 struct StreamDatabase: Sendable {
@@ -25,7 +26,7 @@ struct StreamDatabase: Sendable {
   /// In a database that is there and empty.
   static func make(at url: String, connections: Int = 6) async throws -> StreamDatabase {
     let pool = try makePool(url, connections: connections)
-    try await Migrator(pool, logger: logger).migrate()
+    try await Migrator.migrateAll(pool, logger: logger)
     return StreamDatabase(url: url, pool: pool, admin: PostgresStreamAdmin(pool))
   }
 

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Expiry of rows", .sharesMachine)
 struct StreamExpiryTests {

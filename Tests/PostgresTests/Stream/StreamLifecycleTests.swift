@@ -4,6 +4,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Enabling, disabling and naming streams", .sharesMachine)
 struct StreamLifecycleTests {
@@ -283,7 +284,7 @@ struct StreamLifecycleTests {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item", capture: capture)
-    let migrator = Migrator(database.pool, logger: StreamDatabase.logger)
+    let migrator = Migrator(database.pool, schema: .streams, logger: StreamDatabase.logger)
     try await migrator.migrate(to: 1)
     try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
     #expect(

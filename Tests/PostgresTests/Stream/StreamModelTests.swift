@@ -5,6 +5,7 @@ import Tidemark
 import TidemarkTestKit
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Runs the same operations, drawn by a seed, on a real stream and on the simulation's model of one.
 @Suite("The model of a stream", .sharesMachine)

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// Log partitions that are made ahead, age and go, and what readers learn of it.
 @Suite("A stream's places", .sharesMachine)

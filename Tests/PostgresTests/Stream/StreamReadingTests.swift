@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Reading a stream's shards", .sharesMachine)
 struct StreamReadingTests {

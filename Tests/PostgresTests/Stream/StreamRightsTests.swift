@@ -5,6 +5,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Rights on streams", .sharesMachine)
 struct StreamRightsTests {
@@ -67,7 +68,7 @@ struct StreamRightsTests {
         "SELECT * FROM tidemark.log_1", "SELECT * FROM tidemark.stream",
         "SELECT tidemark.put('item', 'k', '')",
         "SELECT tidemark.advance(1)", "SELECT tidemark.expire_rows(1)", "SELECT tidemark.maintain_stream(1)",
-        "SELECT * FROM tidemark.lease",
+        "SELECT * FROM tidemark_leases.lease",
       ]
     try await roles.expectDenied(forbidden, to: "writer")
     // The right to name things of the schema changes nothing of that.
@@ -110,7 +111,7 @@ struct StreamRightsTests {
       await group.triggerGracefulShutdown()
       try await tasks.waitForAll()
     }
-    #expect(try await database.number("SELECT count(*) FROM tidemark.dead_letter") == 1)
+    #expect(try await database.number("SELECT count(*) FROM tidemark_leases.dead_letter") == 1)
     #expect(try await database.number("SELECT count(*) FROM tidemark.log_partition") == 2)
     let pool = try roles.pool("consumer")
     try await PostgresStreamAdmin(pool).maintain()
@@ -128,7 +129,7 @@ struct StreamRightsTests {
     try await roles.expectDenied(Self.neverAllowed + Self.administration + forbidden, to: "consumer")
     try await database.admin.revokeAll(from: roles.name("consumer"))
     try await roles.expectDenied(
-      ["SELECT * FROM tidemark.log_2", "SELECT tidemark.advance(2)", "SELECT * FROM tidemark.lease"],
+      ["SELECT * FROM tidemark.log_2", "SELECT tidemark.advance(2)", "SELECT * FROM tidemark_leases.lease"],
       to: "consumer"
     )
     try await roles.drop("consumer")
@@ -186,7 +187,7 @@ struct StreamRightsTests {
     await pool.close()
     let forbidden = [
       "SELECT * FROM tidemark.log_1", "SELECT tidemark.put('events', 'k', '')",
-      "SELECT * FROM tidemark.lease",
+      "SELECT * FROM tidemark_leases.lease",
       "SELECT * FROM mine", "SELECT tidemark.position_at(1, 0, now())",
     ]
     try await roles.expectDenied(Self.neverAllowed + forbidden, to: "admin")
@@ -228,7 +229,7 @@ struct StreamRightsTests {
       """
     )
     let owned = try roles.pool("owner")
-    try await Migrator(owned, logger: StreamDatabase.logger).migrate()
+    try await Migrator.migrateAll(owned, logger: StreamDatabase.logger)
     let admin = PostgresStreamAdmin(owned)
     try await admin.enable(table: "public.item", expiryColumn: "e")
     let shop = try roles.pool("shop")

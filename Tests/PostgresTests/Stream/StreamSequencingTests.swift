@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Sequencing committed changes", .sharesMachine)
 struct StreamSequencingTests {

@@ -5,6 +5,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Streams that follow each other under a name", .sharesMachine)
 struct StreamSuccessionTests {
@@ -136,7 +137,7 @@ struct StreamSuccessionTests {
       #expect(values.last == 3_000_000)
     }
     #expect(log.valuesByItem.count == 50)
-    let scopes = try await database.pool.query("SELECT DISTINCT stream FROM tidemark.lease")
+    let scopes = try await database.pool.query("SELECT DISTINCT stream FROM tidemark_leases.lease")
     #expect(try scopes.map { try $0.decode(String.self) } == ["item"])
   }
 

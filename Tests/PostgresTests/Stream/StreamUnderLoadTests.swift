@@ -4,6 +4,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("A stream under load", .sharesMachine)
 struct StreamUnderLoadTests {

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// What holds a lock on a user's table, or waits for one, and how long the user's own statements stand still for it.
 @Suite("Locks on a stream's table", .needsMachineAlone)

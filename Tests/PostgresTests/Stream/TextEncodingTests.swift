@@ -5,6 +5,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Text that is no UTF-8", .sharesMachine)
 struct TextEncodingTests {
@@ -76,7 +77,7 @@ struct TextEncodingTests {
 
   private func expectDeadLetter(_ database: StreamDatabase) async throws {
     let letters = try await database.pool.query(
-      "SELECT keys::text, new_image::text, attempts, reason FROM tidemark.dead_letter"
+      "SELECT keys::text, new_image::text, attempts, reason FROM tidemark_leases.dead_letter"
     )
     #expect(letters.count == 1)
     let (keys, image, attempts, reason) = try letters[0].decode((String, String, Int32, String).self)
@@ -107,13 +108,13 @@ struct TextEncodingTests {
     let database = try await orders(capture)
     let ids = try await run(database, FailurePolicy(bisectsBatch: true, whenExhausted: .stop)) { _ in
       try await database.number(
-        "SELECT count(*) FROM tidemark.lease WHERE stopped_reason LIKE '%no Unicode%'"
+        "SELECT count(*) FROM tidemark_leases.lease WHERE stopped_reason LIKE '%no Unicode%'"
       ) == 1
     }
     #expect(ids == [1])
     let records = try await database.stream("orders").readAll()
     #expect(
-      try await database.text("SELECT checkpoint FROM tidemark.lease")
+      try await database.text("SELECT checkpoint FROM tidemark_leases.lease")
         == records[0].sequenceNumber.description
     )
   }
@@ -298,7 +299,7 @@ struct TextEncodingTests {
     let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
     #expect(try await store.deadLetter([letter], passing: write) == .accepted)
     let row = try await database.pool.query(
-      "SELECT partition_key, keys::text, new_image::text, reason FROM tidemark.dead_letter"
+      "SELECT partition_key, keys::text, new_image::text, reason FROM tidemark_leases.dead_letter"
     )[0].decode((String, String, String, String).self)
     #expect(row.0 == #"{"id":"\ud83d\ude00"}"# && row.1 == row.0 && row.2 == #"{"n":"\u00e9\u2026"}"#)
     #expect(row.3 == #"There is no key \u201cgr\u00f6\u00dfe\u201d."#)

@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 /// A server where transactions may be prepared: writers notify nobody, and readers look for themselves.
 @Suite("Two-phase commit", .sharesMachine)

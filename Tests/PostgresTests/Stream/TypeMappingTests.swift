@@ -5,6 +5,7 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+@testable import TidemarkStreams
 
 @Suite("Type mapping", .sharesMachine)
 struct TypeMappingTests {

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Whole workers over a real stream and the real lease store, in this process.
 @Suite("A worker on PostgreSQL", .sharesMachine)
@@ -112,7 +113,7 @@ struct PostgresWorkerTests {
       try await eventually("the other shards are read to their heads") {
         let leases = try await database.pool.query(
           """
-          SELECT l.shard_id, l.checkpoint, max(r.sequence_number)::text FROM tidemark.lease l
+          SELECT l.shard_id, l.checkpoint, max(r.sequence_number)::text FROM tidemark_leases.lease l
           JOIN tidemark.shard s USING (shard_id) JOIN tidemark.log_1 r USING (shard_ordinal) GROUP BY 1, 2
           """
         )
@@ -140,7 +141,7 @@ struct PostgresWorkerTests {
     }
     #expect(handled.ids.count == 49)
     let row = try await database.pool.query(
-      "SELECT keys::text, new_image->>'note', attempts, reason FROM tidemark.dead_letter"
+      "SELECT keys::text, new_image->>'note', attempts, reason FROM tidemark_leases.dead_letter"
     )
     #expect(row.count == 1)
     let (keys, note, attempts, reason) = try row[0].decode((String, String, Int32, String).self)
@@ -213,7 +214,7 @@ struct PostgresWorkerTests {
         case .skipToHorizon: handled.all.count == 2
         case .stop:
           try await database.number(
-            "SELECT count(*) FROM tidemark.lease WHERE stopped_reason LIKE '%retention%'"
+            "SELECT count(*) FROM tidemark_leases.lease WHERE stopped_reason LIKE '%retention%'"
           ) == 1
         }
       }

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("A processor's transaction whose COMMIT is not answered", .sharesMachine)
 struct UnknownCommitTests {
@@ -66,7 +67,7 @@ struct UnknownCommitTests {
         pool: sessions.pool,
         admin: PostgresStreamAdmin(sessions.pool)
       )
-      try await Migrator(sessions.pool, logger: StreamDatabase.logger).migrate()
+      try await Migrator.migrateAll(sessions.pool, logger: StreamDatabase.logger)
       try await sessions.prepareLeases()
       try await database.run(
         "CREATE TABLE items (id bigint PRIMARY KEY, note text); CREATE TABLE effect (key text)"
@@ -90,7 +91,7 @@ struct UnknownCommitTests {
           await first.cut()
           try await eventually("the next attempt waits for the first") {
             try await database.number(
-              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%tidemark.lease%'"
+              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%tidemark_leases.lease%'"
             ) > 0
           }
         }

@@ -4,7 +4,7 @@ import Logging
 import PostgresClient
 import Synchronization
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import TidemarkTestKit
 
 /// What a worker costs that holds many shards in which nothing happens.
@@ -93,14 +93,14 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     while started.count < shards { try await clock.sleep(for: .milliseconds(50)) }
     // A shard that is read from `LATEST` has a place of its own as soon as its reader is open.
     try await untilHolds(
-      "SELECT NOT EXISTS (SELECT FROM tidemark.lease WHERE checkpoint = 'LATEST')",
+      "SELECT NOT EXISTS (SELECT FROM tidemark_leases.lease WHERE checkpoint = 'LATEST')",
       in: database
     )
     let startTime = begin.duration(to: clock.now).seconds
     let startUsage = Usage.now(server: server) - atBegin
 
     // A shard is idle once that has been measured and told.
-    let measuredAll: PostgresStatement = "SELECT count(*) >= \(shards) FROM tidemark.lease_load"
+    let measuredAll: PostgresStatement = "SELECT count(*) >= \(shards) FROM tidemark_leases.lease_load"
     try await untilHolds(measuredAll, in: database)
     let (usage, measured) = (Usage.now(server: server), clock.now)
     try await clock.sleep(for: .seconds(seconds))

@@ -31,7 +31,7 @@ struct PlanRoundBenchmark: AsyncParsableCommand {
       try await add("nothing is owned", fleet, server, to: &report) {
         _ = try await database.pool.execute(
           """
-          UPDATE tidemark.lease SET owner = NULL, last_owner = owner, epoch = epoch + 1, handoff_to = NULL,
+          UPDATE tidemark_leases.lease SET owner = NULL, last_owner = owner, epoch = epoch + 1, handoff_to = NULL,
             handoff_deadline = NULL
           """
         )
@@ -40,7 +40,7 @@ struct PlanRoundBenchmark: AsyncParsableCommand {
       try await fleet.addWorker(workers)
       try await add("a worker joins", fleet, server, to: &report) {
         _ = try await database.pool.execute(
-          "UPDATE tidemark.lease SET handoff_to = NULL, handoff_deadline = NULL WHERE handoff_to IS NOT NULL"
+          "UPDATE tidemark_leases.lease SET handoff_to = NULL, handoff_deadline = NULL WHERE handoff_to IS NOT NULL"
         )
       }
       report.print()

@@ -96,7 +96,7 @@ struct RenewalBenchmark: AsyncParsableCommand {
       for grant in grants {
         try await connection.execute(
           """
-          UPDATE tidemark.lease SET updated_at = clock_timestamp()
+          UPDATE tidemark_leases.lease SET updated_at = clock_timestamp()
           WHERE application = \(grant.scope.application) AND stream = \(grant.scope.stream)
             AND shard_id = \(grant.shardID) AND owner = \(grant.owner.number) AND epoch = \(grant.epoch.number)
           """
@@ -109,7 +109,7 @@ struct RenewalBenchmark: AsyncParsableCommand {
     try await database.pool.withConnection { connection in
       for owner in Set(grants.map(\.owner)) {
         try await connection.execute(
-          "UPDATE tidemark.lease SET updated_at = clock_timestamp() WHERE owner = \(owner.number)"
+          "UPDATE tidemark_leases.lease SET updated_at = clock_timestamp() WHERE owner = \(owner.number)"
         )
       }
     }

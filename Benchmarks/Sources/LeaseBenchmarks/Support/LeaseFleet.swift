@@ -2,6 +2,7 @@ import BenchmarkSupport
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Registered workers and assigned leases, as they stand in the database; nobody runs them.
 struct LeaseFleet {

@@ -2,7 +2,7 @@ import ArgumentParser
 import BenchmarkSupport
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// What capture by trigger costs those who write.
 struct CaptureBenchmark: AsyncParsableCommand {

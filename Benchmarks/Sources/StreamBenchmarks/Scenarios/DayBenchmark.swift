@@ -2,7 +2,7 @@ import ArgumentParser
 import BenchmarkSupport
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// Whether anything grows that should not: a day and a quarter of a stream, compressed in time.
 struct DayBenchmark: AsyncParsableCommand {
@@ -86,8 +86,8 @@ struct DayBenchmark: AsyncParsableCommand {
         pg_total_relation_size('tidemark.step'),
         (SELECT sum(pg_total_relation_size(relid))::bigint FROM pg_partition_tree('tidemark.log_1')),
         (SELECT count(*) FROM tidemark.log_partition),
-        pg_total_relation_size('tidemark.lease') + pg_total_relation_size('tidemark.worker')
-          + pg_total_relation_size('tidemark.lease_scope') + pg_total_relation_size('tidemark.lease_load'),
+        pg_total_relation_size('tidemark_leases.lease') + pg_total_relation_size('tidemark_leases.worker')
+          + pg_total_relation_size('tidemark_leases.lease_scope') + pg_total_relation_size('tidemark_leases.lease_load'),
         pg_total_relation_size('item')
       """
     )[0].decode((Int, Int, Int, Int, Int, Int, Int).self)

@@ -2,7 +2,7 @@ import ArgumentParser
 import BenchmarkSupport
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// How long a change takes from its statement to `process`, and what an idle worker asks of the server.
 struct LatencyBenchmark: AsyncParsableCommand {

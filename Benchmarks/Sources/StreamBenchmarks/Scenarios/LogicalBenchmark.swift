@@ -2,7 +2,7 @@ import ArgumentParser
 import BenchmarkSupport
 import PostgresClient
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// How fast capture by decoding works off a backlog, beside a client that throws away what it is sent.
 struct LogicalBenchmark: AsyncParsableCommand {

@@ -4,7 +4,7 @@ import CAllocationCount
 import PostgresClient
 import Synchronization
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 
 /// How fast one worker reads a shard that is far behind, beside plain libpq over the same rows.
 struct ReadBenchmark: AsyncParsableCommand {

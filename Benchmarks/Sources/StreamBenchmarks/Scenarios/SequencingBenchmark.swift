@@ -1,7 +1,7 @@
 import ArgumentParser
 import BenchmarkSupport
 import PostgresClient
-import TidemarkPostgres
+import TidemarkStreams
 
 /// How fast the sequencing step moves a backlog, beside copying the same rows without numbering them.
 struct SequencingBenchmark: AsyncParsableCommand {

@@ -1,6 +1,6 @@
 import BenchmarkSupport
 import PostgresClient
-import TidemarkPostgres
+import TidemarkStreams
 
 /// A stream of one shard whose log is full of changes with images of a given size.
 struct FilledLog {

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension Worker {
   /// A worker that reads a change stream of a PostgreSQL database and keeps its leases in the same database.

@@ -228,28 +228,20 @@ EXCEPTION WHEN lock_not_available THEN
   RETURN false;
 END $$;
 
--- Deletes a snapshot together with the leases of its application, which starts over with a new one: with its leases
--- it would go on without.
+-- Deletes a snapshot. The application starts over with a new one once its leases are deleted: with them it would go on
+-- without.
 CREATE FUNCTION tidemark.drop_snapshot(of_stream integer, of_application text) RETURNS void
 LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  stream_names text[];
 BEGIN
   PERFORM tidemark.check_isolation();
   IF NOT EXISTS (SELECT FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = of_application) THEN
     RAISE EXCEPTION 'the stream has no snapshot for the application "%"', of_application USING ERRCODE = 'TM005',
       HINT = 'See which there are: tidemark stream describe.';
-  END IF;
-  SELECT ARRAY[s.name, s.name || '/' || s.label] INTO stream_names FROM tidemark.stream s
-    WHERE s.stream_id = of_stream;
-  IF EXISTS (SELECT FROM tidemark.worker w WHERE w.application = of_application AND w.stream = ANY (stream_names)
-      AND w.state <> 'dead' AND w.heartbeat_at + w.failover_interval > clock_timestamp())
-    OR NOT pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, of_application))
+  ELSIF NOT pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, of_application))
   THEN
-    RAISE EXCEPTION 'the application "%" is at work', of_application USING ERRCODE = 'TM005',
+    RAISE EXCEPTION 'the application "%" is making its snapshot', of_application USING ERRCODE = 'TM005',
       HINT = 'Stop its workers first.';
   END IF;
   PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   PERFORM tidemark.discard_snapshot(of_stream, of_application);
-  DELETE FROM tidemark.lease l WHERE l.application = of_application AND l.stream = ANY (stream_names);
 END $$;

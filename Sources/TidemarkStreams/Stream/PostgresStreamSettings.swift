@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// What can be changed of a stream while it is enabled.
 public struct PostgresStreamSettings: Sendable, Hashable {

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Creates, changes and looks after the streams of a database.
 ///
@@ -219,9 +220,10 @@ public struct PostgresStreamAdmin: Sendable {
     }
   }
 
-  /// Deletes the snapshot of an application, and its leases on the stream with it, so that it starts over with a new one.
+  /// Deletes the snapshot of an application. To have it start over with a new one delete its leases on the stream first, by
+  /// `PostgresLeaseStore.deleteLeases(in:)`: with them it would go on without.
   ///
-  /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives.
+  /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers makes the snapshot.
   public func dropSnapshot(of stream: String, for application: String) async throws {
     let id = try await find(stream)
     try await mappingStreamErrors {

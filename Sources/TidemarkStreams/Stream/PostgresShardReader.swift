@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// A cursor in one shard of a PostgreSQL stream: the last sequence number that was returned.
 actor PostgresShardReader: ShardReader {

@@ -13,11 +13,6 @@ nonisolated(nonsending) func mappingStreamErrors<Result>(
   }
 }
 
-extension PostgresError {
-  /// Whether a text has a character or bytes that the session's encoding, UTF-8, or the database's cannot have.
-  var isUntranslatable: Bool { sqlState == "22021" || sqlState == "22P05" }
-}
-
 extension TidemarkError {
   /// The stream functions' own errors have a SQLSTATE of class TM, a message for people and advice as the hint.
   init(streamError error: PostgresError) {

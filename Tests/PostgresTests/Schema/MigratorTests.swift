@@ -4,7 +4,8 @@ import TestSupport
 import Testing
 import Tidemark
 
-@testable import TidemarkPostgres
+import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("The migrator", .sharesMachine)
 struct MigratorTests {
@@ -15,42 +16,53 @@ struct MigratorTests {
     pool = PostgresPool(configuration, logger: LeaseDatabase.logger)
   }
 
-  private var migrator: Migrator { Migrator(pool, logger: LeaseDatabase.logger) }
+  static let schemas: [TidemarkSchema] = [.leases, .streams]
 
-  @Test("numbers its migrations 1, 2, 3, … and names each once")
-  func numbers() {
-    #expect(Migration.all.map(\.version) == Array(1...Migration.all.count))
-    #expect(Set(Migration.all.map(\.name)).count == Migration.all.count)
+  private func migrator(of schema: TidemarkSchema, _ pool: PostgresPool? = nil) -> Migrator {
+    Migrator(pool ?? self.pool, schema: schema, logger: LeaseDatabase.logger)
   }
 
-  @Test("knows every file in Migrations, each with its way back")
-  func files() throws {
-    let root = URL(filePath: #filePath).appending(path: "../../../../Sources/TidemarkPostgres/Migrations")
-      .standardized
-    let files = try FileManager.default.contentsOfDirectory(atPath: root.path)
-    let expected = Migration.all.flatMap { migration in
-      ["up", "down"].map { String(format: "%04d_%@.%@.sql", migration.version, migration.name, $0) }
+  @Test("numbers its migrations 1, 2, 3, … and names each once", arguments: schemas)
+  func numbers(schema: TidemarkSchema) {
+    #expect(schema.migrations.map(\.version) == Array(1...schema.migrations.count))
+    #expect(Set(schema.migrations.map(\.name)).count == schema.migrations.count)
+  }
+
+  @Test("knows every file in Migrations, each with its way back", arguments: ["TidemarkPostgres", "TidemarkStreams"])
+  func files(module: String) throws {
+    let root = URL(filePath: #filePath).appending(path: "../../../../Sources/\(module)/Migrations").standardized
+    let schema = module == "TidemarkPostgres" ? TidemarkSchema.leases : .streams
+    let files = try FileManager.default.contentsOfDirectory(atPath: root.path).sorted()
+    func scripts(_ direction: String, of version: Int) throws -> [String] {
+      try files.filter { $0.hasPrefix("v\(version)_") && $0.hasSuffix(".\(direction).sql") }
+        .map { try String(contentsOf: root.appending(path: $0), encoding: .utf8) }
     }
-    #expect(files.sorted() == expected.sorted())
+    for migration in schema.migrations {
+      #expect(migration.up == (try scripts("up", of: migration.version).joined(separator: "\n")))
+      #expect(migration.down == (try scripts("down", of: migration.version).reversed().joined(separator: "\n")))
+    }
+    #expect(files.allSatisfy { $0.wholeMatch(of: /v[0-9]+_[0-9]{2}_[a-z_]+\.(up|down)\.sql/) != nil })
   }
 
-  @Test("does nothing the second time")
-  func isIdempotent() async throws {
+  @Test("does nothing the second time", arguments: schemas)
+  func isIdempotent(schema: TidemarkSchema) async throws {
+    let migrator = migrator(of: schema)
     try await migrator.migrate()
     let once = try await migrator.status()
     try await migrator.migrate()
     #expect(try await migrator.status() == once)
     #expect(once.allSatisfy { $0.appliedAt != nil })
-    #expect(once.map(\.version) == Migration.all.map(\.version))
+    #expect(once.map(\.version) == schema.migrations.map(\.version))
   }
 
-  @Test("is safe when ten workers start at once")
-  func isSafeTogether() async throws {
+  @Test("is safe when ten workers start at once", arguments: schemas)
+  func isSafeTogether(schema: TidemarkSchema) async throws {
+    let migrator = migrator(of: schema)
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 1...10 { group.addTask { try await migrator.migrate() } }
       try await group.waitForAll()
     }
-    #expect(try await migrator.status().count { $0.appliedAt != nil } == Migration.all.count)
+    #expect(try await migrator.status().count { $0.appliedAt != nil } == schema.migrations.count)
   }
 
   @Test("is safe when programs that have all seen an empty database start at once")
@@ -58,9 +70,9 @@ struct MigratorTests {
     let configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
     let migrators = (1...10).map { _ in
       // One session each, which remembers what it has not found.
-      Migrator(
-        PostgresPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger),
-        logger: LeaseDatabase.logger
+      migrator(
+        of: .streams,
+        PostgresPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger)
       )
     }
     for migrator in migrators { #expect(try await migrator.status().allSatisfy { $0.appliedAt == nil }) }
@@ -70,33 +82,37 @@ struct MigratorTests {
     }
   }
 
-  @Test("leaves the same catalog after up, down and up, and nothing after down")
-  func roundTrip() async throws {
+  @Test("leaves the same catalog after up, down and up, and nothing after down", arguments: schemas)
+  func roundTrip(schema: TidemarkSchema) async throws {
+    let migrator = migrator(of: schema)
     try await migrator.migrate(to: 0)
-    let empty = try await catalog()
+    let empty = try await catalog(of: schema)
     for version in 1...migrator.latestVersion {
       try await migrator.migrate(to: version)
-      let up = try await catalog()
+      let up = try await catalog(of: schema)
       try await migrator.migrate(to: version - 1)
       try await migrator.migrate(to: version)
-      #expect(try await catalog() == up, "version \(version)")
+      #expect(try await catalog(of: schema) == up, "version \(version)")
     }
     try await migrator.migrate(to: 0)
-    #expect(try await catalog() == empty)
+    #expect(try await catalog(of: schema) == empty)
     #expect(try await migrator.status().allSatisfy { $0.appliedAt == nil })
   }
 
-  @Test("shows what is missing in a database that it was never run on")
-  func status() async throws {
-    let status = try await migrator.status()
-    #expect(status.map(\.version) == Migration.all.map(\.version))
+  @Test("shows what is missing in a database that it was never run on", arguments: schemas)
+  func status(schema: TidemarkSchema) async throws {
+    let status = try await migrator(of: schema).status()
+    #expect(status.map(\.version) == schema.migrations.map(\.version))
     #expect(status.allSatisfy { $0.appliedAt == nil })
   }
 
   @Test("refuses a database that is newer than the program, and leaves it alone")
   func newer() async throws {
+    let migrator = migrator(of: .streams)
     try await migrator.migrate()
-    try await pool.execute("INSERT INTO tidemark.migration (version, name) VALUES (9999, 'future')")
+    try await pool.execute(
+      "INSERT INTO tidemark.migration (version, name, oldest_program) VALUES (9999, 'future', 9999)"
+    )
     let error = await #expect(throws: TidemarkError.self) { try await migrator.migrate() }
     #expect(error?.code == .unsupported)
     #expect(error?.message.contains("9999") == true)
@@ -105,7 +121,9 @@ struct MigratorTests {
 
   @Test("refuses a version that does not exist", arguments: [-1, 9999])
   func unknownVersion(_ version: Int) async throws {
-    let error = await #expect(throws: TidemarkError.self) { try await migrator.migrate(to: version) }
+    let error = await #expect(throws: TidemarkError.self) {
+      try await migrator(of: .streams).migrate(to: version)
+    }
     #expect(error?.code == .unsupported)
   }
 
@@ -114,10 +132,10 @@ struct MigratorTests {
     let broken = Migration(
       1,
       "broken",
-      up: Array("CREATE TABLE tidemark.half (); SELECT 1 / 0".utf8),
-      down: []
+      oldestProgram: 1,
+      chapters: [(Array("CREATE TABLE tidemark.half (); SELECT 1 / 0".utf8), [])]
     )
-    let migrator = Migrator(pool, migrations: [broken], logger: LeaseDatabase.logger)
+    let migrator = migrator(of: TidemarkSchema("tidemark", oldestVersion: 1, migrations: [broken]))
     await #expect(throws: TidemarkError.self) { try await migrator.migrate() }
     let half = try await pool.query("SELECT to_regclass('tidemark.half') IS NULL")
     #expect(try half[0].decode(Bool.self))
@@ -125,6 +143,7 @@ struct MigratorTests {
 
   @Test("needs no right to create anything once the schema is current")
   func restrictedRole() async throws {
+    let migrator = migrator(of: .streams)
     try await migrator.migrate()
     try await pool.withConnection { connection in
       try await connection.execute("CREATE ROLE tidemark_test_reader")
@@ -142,23 +161,23 @@ struct MigratorTests {
   }
 
   /// Every table, column, index, constraint and function of the schema, as text.
-  private func catalog() async throws -> [String] {
+  private func catalog(of schema: TidemarkSchema) async throws -> [String] {
     try await pool.query(
       """
       SELECT format('%s %s %s %s %s', c.relname, c.relkind, c.relpersistence, c.reloptions,
         pg_get_indexdef(c.oid)) AS item
-      FROM pg_class AS c WHERE c.relnamespace = 'tidemark'::regnamespace
+      FROM pg_class AS c WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = \(schema.name))
       UNION ALL
       SELECT format('%s.%s %s %s %s', c.relname, a.attname, format_type(a.atttypid, a.atttypmod),
         a.attnotnull, pg_get_expr(d.adbin, d.adrelid))
       FROM pg_attribute AS a JOIN pg_class AS c ON c.oid = a.attrelid
         LEFT JOIN pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-      WHERE c.relnamespace = 'tidemark'::regnamespace AND a.attnum > 0 AND NOT a.attisdropped
+      WHERE c.relnamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = \(schema.name)) AND a.attnum > 0 AND NOT a.attisdropped
       UNION ALL
       SELECT format('%s %s', conname, pg_get_constraintdef(oid))
-      FROM pg_constraint WHERE connamespace = 'tidemark'::regnamespace
+      FROM pg_constraint WHERE connamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = \(schema.name))
       UNION ALL
-      SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = 'tidemark'::regnamespace
+      SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = (SELECT n.oid FROM pg_namespace AS n WHERE n.nspname = \(schema.name))
       ORDER BY item
       """
     ).map { try $0.decode("item", as: String.self) }

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Enables a stream that is captured by decoding, in the steps that the migration `logical_capture` describes.
 struct LogicalEnabling: Sendable {

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStreamAdmin {
   /// Looks whether what a stream was enabled with is still so: the table's key and kind, triggers, publications, the

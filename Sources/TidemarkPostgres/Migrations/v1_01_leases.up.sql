@@ -5,10 +5,9 @@
 -- as a standby that is promoted, from a backup, after a crash on a disk that lied. Whatever was given out in those
 -- commits is remembered outside of the database, so nothing that is given out afterwards may look the same. Each start
 -- of a server, each restored copy and each schema that is made anew is a history of its own, and has a number that is
--- greater than all that may have been lost with another: the seconds since 2026. Sequence numbers, epochs and
--- incarnations that are given out on a history are no less than it asks for.
-CREATE TABLE tidemark.history (
-  -- Sequence numbers and epochs have it as their upper half.
+-- greater than all that may have been lost with another: the seconds since 2026. Epochs and incarnations that are given out on a history are no less than it asks for.
+CREATE TABLE tidemark_leases.history (
+  -- Epochs have it as their upper half.
   history_number bigint PRIMARY KEY CHECK (history_number BETWEEN 0 AND 2147483647),
   -- What tells it from others.
   server_started_at timestamptz NOT NULL,
@@ -21,56 +20,56 @@ CREATE TABLE tidemark.history (
 );
 
 -- The number of the history that the database is on; null if nothing was given out on it yet.
-CREATE FUNCTION tidemark.known_history() RETURNS bigint
+CREATE FUNCTION tidemark_leases.known_history() RETURNS bigint
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT h.history_number FROM tidemark.history h
-    WHERE h.server_started_at = pg_postmaster_start_time() AND h.table_oid = 'tidemark.history'::regclass
+  RETURN (SELECT h.history_number FROM tidemark_leases.history h
+    WHERE h.server_started_at = pg_postmaster_start_time() AND h.table_oid = 'tidemark_leases.history'::regclass
       AND h.database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()));
 END $$;
 
 -- The number that a history which begins now has.
-CREATE FUNCTION tidemark.next_history() RETURNS bigint
+CREATE FUNCTION tidemark_leases.next_history() RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE WHEN max(h.history_number) IS NULL THEN 0 ELSE
       greatest(max(h.history_number) + 1, floor(extract(epoch FROM clock_timestamp()))::bigint - 1767225600) END
-    FROM tidemark.history h
+    FROM tidemark_leases.history h
 $$;
 
 -- The number of the history that the database is on. The first call on a new one notes it, and has incarnations go on
 -- from 4096 times that: a whole fleet registers again at once after a loss, and may lose that within seconds.
-CREATE FUNCTION tidemark.enter_history() RETURNS bigint
+CREATE FUNCTION tidemark_leases.enter_history() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  number bigint := tidemark.known_history();
+  number bigint := tidemark_leases.known_history();
 BEGIN
   IF number IS NULL THEN
-    LOCK TABLE tidemark.history IN SHARE ROW EXCLUSIVE MODE;
-    number := tidemark.known_history();
+    LOCK TABLE tidemark_leases.history IN SHARE ROW EXCLUSIVE MODE;
+    number := tidemark_leases.known_history();
   END IF;
   IF number IS NULL THEN
-    INSERT INTO tidemark.history (history_number, server_started_at, database_oid, table_oid, timeline)
-    SELECT tidemark.next_history(), pg_postmaster_start_time(), d.oid, 'tidemark.history'::regclass,
+    INSERT INTO tidemark_leases.history (history_number, server_started_at, database_oid, table_oid, timeline)
+    SELECT tidemark_leases.next_history(), pg_postmaster_start_time(), d.oid, 'tidemark_leases.history'::regclass,
         left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
       FROM pg_database d WHERE d.datname = current_database()
       RETURNING history_number INTO number;
-    PERFORM setval('tidemark.worker_incarnation_seq', greatest(w.last_value, number << 12), true)
-      FROM tidemark.worker_incarnation_seq w WHERE number > 0;
+    PERFORM setval('tidemark_leases.worker_incarnation_seq', greatest(w.last_value, number << 12), true)
+      FROM tidemark_leases.worker_incarnation_seq w WHERE number > 0;
   END IF;
   RETURN number;
 END $$;
 
 -- What every epoch that is granted from now on is no less than. To be asked once a statement:
--- greatest(epoch + 1, (SELECT tidemark.epoch_floor())).
-CREATE FUNCTION tidemark.epoch_floor() RETURNS bigint
+-- greatest(epoch + 1, (SELECT tidemark_leases.epoch_floor())).
+CREATE FUNCTION tidemark_leases.epoch_floor() RETURNS bigint
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce(tidemark.known_history(), tidemark.next_history()) << 32
+  SELECT coalesce(tidemark_leases.known_history(), tidemark_leases.next_history()) << 32
 $$;
 
 -- The order of checkpoints: the KCL's, but for LATEST, which is no place yet and so advances to any that is. Ties are
 -- broken by the sub-sequence number. Not STRICT, although NULL gives NULL: a strict function with a CASE in it is not
 -- inlined, and that doubles what a checkpoint costs.
-CREATE FUNCTION tidemark.checkpoint_rank(checkpoint text) RETURNS numeric
+CREATE FUNCTION tidemark_leases.checkpoint_rank(checkpoint text) RETURNS numeric
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE checkpoint
   WHEN 'SHARD_END' THEN 'Infinity'::numeric
@@ -79,25 +78,16 @@ RETURN CASE checkpoint
   ELSE CASE WHEN starts_with(checkpoint, 'AT_TIMESTAMP:') THEN -2 ELSE checkpoint::numeric END
 END;
 
--- The advisory lock that a worker's session holds for as long as it lives: "tide" and the incarnation.
-CREATE FUNCTION tidemark.session_key(incarnation bigint) RETURNS bigint
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN 8388346165908733952 | (incarnation & 4294967295);
-
--- The advisory lock of a planning round: "plan" and a hash. Two scopes that collide only wait for each other.
-CREATE FUNCTION tidemark.planning_key(application text, stream text) RETURNS bigint
-LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN 8100956954806976512 | (hashtextextended(application || E'\x1f' || stream, 0) & 4294967295);
-
 -- The channel on which changes of a scope are announced. A collision only makes a hint too many.
-CREATE FUNCTION tidemark.lease_channel(application text, stream text) RETURNS text
+CREATE FUNCTION tidemark_leases.lease_channel(application text, stream text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
 RETURN 'tidemark_lease_' || to_hex(hashtextextended(application || E'\x1f' || stream, 0));
 
 -- What the workers of one application on one stream agree on.
-CREATE TABLE tidemark.lease_scope (
-  application text NOT NULL,
-  stream text NOT NULL,
+CREATE TABLE tidemark_leases.lease_scope (
+  -- The character parts the two where they are one text.
+  application text NOT NULL CHECK (strpos(application, E'\x1f') = 0),
+  stream text NOT NULL CHECK (strpos(stream, E'\x1f') = 0),
   -- Rises whenever the owner of a lease changes or a handoff is requested.
   assignment_version bigint NOT NULL DEFAULT 0,
   -- Rises with all that may call for a plan. A look compares the two instead of searching the leases.
@@ -111,10 +101,10 @@ CREATE TABLE tidemark.lease_scope (
 ) WITH (fillfactor = 50);
 
 -- Notes in a scope that it is on another history, before anything is given out on that.
-CREATE FUNCTION tidemark.note_history() RETURNS trigger
+CREATE FUNCTION tidemark_leases.note_history() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  number CONSTANT bigint := tidemark.enter_history();
+  number CONSTANT bigint := tidemark_leases.enter_history();
 BEGIN
   IF NEW.history_number <> number THEN
     NEW.history_number := number;
@@ -123,10 +113,17 @@ BEGIN
   RETURN NEW;
 END $$;
 
-CREATE TRIGGER note_history BEFORE UPDATE OF assignment_version, planned_version ON tidemark.lease_scope
-FOR EACH ROW EXECUTE FUNCTION tidemark.note_history();
+CREATE TRIGGER note_history BEFORE UPDATE OF assignment_version, planned_version ON tidemark_leases.lease_scope
+FOR EACH ROW EXECUTE FUNCTION tidemark_leases.note_history();
 
-CREATE TABLE tidemark.worker (
+-- Whoever plans has locked the scope's row here. Not an advisory lock, which any role of the database can take.
+CREATE TABLE tidemark_leases.plan_turn (
+  application text NOT NULL,
+  stream text NOT NULL,
+  PRIMARY KEY (application, stream)
+);
+
+CREATE TABLE tidemark_leases.worker (
   incarnation bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   application text NOT NULL,
   stream text NOT NULL,
@@ -138,6 +135,11 @@ CREATE TABLE tidemark.worker (
   failover_interval interval NOT NULL CHECK (failover_interval > '0'),
   -- Whether the worker holds its session lock; false behind a transaction pooler.
   has_session boolean NOT NULL,
+  -- The advisory lock that the worker's session holds for as long as it lives, and the server's process that it is. Any role
+  -- can take an advisory lock whose key it knows: so the key is random, and who holds it is looked at where the heartbeat is
+  -- late.
+  session_key bigint NOT NULL DEFAULT ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint,
+  session_process integer NOT NULL DEFAULT pg_backend_pid(),
   -- The start of the server that the session was opened on: on any other, the lock's absence proves nothing.
   server_started_at timestamptz NOT NULL,
   registered_at timestamptz NOT NULL,
@@ -155,10 +157,10 @@ CREATE TABLE tidemark.worker (
   has_left boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 50);
 
-CREATE INDEX worker_by_scope ON tidemark.worker (application, stream);
+CREATE INDEX worker_by_scope ON tidemark_leases.worker (application, stream);
 
 -- Half of every page stays free: a checkpoint then rewrites its row in place and touches no index.
-CREATE TABLE tidemark.lease (
+CREATE TABLE tidemark_leases.lease (
   application text NOT NULL,
   stream text NOT NULL,
   shard_id text COLLATE "C" NOT NULL,
@@ -191,14 +193,14 @@ CREATE TABLE tidemark.lease (
   CHECK (owner IS NULL OR (ended_at IS NULL AND stopped_reason IS NULL))
 ) WITH (fillfactor = 50);
 
-CREATE INDEX lease_by_owner ON tidemark.lease (owner) WHERE owner IS NOT NULL;
+CREATE INDEX lease_by_owner ON tidemark_leases.lease (owner) WHERE owner IS NOT NULL;
 
-CREATE INDEX lease_by_handoff_deadline ON tidemark.lease (application, stream, handoff_deadline)
+CREATE INDEX lease_by_handoff_deadline ON tidemark_leases.lease (application, stream, handoff_deadline)
 WHERE handoff_deadline IS NOT NULL;
 
 -- Measurements stand apart from the leases: they come with every heartbeat, compete with no checkpoint for a
 -- row, and may be lost in a crash, so they need no log.
-CREATE UNLOGGED TABLE tidemark.lease_load (
+CREATE UNLOGGED TABLE tidemark_leases.lease_load (
   application text NOT NULL,
   stream text NOT NULL,
   shard_id text COLLATE "C" NOT NULL,
@@ -209,7 +211,7 @@ CREATE UNLOGGED TABLE tidemark.lease_load (
   PRIMARY KEY (application, stream, shard_id)
 ) WITH (fillfactor = 50);
 
-CREATE TABLE tidemark.dead_letter (
+CREATE TABLE tidemark_leases.dead_letter (
   application text NOT NULL,
   stream text NOT NULL,
   shard_id text COLLATE "C" NOT NULL,

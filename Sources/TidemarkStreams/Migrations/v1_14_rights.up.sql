@@ -110,8 +110,8 @@ BEGIN
   IF kind <> 'consumer' THEN
     RETURN;
   END IF;
-  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark.lease_scope, tidemark.worker, tidemark.lease, '
-    'tidemark.lease_load, tidemark.dead_letter TO %s', grantee);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.worker, tidemark_leases.lease, '
+    'tidemark_leases.lease_load, tidemark_leases.dead_letter TO %s', grantee);
   IF only_stream IS NULL THEN
     EXECUTE format('GRANT SELECT ON tidemark.log_partition TO %s', grantee);
   ELSE

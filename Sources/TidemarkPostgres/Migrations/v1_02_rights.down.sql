@@ -1,0 +1,17 @@
+DROP FUNCTION tidemark_leases.revoke_role(text);
+DROP FUNCTION tidemark_leases.grant_role(text, text, text, text);
+DROP FUNCTION tidemark_leases.find_role(text);
+DROP VIEW tidemark_leases.dead_letter_count, tidemark_leases.visible_load, tidemark_leases.visible_lease,
+  tidemark_leases.visible_worker, tidemark_leases.visible_scope;
+DROP FUNCTION tidemark_leases.is_owner();
+DO $$
+DECLARE
+  name text;
+BEGIN
+  FOREACH name IN ARRAY ARRAY['lease_scope', 'worker', 'lease', 'lease_load', 'dead_letter', 'plan_turn'] LOOP
+    EXECUTE format('DROP POLICY consumer ON tidemark_leases.%I', name);
+  END LOOP;
+END $$;
+DROP FUNCTION tidemark_leases.granted_scopes(text[]);
+DROP TABLE tidemark_leases.access;
+DROP FUNCTION tidemark_leases.like_pattern(text);

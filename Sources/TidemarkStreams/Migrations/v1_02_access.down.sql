@@ -1,0 +1,13 @@
+DROP FUNCTION tidemark.forget_absent();
+DROP FUNCTION tidemark.appear(text);
+DROP FUNCTION tidemark.is_present(text);
+DROP TABLE tidemark.presence;
+DROP FUNCTION tidemark.require_ownership(regclass);
+DROP FUNCTION tidemark.refuse(text[], text, text);
+DROP FUNCTION tidemark.require(text[], integer, text);
+DROP FUNCTION tidemark.may(text[], text, text);
+DROP FUNCTION tidemark.is_owner(name);
+DROP FUNCTION tidemark.rights_of(name, text[]);
+DROP FUNCTION tidemark.caller();
+DROP TABLE tidemark.access;
+DROP FUNCTION tidemark.like_pattern(text);
