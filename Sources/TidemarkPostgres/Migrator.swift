@@ -71,7 +71,8 @@ public struct Migrator: Sendable {
     // A newer one says which programs it has left working.
     if current > latestVersion, oldestProgram <= latestVersion { return }
     let needed =
-      schema.oldestVersion == latestVersion ? "\(latestVersion)" : "\(schema.oldestVersion) to \(latestVersion)"
+      schema.oldestVersion == latestVersion
+      ? "\(latestVersion)" : "\(schema.oldestVersion) to \(latestVersion)"
     throw TidemarkError(
       .unsupported,
       current == 0
@@ -166,8 +167,10 @@ public struct Migrator: Sendable {
     while true {
       do {
         try await pool.transaction { transaction in
+          // In this order: the two come in one transaction.
+          let isThere = try await exists(transaction)
           if try await isSetUp(transaction) { return }
-          if try await exists(transaction) {
+          if isThere {
             try await checkOwnership(in: transaction)
             try await checkIsEmpty(in: transaction)
           } else {

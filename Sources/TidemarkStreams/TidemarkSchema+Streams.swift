@@ -24,7 +24,9 @@ extension TidemarkSchema {
           (PackageResources.v1_09_shard_management_up_sql, PackageResources.v1_09_shard_management_down_sql),
           (PackageResources.v1_10_snapshots_up_sql, PackageResources.v1_10_snapshots_down_sql),
           (PackageResources.v1_11_logical_capture_up_sql, PackageResources.v1_11_logical_capture_down_sql),
-          (PackageResources.v1_12_logical_snapshots_up_sql, PackageResources.v1_12_logical_snapshots_down_sql),
+          (
+            PackageResources.v1_12_logical_snapshots_up_sql, PackageResources.v1_12_logical_snapshots_down_sql
+          ),
           (PackageResources.v1_13_conditions_up_sql, PackageResources.v1_13_conditions_down_sql),
           (PackageResources.v1_14_rights_up_sql, PackageResources.v1_14_rights_down_sql),
         ]

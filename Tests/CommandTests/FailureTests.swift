@@ -90,17 +90,25 @@ struct FailureTests {
     let tidemark = try await CommandDatabase.make(migrated: false).tidemark
     let outcome = try await tidemark.start(arguments).outcome
     #expect(outcome.status == 1)
-    #expect(outcome.errors == "Error: The database has no Tidemark schema.\nHelp: Run: tidemark migrate\n")
+    #expect(
+      outcome.errors
+        == "Error: The database has no schema \(arguments[0] == "stream" ? "tidemark" : "tidemark_leases").\nHelp: Run: tidemark migrate\n"
+    )
   }
 
   @Test("A schema that is too old or too new says which, and what to do")
   func otherVersions() async throws {
     let database = try await CommandDatabase.make(migrated: false)
-    _ = try await database.tidemark.run("migrate", "--to", "1")
-    let old = try await database.tidemark.run("stream", "list")
-    #expect(old.status == 1 && old.errors.contains("version 1") && old.errors.contains("tidemark migrate"))
     _ = try await database.tidemark.run("migrate")
-    try await database.run("INSERT INTO tidemark.migration (version, name) VALUES (99, 'later')")
+    _ = try await database.tidemark.run("migrate", "--to", "0", "--yes", "--schema", "streams")
+    let old = try await database.tidemark.run("stream", "list")
+    #expect(
+      old.status == 1 && old.errors.contains("no schema tidemark.") && old.errors.contains("tidemark migrate")
+    )
+    _ = try await database.tidemark.run("migrate")
+    try await database.run(
+      "INSERT INTO tidemark.migration (version, name, oldest_program) VALUES (99, 'later', 99)"
+    )
     let new = try await database.tidemark.run("stream", "list")
     #expect(new.status == 1 && new.errors.contains("version 99") && new.errors.contains("Update"))
   }

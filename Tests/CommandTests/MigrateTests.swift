@@ -5,6 +5,7 @@ import Testing
 struct MigrateTests {
   private struct Migrations: Decodable {
     struct Migration: Decodable {
+      var schema: String
       var version: Int
       var name: String
       var appliedAt: String?
@@ -19,11 +20,12 @@ struct MigrateTests {
     #expect(before.table.dropFirst().allSatisfy { $0.last == "-" })
     let text = try await tidemark.run("migrate")
     #expect(text.status == 0)
-    #expect(text.table.first == ["VERSION", "NAME", "APPLIED"])
+    #expect(text.table.first == ["SCHEMA", "VERSION", "NAME", "APPLIED"])
     #expect(text.table.dropFirst().allSatisfy { $0.last?.hasSuffix("Z") == true })
     #expect(text.errors.isEmpty)
     let json = try await tidemark.run("migrate", "--status", "--json").decode(Migrations.self)
-    #expect(json.migrations.map(\.version) == Array(1...json.migrations.count))
+    #expect(json.migrations.map(\.schema) == ["tidemark_leases", "tidemark"])
+    #expect(json.migrations.allSatisfy { $0.version == 1 })
     #expect(json.migrations.allSatisfy { $0.appliedAt != nil })
     #expect(json.migrations.count == text.table.count - 1)
   }
@@ -35,7 +37,7 @@ struct MigrateTests {
       let status = try await tidemark.run("migrate", "--status", "--json").decode(Migrations.self)
       return status.migrations.count { $0.appliedAt != nil }
     }
-    #expect(try await tidemark.run("migrate", "--to", "1").status == 0)
+    #expect(try await tidemark.run("migrate", "--to", "1", "--schema", "streams").status == 0)
     #expect(try await applied() == 1)
     let refused = try await tidemark.run("migrate", "--to", "0")
     #expect(refused.status == 64)
@@ -43,7 +45,8 @@ struct MigrateTests {
     #expect(try await applied() == 1)
     #expect(try await tidemark.run("migrate", "--to", "0", "--yes").status == 0)
     #expect(try await applied() == 0)
-    let unknown = try await tidemark.run("migrate", "--to", "999")
+    #expect(try await tidemark.run("migrate", "--to", "1").status == 64)
+    let unknown = try await tidemark.run("migrate", "--to", "999", "--schema", "leases")
     #expect(unknown.status == 1)
     #expect(unknown.errors.contains("999"))
   }

@@ -22,7 +22,9 @@ struct PoolerFleetTests {
         let log = try String(contentsOfFile: "\(test.fleet.directory)/\(name).log", encoding: .utf8)
         #expect(log.contains("The database is behind a pooler"))
       }
-      let sessions = try await test.fleet.pool.query("SELECT bool_or(has_session) FROM tidemark_leases.worker")
+      let sessions = try await test.fleet.pool.query(
+        "SELECT bool_or(has_session) FROM tidemark_leases.worker"
+      )
       #expect(try sessions[0].decode(Bool.self) == false)
 
       let victim = members.removeFirst()

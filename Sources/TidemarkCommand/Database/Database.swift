@@ -87,7 +87,9 @@ struct Database: Sendable {
       var versions: [Int] = []
       for schema in Self.schemas { versions.append(try await migrator(of: schema).currentVersion()) }
       if versions.allSatisfy({ $0 == 0 }) {
-        Terminal.note("setting the database up: the schemas \(Self.schemas.map(\.name).joined(separator: " and "))")
+        Terminal.note(
+          "setting the database up: the schemas \(Self.schemas.map(\.name).joined(separator: " and "))"
+        )
         try await Migrator.migrateAll(pool, logger: logger)
       }
       try await migrator(of: schema).check()
@@ -97,4 +99,18 @@ struct Database: Sendable {
   }
 
   static let schemas: [TidemarkSchema] = [.leases, .streams]
+
+  /// Those that the database has.
+  ///
+  /// - Throws: if it has none.
+  func schemas() async throws -> [TidemarkSchema] {
+    var present: [TidemarkSchema] = []
+    for schema in Self.schemas where try await migrator(of: schema).currentVersion() > 0 {
+      present.append(schema)
+    }
+    guard !present.isEmpty else {
+      throw CommandFailure("The database has no Tidemark schema.", advice: "Run: tidemark migrate")
+    }
+    return present
+  }
 }

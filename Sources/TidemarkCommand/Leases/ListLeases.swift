@@ -35,7 +35,9 @@ struct ListLeases: AsyncParsableCommand {
   }
 
   private func listApplications() async throws {
-    let scopes = try await database.use(.schema(.leases)) { try await $0.scopes(application: nil, stream: stream) }
+    let scopes = try await database.use(.schema(.leases)) {
+      try await $0.scopes(application: nil, stream: stream)
+    }
     try output.show(
       .object(["applications": .array(scopes.map(\.json))]),
       table: Self.table(scopes),

@@ -34,7 +34,9 @@ struct Migrate: AsyncParsableCommand {
 
   func validate() throws {
     if status, to != nil { throw ValidationError("--status changes nothing: leave out --to.") }
-    if let to, to > 0, schema == nil { throw ValidationError("Say with --schema which one shall have version \(to).") }
+    if let to, to > 0, schema == nil {
+      throw ValidationError("Say with --schema which one shall have version \(to).")
+    }
   }
 
   private var schemas: [TidemarkSchema] { schema.map { [$0.schema] } ?? Database.schemas }
@@ -89,7 +91,8 @@ enum SchemaArgument: String, ExpressibleByArgument, CaseIterable {
 extension Migrator.Status {
   fileprivate func json(in schema: TidemarkSchema) -> JSON {
     .object([
-      "schema": JSON(schema.name), "version": JSON(version), "name": JSON(name), "applied_at": JSON(appliedAt),
+      "schema": JSON(schema.name), "version": JSON(version), "name": JSON(name),
+      "applied_at": JSON(appliedAt),
     ])
   }
 }

@@ -1,10 +1,11 @@
 import ArgumentParser
+import TidemarkPostgres
 import TidemarkStreams
 
 struct RevokeRights: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "revoke",
-    abstract: "Take from a role of the database all rights that it has in the schema tidemark."
+    abstract: "Take from a role of the database all rights to streams and leases."
   )
 
   @Argument(help: ArgumentHelp("The role's name, without quotes.", valueName: "role"))
@@ -13,7 +14,18 @@ struct RevokeRights: AsyncParsableCommand {
   @OptionGroup var database: DatabaseOptions
 
   func run() async throws {
-    try await database.use(.schema(.streams)) { try await $0.streams.revokeAll(from: name) }
-    try Terminal.write("The role \(name) has no rights in the schema tidemark.\n")
+    let schemas = try await database.use(.nothing) { database in
+      let schemas = try await database.schemas()
+      for schema in schemas {
+        try await database.migrator(of: schema).check()
+        if schema.name == TidemarkSchema.streams.name {
+          try await database.streams.revokeAll(from: name)
+        } else {
+          try await database.leases.revokeAll(from: name)
+        }
+      }
+      return schemas.map(\.name)
+    }
+    try Terminal.write("The role \(name) has no rights in \(schemas.joined(separator: " and ")).\n")
   }
 }

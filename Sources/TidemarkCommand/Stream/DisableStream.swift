@@ -16,7 +16,9 @@ struct DisableStream: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    let stream = try await database.use(.schema(.streams)) { try await $0.streams.disable(name, isForced: force) }
+    let stream = try await database.use(.schema(.streams)) {
+      try await $0.streams.disable(name, isForced: force)
+    }
     try output.show(stream.json, text: stream.report)
   }
 }

@@ -91,7 +91,7 @@ CREATE FUNCTION tidemark_leases.grant_role(
 ) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  grantee CONSTANT regrole := tidemark_leases.find_role(role_name);
+  receiver CONSTANT regrole := tidemark_leases.find_role(role_name);
 BEGIN
   IF kind NOT IN ('consumer', 'monitor') THEN
     RAISE EXCEPTION 'there are no rights of "%" to leases', kind USING ERRCODE = 'TM005',
@@ -103,22 +103,22 @@ BEGIN
   -- What an earlier role of the name had is gone with that.
   DELETE FROM tidemark_leases.access AS a WHERE a.role_name = grant_role.role_name AND NOT EXISTS (
     SELECT FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS e
-    WHERE n.nspname = 'tidemark_leases' AND e.grantee = grant_role.grantee::oid);
+    WHERE n.nspname = 'tidemark_leases' AND e.grantee = receiver::oid);
   INSERT INTO tidemark_leases.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
-  EXECUTE format('GRANT USAGE ON SCHEMA tidemark_leases TO %s', grantee);
+  EXECUTE format('GRANT USAGE ON SCHEMA tidemark_leases TO %s', receiver);
   EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.visible_scope, '
     'tidemark_leases.visible_worker, tidemark_leases.visible_lease, tidemark_leases.visible_load, '
-    'tidemark_leases.dead_letter_count TO %s', grantee);
+    'tidemark_leases.dead_letter_count TO %s', receiver);
   EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.granted_scopes, tidemark_leases.is_owner, '
-    'tidemark_leases.checkpoint_rank TO %s', grantee);
+    'tidemark_leases.checkpoint_rank TO %s', receiver);
   IF kind = 'consumer' THEN
     EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.worker, '
       'tidemark_leases.lease, tidemark_leases.lease_load, tidemark_leases.dead_letter, tidemark_leases.plan_turn TO %s',
-      grantee);
-    EXECUTE format('GRANT SELECT ON tidemark_leases.history TO %s', grantee);
+      receiver);
+    EXECUTE format('GRANT SELECT ON tidemark_leases.history TO %s', receiver);
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.known_history, tidemark_leases.next_history, '
-      'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel TO %s', grantee);
+      'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel TO %s', receiver);
   END IF;
 END $$;
 

@@ -5,6 +5,7 @@ BEGIN
   FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
     EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', 'inbox_' || stream.stream_id);
     EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', 'log_' || stream.stream_id);
+    EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', 'turn_' || stream.stream_id);
   END LOOP;
 END $$;
 
@@ -23,4 +24,6 @@ DROP FUNCTION tidemark.create_log_table(integer, bigint, text);
 DROP FUNCTION tidemark.log_table(integer, bigint);
 DROP FUNCTION tidemark.utf8(text);
 DROP FUNCTION tidemark.partition_hash(text);
-DROP TABLE tidemark.put_token, tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;
+DROP FUNCTION tidemark.try_turn(integer);
+DROP FUNCTION tidemark.take_turn(integer);
+DROP TABLE tidemark.adding, tidemark.put_token, tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

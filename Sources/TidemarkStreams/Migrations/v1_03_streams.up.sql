@@ -27,6 +27,10 @@ CREATE TABLE tidemark.stream (
   partition_interval interval NOT NULL CHECK (partition_interval > interval '0'),
   -- The column of the table that says when a row expires; null if none does.
   expiry_column text,
+  -- When somebody who may has last looked for expired rows, or the column was named.
+  expired_at timestamptz,
+  -- When somebody has last kept its retention.
+  maintained_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- How shards manage themselves; null for never. Rates are in records a second.
   rotate_after interval DEFAULT interval '4 hours',
   split_above double precision DEFAULT 1000,
@@ -49,11 +53,37 @@ CREATE TABLE tidemark.stream (
   history_number bigint NOT NULL,
   created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   disabled_at timestamptz,
+  -- What made its own functions: see tidemark.create_functions.
+  generator_version integer,
   -- Why it ended before somebody disabled it: changes after that are missing.
   failure text,
   UNIQUE (name, label),
   CHECK ((source_table IS NULL) = (view_type IS NULL))
 );
+
+-- Whoever adds a stream has locked this table.
+CREATE TABLE tidemark.adding ();
+
+-- Waits until it is this transaction's turn to give out numbers of a stream, or to change its shards: whoever has the turn
+-- has locked a table that is there for that. Not an advisory lock, which any role of the database can take.
+CREATE FUNCTION tidemark.take_turn(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('LOCK TABLE tidemark.%I IN SHARE UPDATE EXCLUSIVE MODE', 'turn_' || of_stream);
+EXCEPTION WHEN undefined_table THEN
+  -- The stream is gone, which its row says.
+  NULL;
+END $$;
+
+-- The same without waiting: whether the turn could be had.
+CREATE FUNCTION tidemark.try_turn(of_stream integer) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  EXECUTE format('LOCK TABLE tidemark.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', 'turn_' || of_stream);
+  RETURN true;
+EXCEPTION WHEN lock_not_available OR undefined_table THEN
+  RETURN false;
+END $$;
 
 CREATE UNIQUE INDEX stream_enabled_name ON tidemark.stream (name) WHERE status = 'ENABLED';
 CREATE UNIQUE INDEX stream_enabled_source ON tidemark.stream (source_table) WHERE status = 'ENABLED';
@@ -216,6 +246,7 @@ END $$;
 -- Says that a reader had seen numbers that were lost, up to this one.
 CREATE FUNCTION tidemark.note_loss(of_stream integer, through bigint) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT tidemark.require('{consumer}', of_stream);
   UPDATE tidemark.jump j SET lost_through = through
     WHERE j.stream_id = of_stream AND j.from_head < through AND through <= j.to_head
       AND coalesce(j.lost_through < through, true)
@@ -293,7 +324,7 @@ BEGIN
     RAISE EXCEPTION 'the retention % is not between a second and 365 days', kept_for USING ERRCODE = 'TM005',
       HINT = 'The default is 24 hours.';
   END IF;
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.add_stream'), 0);
+  LOCK TABLE tidemark.adding IN SHARE UPDATE EXCLUSIVE MODE;
   IF EXISTS (SELECT FROM tidemark.stream s WHERE s.name = stream_name AND s.status = 'ENABLED') THEN
     RAISE EXCEPTION 'a stream named "%" is already enabled', stream_name USING ERRCODE = 'TM005',
       HINT = 'Choose another name, or disable that stream first.';
@@ -360,6 +391,7 @@ BEGIN
       created_at timestamptz NOT NULL,
       PRIMARY KEY (shard_ordinal, sequence_number)
     ) PARTITION BY RANGE (sequence_number)$sql$, 'log_' || new_id);
+  EXECUTE format('CREATE TABLE tidemark.%I ()', 'turn_' || new_id);
   PERFORM tidemark.create_sequencing_function(new_id);
   PERFORM tidemark.grant_log(new_id);
   RETURN new_id;
@@ -369,6 +401,7 @@ CREATE FUNCTION tidemark.create_stream(
   stream_name text, kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
 ) RETURNS integer
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT tidemark.refuse('{administrator}', stream_name) WHERE NOT tidemark.may('{administrator}', stream_name);
   SELECT tidemark.add_stream(stream_name, kept_for, shard_count, NULL, NULL, NULL, NULL)
 $$;
 
@@ -413,6 +446,7 @@ RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   of_stream integer;
+  stream tidemark.stream;
 BEGIN
   IF partition_key IS NULL OR data IS NULL THEN
     RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005';
@@ -421,13 +455,19 @@ BEGIN
       HINT = 'Choose one of 1 to 256 bytes that no other record of the stream has, such as a UUID.';
   END IF;
   of_stream := tidemark.find_stream(stream_name);
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF NOT tidemark.may('{producer}', stream.name) THEN
+    PERFORM tidemark.refuse('{producer}', stream.name);
+  ELSIF stream.source_name IS NOT NULL THEN
+    RAISE EXCEPTION 'the stream "%" has the changes of the table %, and takes no other records', stream.name,
+      stream.source_name USING ERRCODE = 'TM003', HINT = 'Create a stream for records: tidemark stream create NAME.';
+  END IF;
   -- An id is only taken by a transaction that has its xid: see candidate_xid in tidemark.step.
   PERFORM pg_current_xact_id();
   IF idempotency_token IS NOT NULL THEN
     -- One that is older than the retention is as good as gone, whether or not maintenance has been there.
-    UPDATE tidemark.put_token t SET put_at = clock_timestamp() FROM tidemark.stream s
-      WHERE t.stream_id = of_stream AND t.token = idempotency_token AND s.stream_id = of_stream
-        AND t.put_at < clock_timestamp() - s.retention;
+    UPDATE tidemark.put_token t SET put_at = clock_timestamp()
+      WHERE t.stream_id = of_stream AND t.token = idempotency_token AND t.put_at < clock_timestamp() - stream.retention;
     IF NOT FOUND THEN
       INSERT INTO tidemark.put_token (stream_id, token) VALUES (of_stream, idempotency_token) ON CONFLICT DO NOTHING;
       IF NOT FOUND THEN
@@ -453,6 +493,7 @@ DECLARE
   partition bigint;
   first_record bigint;
 BEGIN
+  PERFORM tidemark.require('{consumer}', of_stream);
   FOR partition IN SELECT p.partition_ordinal FROM tidemark.log_partition p
     WHERE p.stream_id = of_stream AND (p.closed_at IS NULL OR p.closed_at >= since) ORDER BY 1
   LOOP

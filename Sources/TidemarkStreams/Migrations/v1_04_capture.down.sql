@@ -10,11 +10,13 @@ BEGIN
   FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I()', 'capture_' || stream.stream_id,
       'truncate_' || stream.stream_id);
+    EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'copy_' || stream.stream_id);
     EXECUTE format('DROP TRIGGER IF EXISTS disabled ON tidemark.%I', 'inbox_' || stream.stream_id);
   END LOOP;
 END $$;
 
 DROP FUNCTION tidemark.disable_stream(integer);
+DROP FUNCTION tidemark.end_stream(integer);
 DROP FUNCTION tidemark.clean_up_table(integer);
 DROP FUNCTION tidemark.switch_triggers_off(integer);
 DROP FUNCTION tidemark.refuse_record();
@@ -36,6 +38,11 @@ DROP FUNCTION tidemark.capture_settings(oid);
 DROP FUNCTION tidemark.type_parts(oid[]);
 DROP FUNCTION tidemark.column_types(oid);
 DROP FUNCTION tidemark.create_triggers(integer);
+DROP FUNCTION tidemark.generator_version();
+DROP FUNCTION tidemark.create_functions(integer);
+DROP FUNCTION tidemark.strange_type(oid);
+DROP FUNCTION tidemark.grant_capture(integer);
+DROP FUNCTION tidemark.give_away(text, oid);
 DROP FUNCTION tidemark.key_expression(text[], text[], text);
 DROP FUNCTION tidemark.key_text(smallint), tidemark.key_text(integer), tidemark.key_text(bigint),
   tidemark.key_text(numeric), tidemark.key_text(real), tidemark.key_text(double precision), tidemark.key_text(text),

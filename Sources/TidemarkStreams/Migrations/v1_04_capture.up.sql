@@ -242,20 +242,19 @@ $$;
 
 -- The SQL of the image of a row of any size: what is sure to be too large is not written as JSON in the first place. The
 -- row is a record of a name, with what stands for it as a value.
-CREATE FUNCTION tidemark.image_expression(of_stream integer, source oid, item text, item_row text) RETURNS text
+CREATE FUNCTION tidemark.image_expression(most integer, source oid, item text, item_row text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT format('CASE WHEN %1$s > %2$s THEN ''null'' WHEN %4$s THEN row_to_json(%3$s) '
-      'ELSE tidemark.image_within(%3$s, %2$s) END', tidemark.least_image_size(source, item), s.maximum_image_size,
-      item_row, tidemark.is_small(item_row, s.maximum_image_size))
-    FROM tidemark.stream s WHERE s.stream_id = of_stream
+    'ELSE tidemark.image_within(%3$s, %2$s) END', tidemark.least_image_size(source, item), most, item_row,
+    tidemark.is_small(item_row, most))
 $$;
 
 -- What a capture function does for the image of a row that may be large. The subquery is for the planner, which would
 -- make a copy of the row for each place where it is mentioned.
-CREATE FUNCTION tidemark.take_image(of_stream integer, item text, variable text) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format($body$IF pg_column_size(%2$s) BETWEEN 0 AND %5$s THEN
-        %3$s := tidemark.image_within(%2$s, %4$s);
+CREATE FUNCTION tidemark.take_image(most integer, item text, variable text) RETURNS text
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT format($body$IF pg_column_size(%2$s) BETWEEN 0 AND %4$s THEN
+        %3$s := tidemark.image_within(%2$s, %1$s);
       ELSE
         BEGIN
           EXECUTE format('SELECT %%s FROM (SELECT $1 AS item OFFSET 0) AS i',
@@ -263,9 +262,58 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
         EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
           %3$s := 'null';
         END;
-      END IF;$body$, of_stream, item, variable, s.maximum_image_size, s.maximum_image_size / 256)
-    FROM tidemark.stream s WHERE s.stream_id = of_stream
+      END IF;$body$, most, item, variable, most / 256)
 $$;
+
+-- Gives a function that was made for a stream's table to the owner of that, with whose rights it runs: what he has defined,
+-- a cast to json for instance, is run in it. It is for nobody else, for whoever may execute it can make it the trigger
+-- of a table of theirs, and so write any record.
+CREATE FUNCTION tidemark.give_away(function_name text, source oid) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  owner CONSTANT regrole := (SELECT c.relowner FROM pg_class c WHERE c.oid = source);
+  needs_grant boolean;
+BEGIN
+  EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function_name);
+  IF owner = (SELECT p.proowner FROM pg_proc p WHERE p.oid = function_name::regprocedure) THEN
+    RETURN;
+  END IF;
+  -- Who gives a function away, and is no superuser, can do so only to a role that may create one here.
+  needs_grant := NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)
+    AND NOT has_schema_privilege(owner, 'tidemark', 'CREATE');
+  IF needs_grant THEN
+    EXECUTE format('GRANT CREATE ON SCHEMA tidemark TO %s', owner);
+  END IF;
+  EXECUTE format('ALTER FUNCTION %s OWNER TO %s', function_name, owner);
+  IF needs_grant THEN
+    EXECUTE format('REVOKE CREATE ON SCHEMA tidemark FROM %s', owner);
+  END IF;
+END $$;
+
+-- What the owner of a stream's table needs for the functions that were given to him: to write to this inbox, and no other.
+CREATE FUNCTION tidemark.grant_capture(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  inbox CONSTANT text := format('tidemark.%I', 'inbox_' || of_stream);
+  owner regrole;
+  earlier regrole;
+BEGIN
+  SELECT c.relowner INTO STRICT owner FROM tidemark.stream s JOIN pg_class c ON c.oid = s.source_table
+    WHERE s.stream_id = of_stream;
+  FOR earlier IN SELECT DISTINCT a.grantee FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a
+    WHERE c.oid = inbox::regclass AND a.grantee NOT IN (c.relowner, owner)
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s FROM %s', inbox, earlier);
+  END LOOP;
+  EXECUTE format('GRANT INSERT ON %s TO %s', inbox, owner);
+  EXECUTE format('GRANT SELECT ON tidemark.expiry_run, tidemark.own_capture TO %s', owner);
+  EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', owner);
+  EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.key_text(smallint), tidemark.key_text(integer), '
+    'tidemark.key_text(bigint), tidemark.key_text(numeric), tidemark.key_text(real), tidemark.key_text(double precision), '
+    'tidemark.key_text(text), tidemark.key_text(character), tidemark.key_text(anyelement), tidemark.image_within, '
+    'tidemark.image_expression, tidemark.is_small, tidemark.least_image_size, tidemark.partition_hash, '
+    'tidemark.check_copy TO %s', owner);
+END $$;
 
 -- Writes the function that a table's row trigger calls. It is generated for each stream, so that a write pays only
 -- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
@@ -369,17 +417,16 @@ END $body$,
       'CASE WHEN EXISTS (SELECT FROM tidemark.expiry_run AS r WHERE r.stream_id = %s '
       'AND r.xid = pg_current_xact_id()) THEN ''E''::"char" END', of_stream) END,
     'inbox_' || of_stream, old_is_small, new_is_small,
-    CASE WHEN keeps_old THEN tidemark.take_image(of_stream, 'OLD', 'old_value') END,
-    CASE WHEN keeps_new THEN tidemark.take_image(of_stream, 'NEW', 'new_value') END,
+    CASE WHEN keeps_old THEN tidemark.take_image(stream.maximum_image_size, 'OLD', 'old_value') END,
+    CASE WHEN keeps_new THEN tidemark.take_image(stream.maximum_image_size, 'NEW', 'new_value') END,
     CASE WHEN keeps_old THEN old_is_small ELSE 'true' END, CASE WHEN keeps_new THEN new_is_small ELSE 'true' END));
-  -- Whoever may execute it can make it the trigger of a table of theirs, and so write any record.
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'capture_' || of_stream);
+  PERFORM tidemark.give_away(format('tidemark.%I()', 'capture_' || of_stream), stream.source_table);
 END $$;
 
 -- What makes the SQL of a truncated row's image, in the function that the table's TRUNCATE trigger calls.
-CREATE FUNCTION tidemark.truncated_image(of_stream integer) RETURNS text
+CREATE FUNCTION tidemark.truncated_image(most integer) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format('tidemark.image_expression(%s, TG_RELID, %L, %L)', of_stream, '"tidemark item"', '"tidemark item".*')
+  SELECT format('tidemark.image_expression(%s, TG_RELID, %L, %L)', most, '"tidemark item"', '"tidemark item".*')
 $$;
 
 -- Writes the function that the table's TRUNCATE trigger calls: a removal for each row.
@@ -401,9 +448,9 @@ END $body$,
     format('INSERT INTO tidemark.%I (event_name, partition_key, old_image) SELECT ''REMOVE'', %s, ',
       'inbox_' || of_stream, tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"')),
     CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
-      THEN tidemark.truncated_image(of_stream) ELSE '''NULL''' END,
+      THEN tidemark.truncated_image(stream.maximum_image_size) ELSE '''NULL''' END,
     tidemark.wake_up(of_stream)));
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
+  PERFORM tidemark.give_away(format('tidemark.%I()', 'truncate_' || of_stream), stream.source_table);
 END $$;
 
 -- A stream for a table whose changes nothing captures yet. The table stays locked against writers until the end of the
@@ -421,6 +468,7 @@ DECLARE
   remedy text;
   key record;
   unspelled integer;
+  strange_type text;
   new_id integer;
 BEGIN
   SELECT * INTO class FROM pg_class c WHERE c.oid = source;
@@ -453,11 +501,7 @@ BEGIN
   IF problem IS NOT NULL THEN
     RAISE EXCEPTION '% is %', source, problem USING ERRCODE = 'TM003', HINT = remedy;
   END IF;
-  -- Of who has asked, for this function's own rights are greater.
-  IF NOT has_table_privilege(session_user, source, 'TRIGGER') THEN
-    RAISE EXCEPTION 'permission denied for table %', source USING ERRCODE = 'insufficient_privilege',
-      HINT = format('Whoever enables a stream needs this: GRANT TRIGGER ON %s TO %I.', source, session_user);
-  END IF;
+  PERFORM tidemark.require_ownership(source);
   IF view IS NULL OR view NOT IN ('KEYS_ONLY', 'NEW_IMAGE', 'OLD_IMAGE', 'NEW_AND_OLD_IMAGES') THEN
     RAISE EXCEPTION 'the view type "%" does not exist', view USING ERRCODE = 'TM005',
       HINT = 'Choose KEYS_ONLY, NEW_IMAGE, OLD_IMAGE or NEW_AND_OLD_IMAGES.';
@@ -487,12 +531,62 @@ BEGIN
         'an identity column, and this one UNIQUE.';
   END IF;
 
+  strange_type := tidemark.strange_type(source);
+  IF strange_type IS NOT NULL THEN
+    RAISE EXCEPTION '% has values of the type %, which belongs to another role', source, strange_type
+      USING ERRCODE = 'TM003', HINT = format('That role could have its own code run with the rights of the table''s owner, as '
+        'a cast to json: ALTER TYPE %s OWNER TO %s.', strange_type, class.relowner::regrole);
+  END IF;
+
   stream_name := coalesce(stream_name,
     CASE namespace WHEN 'public' THEN class.relname::text ELSE namespace || '.' || class.relname END);
+  IF NOT tidemark.may('{administrator}', stream_name) THEN
+    PERFORM tidemark.refuse('{administrator}', stream_name);
+  END IF;
   new_id := tidemark.add_stream(stream_name, kept_for, shard_count, source, source::text, view, key.names);
   UPDATE tidemark.stream s SET capture = captured_by, key_spellings = key.spellings WHERE s.stream_id = new_id;
   RETURN new_id;
 END $$;
+
+-- A type in a table's columns whose owner could do more by it than he may: casts to json that he makes are run by whoever
+-- writes JSON, which is the table's owner here. (No cast of a domain is ever looked up.)
+CREATE FUNCTION tidemark.strange_type(source oid) RETURNS text
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT min(format_type(t.oid, NULL))
+    FROM pg_class c CROSS JOIN tidemark.type_parts(tidemark.column_types(c.oid)) AS p (type)
+    JOIN pg_type t ON t.oid = p.type
+    WHERE c.oid = source AND t.oid >= 16384 AND t.typtype <> 'd' AND NOT pg_has_role(t.typowner, c.relowner, 'MEMBER')
+$$;
+
+-- Makes the functions of an enabled stream's own, or makes them again as this version of the schema makes them. Locks
+-- nothing: whoever runs one of them runs it to its end.
+CREATE FUNCTION tidemark.create_functions(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  PERFORM tidemark.create_sequencing_function(of_stream);
+  IF stream.capture = 'LOGICAL' THEN
+    PERFORM tidemark.create_append_function(of_stream);
+    PERFORM tidemark.create_truncate_function(of_stream, c.capture_id)
+      FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
+  ELSIF stream.source_table IS NOT NULL THEN
+    PERFORM tidemark.create_capture_function(of_stream);
+    PERFORM tidemark.create_truncate_function(of_stream);
+  END IF;
+  IF stream.source_table IS NOT NULL THEN
+    PERFORM tidemark.create_copy_function(of_stream);
+    PERFORM tidemark.grant_capture(of_stream);
+    PERFORM tidemark.pin_capture_settings(of_stream);
+  END IF;
+  UPDATE tidemark.stream s SET generator_version = tidemark.generator_version() WHERE s.stream_id = of_stream;
+END $$;
+
+-- Rises with every migration that changes what these functions are made from; it makes those of all streams again.
+CREATE FUNCTION tidemark.generator_version() RETURNS integer
+LANGUAGE sql IMMUTABLE
+RETURN 1;
 
 -- Makes the triggers of an enabled stream and the functions that they call, or makes them again as they were made.
 CREATE FUNCTION tidemark.create_triggers(of_stream integer) RETURNS void
@@ -507,14 +601,7 @@ BEGIN
     FROM tidemark.stream s WHERE s.stream_id = of_stream;
   -- One call at a time.
   EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-  IF is_decoded THEN
-    PERFORM tidemark.create_truncate_function(of_stream, c.capture_id)
-      FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
-  ELSE
-    PERFORM tidemark.create_capture_function(of_stream);
-    PERFORM tidemark.create_truncate_function(of_stream);
-  END IF;
-  PERFORM tidemark.pin_capture_settings(of_stream);
+  PERFORM tidemark.create_functions(of_stream);
   -- Triggers fire in the order of their names. "!" makes these the first, so that a change is captured before what
   -- another trigger of the same row does because of it.
   -- A stream before this one may have left its own, which are switched off: see tidemark.clean_up_table.
@@ -584,8 +671,9 @@ BEGIN
   FOR trigger IN SELECT * FROM tidemark.capture_triggers(of_stream) LOOP
     EXECUTE format('DROP TRIGGER %I ON %s', trigger.name, trigger.source);
   END LOOP;
-  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I(), tidemark.%I(timestamptz, integer, regclass)',
-    'capture_' || of_stream, 'truncate_' || of_stream, 'expire_' || of_stream);
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I(), tidemark.%I()', 'capture_' || of_stream,
+    'truncate_' || of_stream);
+  EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'copy_' || of_stream);
   RETURN true;
 EXCEPTION WHEN lock_not_available THEN
   RETURN false;
@@ -593,6 +681,15 @@ END $$;
 
 -- Stops the capture, sequences what is left, and closes all shards. The stream stays readable until retention.
 CREATE FUNCTION tidemark.disable_stream(of_stream integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark.require('{administrator}', of_stream);
+  PERFORM tidemark.require_ownership(s.source_table) FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  PERFORM tidemark.end_stream(of_stream);
+END $$;
+
+-- The same, whoever asks: a stream also ends because its table is gone, or its capture.
+CREATE FUNCTION tidemark.end_stream(of_stream integer) RETURNS void
 LANGUAGE plpgsql
 -- Writers that wait after this transaction's locks wait no longer than this. The caller tries again.
 SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
@@ -605,7 +702,7 @@ BEGIN
     -- Before the step's lock, because this waits for the table's writers.
     PERFORM tidemark.switch_triggers_off(of_stream);
   END IF;
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.take_turn(of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF stream.status IS DISTINCT FROM 'ENABLED' THEN
     RAISE EXCEPTION 'the stream is not enabled' USING ERRCODE = 'TM002';

@@ -82,7 +82,7 @@ CREATE FUNCTION tidemark.create_sequencing_function(of_stream integer) RETURNS v
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($create$
-CREATE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint) RETURNS integer
+CREATE OR REPLACE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint) RETURNS integer
 LANGUAGE plpgsql
 -- The inbox is empty or short most of the time, whatever its statistics say. A scan that is disabled and happens all
 -- the same, a sequence's, looks so expensive that the server would compile the statement, each time anew.
@@ -173,6 +173,7 @@ CREATE FUNCTION tidemark.advance(
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);
   busy := false;
   moved := 0;
   SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
@@ -180,7 +181,7 @@ BEGIN
     RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
   END IF;
   IF enabled THEN
-    IF pg_try_advisory_xact_lock(hashtext('tidemark.step'), of_stream) THEN
+    IF tidemark.try_turn(of_stream) THEN
       -- Read again: the stream may have been disabled before the lock was got.
       SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
       IF enabled THEN

@@ -39,13 +39,21 @@ END $$;
 
 -- Splits a shard in the middle, or so that the second child starts at at_hash. Returns the children's ids.
 CREATE FUNCTION tidemark.split_shard(of_stream integer, of_shard text, at_hash bigint DEFAULT NULL) RETURNS text[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{administrator}', of_stream);
+  PERFORM tidemark.take_turn(of_stream);
+  RETURN tidemark.split_open_shard(of_stream, of_shard, at_hash);
+END $$;
+
+-- The same for whoever has the stream's turn.
+CREATE FUNCTION tidemark.split_open_shard(of_stream integer, of_shard text, at_hash bigint) RETURNS text[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   parent tidemark.shard;
   starting bigint;
 BEGIN
-  PERFORM tidemark.check_isolation();
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   parent := tidemark.open_shard(of_stream, of_shard);
   at_hash := coalesce(at_hash, parent.hash_start + (parent.hash_end - parent.hash_start + 1) / 2);
   IF at_hash <= parent.hash_start OR at_hash > parent.hash_end THEN
@@ -61,14 +69,21 @@ END $$;
 
 -- Merges two open shards whose hash ranges touch. Returns the child's id.
 CREATE FUNCTION tidemark.merge_shards(of_stream integer, one_shard text, other_shard text) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{administrator}', of_stream);
+  PERFORM tidemark.take_turn(of_stream);
+  RETURN tidemark.merge_open_shards(of_stream, one_shard, other_shard);
+END $$;
+
+CREATE FUNCTION tidemark.merge_open_shards(of_stream integer, one_shard text, other_shard text) RETURNS text
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   one tidemark.shard;
   other tidemark.shard;
   starting bigint;
 BEGIN
-  PERFORM tidemark.check_isolation();
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
   one := tidemark.open_shard(of_stream, one_shard);
   other := tidemark.open_shard(of_stream, other_shard);
   IF one.hash_end + 1 <> other.hash_start AND other.hash_end + 1 <> one.hash_start THEN

@@ -13,14 +13,15 @@ DECLARE
   is_clean boolean := false;
 BEGIN
   PERFORM tidemark.check_isolation();
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.require('{consumer,administrator}', of_stream);
+  PERFORM tidemark.take_turn(of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN
     RETURN true;
   END IF;
   IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL
     AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
-    PERFORM tidemark.disable_stream(of_stream);
+    PERFORM tidemark.end_stream(of_stream);
     RETURN true;
   END IF;
   IF stream.status = 'ENABLED' AND stream.source_table IS NOT NULL THEN
@@ -56,7 +57,10 @@ BEGIN
       WHERE p.stream_id = of_stream AND p.partition_ordinal = old_partition.partition_ordinal;
   END LOOP;
 
+  UPDATE tidemark.stream s SET maintained_at = clock_timestamp()
+    WHERE s.stream_id = of_stream AND s.maintained_at < clock_timestamp() - interval '1 minute';
   PERFORM tidemark.discard_abandoned_snapshots(of_stream);
+  PERFORM tidemark.forget_absent();
   SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;
   DELETE FROM tidemark.jump j WHERE j.stream_id = of_stream AND j.jumped_at < horizon AND j.to_head < oldest_kept;
   DELETE FROM tidemark.put_token t WHERE t.stream_id = of_stream AND t.put_at < horizon;
@@ -79,7 +83,8 @@ BEGIN
   END IF;
   IF is_clean AND oldest_kept IS NULL AND stream.disabled_at < horizon
     AND NOT EXISTS (SELECT FROM tidemark.shard s WHERE s.stream_id = of_stream) THEN
-    EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream);
+    EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream,
+      'turn_' || of_stream);
     EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint)', 'sequence_' || of_stream);
     -- Only a stream that was captured by decoding has one.
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'append_' || of_stream);

@@ -78,7 +78,7 @@ BEGIN
     EXIT WHEN open_shards >= stream.maximum_shards;
     at_hash := tidemark.balanced_hash(hot);
     IF at_hash IS NOT NULL THEN
-      PERFORM tidemark.split_shard(stream.stream_id, hot.shard_id, at_hash);
+      PERFORM tidemark.split_open_shard(stream.stream_id, hot.shard_id, at_hash);
       open_shards := open_shards + 1;
     END IF;
   END LOOP;
@@ -108,7 +108,7 @@ BEGIN
   LOOP
     EXIT WHEN open_shards <= stream.minimum_shards;
     IF pair.lower_id IS DISTINCT FROM merged THEN
-      PERFORM tidemark.merge_shards(stream.stream_id, pair.lower_id, pair.upper_id);
+      PERFORM tidemark.merge_open_shards(stream.stream_id, pair.lower_id, pair.upper_id);
       merged := pair.upper_id;
       open_shards := open_shards - 1;
     END IF;
@@ -148,6 +148,7 @@ DECLARE
   stream tidemark.stream;
 BEGIN
   PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{consumer,administrator}', of_stream);
   -- First without the lock, so that a big fleet's calls do not queue for it, then again.
   FOR round IN 1..2 LOOP
     SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream AND s.status = 'ENABLED'
@@ -155,7 +156,7 @@ BEGIN
     IF NOT FOUND THEN
       RETURN true;
     END IF;
-    PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+    PERFORM tidemark.take_turn(of_stream);
   END LOOP;
   PERFORM tidemark.measure_shards(stream);
   PERFORM tidemark.split_hot_shards(stream);
@@ -200,9 +201,13 @@ DECLARE
   stream tidemark.stream;
   problems text[];
 BEGIN
+  PERFORM tidemark.require('{administrator}', of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream FOR NO KEY UPDATE;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
+  END IF;
+  IF (expiry, new_maximum_image_size) IS DISTINCT FROM (stream.expiry_column, stream.maximum_image_size) THEN
+    PERFORM tidemark.require_ownership(stream.source_table);
   END IF;
   problems := tidemark.settings_problems(kept_for, new_rotate_after, new_split_above, new_merge_below,
     new_sustained_time, new_minimum_shards, new_maximum_shards, new_maximum_image_size);
@@ -212,11 +217,6 @@ BEGIN
     ELSIF tidemark.expiry_condition(stream.source_table, expiry) IS NULL THEN
       problems := problems || format('%s has no column "%s" that is a timestamptz, timestamp, date, integer, bigint or '
         'numeric', stream.source_name, expiry);
-    ELSIF NOT has_table_privilege(session_user, stream.source_table, 'DELETE') THEN
-      -- Of who has asked, for this function's own rights are greater.
-      RAISE EXCEPTION 'permission denied for table %', stream.source_name USING ERRCODE = 'insufficient_privilege',
-        HINT = format('Whoever lets rows expire needs this: GRANT DELETE ON %s TO %I.', stream.source_name,
-          session_user);
     END IF;
   END IF;
   IF problems <> '{}' THEN
@@ -226,17 +226,12 @@ BEGIN
   UPDATE tidemark.stream s SET retention = kept_for, partition_interval = tidemark.partition_interval(kept_for),
       rotate_after = new_rotate_after, split_above = new_split_above, merge_below = new_merge_below,
       sustained_time = new_sustained_time, minimum_shards = new_minimum_shards,
-      maximum_shards = new_maximum_shards, maximum_image_size = new_maximum_image_size, expiry_column = expiry
+      maximum_shards = new_maximum_shards, maximum_image_size = new_maximum_image_size, expiry_column = expiry,
+      expired_at = CASE WHEN expiry IS NOT DISTINCT FROM s.expiry_column THEN s.expired_at ELSE clock_timestamp() END
     WHERE s.stream_id = of_stream;
   IF stream.status <> 'ENABLED' OR expiry IS NOT DISTINCT FROM stream.expiry_column
     AND new_maximum_image_size = stream.maximum_image_size THEN
     RETURN;
   END IF;
-  IF expiry IS NOT NULL THEN
-    PERFORM tidemark.create_expiry_function(of_stream);
-  END IF;
-  IF stream.capture = 'TRIGGER' THEN
-    PERFORM tidemark.create_capture_function(of_stream);
-    PERFORM tidemark.pin_capture_settings(of_stream);
-  END IF;
+  PERFORM tidemark.create_functions(of_stream);
 END $$;

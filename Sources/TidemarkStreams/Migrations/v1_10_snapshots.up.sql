@@ -20,11 +20,19 @@ CREATE TABLE tidemark.snapshot (
   PRIMARY KEY (stream_id, application)
 );
 
--- The advisory lock of whoever makes a snapshot, beside hashtext('tidemark.snapshot').
-CREATE FUNCTION tidemark.snapshot_key(of_stream integer, of_application text) RETURNS integer
+-- The work of whoever makes a snapshot: see tidemark.presence.
+CREATE FUNCTION tidemark.snapshot_work(of_stream integer, of_application text) RETURNS text
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT hashtext(of_stream || E'\x1f' || of_application)
+  SELECT format('snapshot of %s for %s', of_stream, of_application)
 $$;
+
+-- Takes up the making of a snapshot, until the session ends; false while another session is at it.
+CREATE FUNCTION tidemark.begin_making(of_stream integer, of_application text) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark.require('{consumer}', of_stream, of_application);
+  RETURN tidemark.appear(tidemark.snapshot_work(of_stream, of_application));
+END $$;
 
 -- Deletes a snapshot, finished or not. The caller holds the step's lock.
 CREATE FUNCTION tidemark.discard_snapshot(of_stream integer, of_application text) RETURNS void
@@ -51,7 +59,7 @@ DECLARE
 BEGIN
   FOR abandoned IN SELECT n.application FROM tidemark.snapshot n
     WHERE n.stream_id = of_stream AND n.completed_at IS NULL
-      AND pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, n.application))
+      AND NOT tidemark.is_present(tidemark.snapshot_work(of_stream, n.application))
   LOOP
     -- Looked at again: it may have been finished before the lock was got.
     IF EXISTS (SELECT FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = abandoned
@@ -67,6 +75,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
 BEGIN
+  PERFORM tidemark.require('{consumer}', of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
@@ -93,6 +102,7 @@ DECLARE
   new_ordinal integer;
   last_number bigint;
 BEGIN
+  PERFORM tidemark.require('{consumer}', of_stream, of_application);
   PERFORM tidemark.snapshot_source(of_stream);
   PERFORM tidemark.discard_snapshot(of_stream, of_application);
   WHILE tidemark.sequence_inbox(of_stream, 100000, 1 << 30) > 0 LOOP
@@ -121,6 +131,12 @@ BEGIN
     format(', CHECK (sequence_number >= %s AND sequence_number <= %s)', partition_ordinal << 32, last_number));
   EXECUTE format('ALTER TABLE tidemark.%I SET (autovacuum_enabled = false)',
     tidemark.log_table(of_stream, partition_ordinal));
+  -- The table's owner, whose function copies the rows, and as a sign for check_copy whoever makes this.
+  EXECUTE format('GRANT INSERT ON tidemark.%I TO %s', tidemark.log_table(of_stream, partition_ordinal),
+    (SELECT c.relowner::regrole FROM tidemark.stream s JOIN pg_class c ON c.oid = s.source_table
+      WHERE s.stream_id = of_stream));
+  EXECUTE format('GRANT DELETE ON tidemark.%I TO %I', tidemark.log_table(of_stream, partition_ordinal),
+    tidemark.caller());
   FOREACH closed IN ARRAY closing LOOP
     PERFORM tidemark.add_shard(of_stream, last_number + 1, closed.hash_start, closed.hash_end, ARRAY[closed.shard_id]);
   END LOOP;
@@ -136,8 +152,7 @@ BEGIN
     VALUES (of_stream, of_application, partition_ordinal);
 END $$;
 
--- The first transaction of a snapshot. The session has held the step's lock since before this transaction's snapshot
--- was taken, so that this sees all that was sequenced: every row that it sees in the inbox goes to the shards that
+-- The first transaction of a snapshot. It has locked the stream's turn before it saw anything, so that this sees all that was sequenced: every row that it sees in the inbox goes to the shards that
 -- are closed here, every other one to their children.
 CREATE FUNCTION tidemark.begin_snapshot(
   of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
@@ -153,48 +168,74 @@ BEGIN
   SELECT * INTO partition_ordinal, starts, ordinals FROM tidemark.reserve_snapshot(of_stream, of_application);
 END $$;
 
--- Copies the rows in a part of a table (or of a partition of one) as the records that the stream's capture would have
--- made when they were inserted. Returns how many there were; copied is how many were copied before. The parameters are
--- what begin_snapshot has returned, for its transaction is none that those which copy see.
-CREATE FUNCTION tidemark.copy_rows(
-  of_stream integer, to_partition bigint, starts bigint[], ordinals integer[], copied bigint,
-  source regclass, first_block bigint, end_block bigint
+-- Refuses a copy that is no part of the making of a snapshot by the role that makes it. The function that copies asks: it
+-- has the rights of the table's owner. Whoever copies sees what there was before the snapshot was begun; rights in the
+-- catalog are seen as they are.
+CREATE FUNCTION tidemark.check_copy(of_stream integer, to_partition bigint, source regclass) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+  target CONSTANT regclass := to_regclass(format('tidemark.%I', tidemark.log_table(of_stream, to_partition)));
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  IF target IS NULL OR pg_partition_root(target) IS NOT NULL
+    OR stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source)) THEN
+    RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
+      USING ERRCODE = 'TM005';
+  ELSIF NOT has_table_privilege(tidemark.caller(), target, 'DELETE') THEN
+    RAISE EXCEPTION 'the snapshot is made by another role than "%"', tidemark.caller()
+      USING ERRCODE = 'insufficient_privilege';
+  ELSIF NOT has_table_privilege(tidemark.caller(), stream.source_table, 'SELECT') THEN
+    RAISE EXCEPTION 'permission denied for table %', stream.source_name USING ERRCODE = 'insufficient_privilege',
+      HINT = format('Whoever starts with a snapshot needs this: GRANT SELECT ON %s TO %I.', stream.source_name,
+        tidemark.caller());
+  END IF;
+END $$;
+
+-- Writes the function that copies the rows in a part of a stream's table (or of a partition of one) as the records that the
+-- capture would have made when they were inserted. It returns how many there were; copied is how many were copied
+-- before. The parameters are what begin_snapshot has returned, for its transaction is none that those which copy see. It
+-- belongs to the table's owner, for whoever writes a row as JSON runs what that owner has defined.
+CREATE FUNCTION tidemark.create_copy_function(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream tidemark.stream;
+BEGIN
+  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  EXECUTE format($create$
+CREATE OR REPLACE FUNCTION tidemark.%I(
+  to_partition bigint, starts bigint[], ordinals integer[], copied bigint, source regclass, first_block bigint,
+  end_block bigint
 ) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 -- A row that a policy hides would be missing without a word. The other settings are those of the capture function.
 SET row_security = off SET jit = off SET search_path = pg_catalog, pg_temp SET timezone = 'UTC' SET datestyle = 'ISO'
-SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C' AS $$
+SET intervalstyle = 'postgres' SET bytea_output = 'hex' SET extra_float_digits = 1 SET lc_monetary = 'C' AS %L
+$create$, 'copy_' || of_stream, format($body$
 DECLARE
-  stream tidemark.stream;
   rows_copied bigint;
 BEGIN
-  SELECT * INTO STRICT stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  -- Of who has asked, for this function's own rights are greater.
-  IF NOT has_table_privilege(session_user, stream.source_table, 'SELECT') THEN
-    RAISE EXCEPTION 'permission denied for table %', stream.source_name USING ERRCODE = 'insufficient_privilege',
-      HINT = format('Whoever starts with a snapshot needs this: GRANT SELECT ON %s TO %I.', stream.source_name,
-        session_user);
-  ELSIF stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source))
-    OR pg_partition_root(format('tidemark.%I', tidemark.log_table(of_stream, to_partition))::regclass) IS NOT NULL THEN
-    RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
-      USING ERRCODE = 'TM005';
-  END IF;
+  PERFORM tidemark.check_copy(%1$s, to_partition, source);
   EXECUTE format($sql$
-    INSERT INTO tidemark.%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
+    INSERT INTO tidemark.%%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       size_in_bytes, created_at)
     SELECT $1[width_bucket(tidemark.partition_hash(r.key), $2)], $3 + row_number() OVER (), 'INSERT',
       'S', r.key, r.image, octet_length(r.key) + coalesce(octet_length(r.image::text), 0), now()
-    FROM (SELECT %s AS key, %s AS image FROM ONLY %s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
-    tidemark.log_table(of_stream, to_partition),
-    tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
-    CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES')
-      THEN tidemark.image_expression(of_stream, source, '"tidemark item"', '"tidemark item".*')
-      ELSE 'NULL::json' END,
-    source)
-    USING ordinals, starts, (to_partition << 32) + copied, format('(%s,0)', first_block)::tid,
-      format('(%s,0)', end_block)::tid;
+    FROM (SELECT %%s AS key, %%s AS image FROM ONLY %%s AS "tidemark item" WHERE ctid >= $4 AND ctid < $5) AS r$sql$,
+    'log_%1$s_' || to_partition, %2$L, %3$s, source)
+    USING ordinals, starts, (to_partition << 32) + copied, format('(%%s,0)', first_block)::tid,
+      format('(%%s,0)', end_block)::tid;
   GET DIAGNOSTICS rows_copied = ROW_COUNT;
   RETURN rows_copied;
+END $body$,
+    of_stream, tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"'),
+    CASE WHEN stream.view_type IN ('NEW_IMAGE', 'NEW_AND_OLD_IMAGES')
+      THEN format('tidemark.image_expression(%s, source, %L, %L)', stream.maximum_image_size, '"tidemark item"',
+        '"tidemark item".*')
+      ELSE quote_literal('NULL::json') END));
+  PERFORM tidemark.give_away(p.oid::regprocedure::text, stream.source_table) FROM pg_proc p
+    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'copy_' || of_stream;
+  PERFORM tidemark.grant_copy(of_stream);
 END $$;
 
 -- Makes a snapshot whose rows are all there a part of the log. A call that would have to wait for others changes
@@ -204,11 +245,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '100ms' SET search_path = p
 DECLARE
   snapshot tidemark.snapshot;
   completed timestamptz := clock_timestamp();
+  writer regrole;
 BEGIN
   PERFORM tidemark.check_isolation();
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.require('{consumer}', of_stream, of_application);
+  PERFORM tidemark.take_turn(of_stream);
   UPDATE tidemark.snapshot n SET completed_at = completed, row_count = copied
-    WHERE n.stream_id = of_stream AND n.application = of_application RETURNING * INTO snapshot;
+    WHERE n.stream_id = of_stream AND n.application = of_application AND n.completed_at IS NULL
+    RETURNING * INTO snapshot;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'the snapshot was dropped while it was made' USING ERRCODE = 'TM003',
       HINT = 'Start the worker again for a new one.';
@@ -216,6 +260,13 @@ BEGIN
   EXECUTE format('ALTER TABLE tidemark.%I ATTACH PARTITION tidemark.%I FOR VALUES FROM (%s) TO (%s)',
     'log_' || of_stream, tidemark.log_table(of_stream, snapshot.partition_ordinal),
     snapshot.partition_ordinal << 32, snapshot.starting_sequence);
+  FOR writer IN SELECT DISTINCT a.grantee FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a
+    WHERE c.oid = format('tidemark.%I', tidemark.log_table(of_stream, snapshot.partition_ordinal))::regclass
+      AND a.privilege_type IN ('INSERT', 'DELETE') AND a.grantee <> c.relowner
+  LOOP
+    EXECUTE format('REVOKE INSERT, DELETE ON tidemark.%I FROM %s',
+      tidemark.log_table(of_stream, snapshot.partition_ordinal), writer);
+  END LOOP;
   EXECUTE format('ALTER TABLE tidemark.%I RESET (autovacuum_enabled)',
     tidemark.log_table(of_stream, snapshot.partition_ordinal));
   INSERT INTO tidemark.log_partition (stream_id, partition_ordinal, created_at, closed_at)
@@ -231,17 +282,17 @@ END $$;
 -- Deletes a snapshot. The application starts over with a new one once its leases are deleted: with them it would go on
 -- without.
 CREATE FUNCTION tidemark.drop_snapshot(of_stream integer, of_application text) RETURNS void
-LANGUAGE plpgsql SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '5s' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{administrator}', of_stream);
   IF NOT EXISTS (SELECT FROM tidemark.snapshot n WHERE n.stream_id = of_stream AND n.application = of_application) THEN
     RAISE EXCEPTION 'the stream has no snapshot for the application "%"', of_application USING ERRCODE = 'TM005',
       HINT = 'See which there are: tidemark stream describe.';
-  ELSIF NOT pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, of_application))
-  THEN
+  ELSIF tidemark.is_present(tidemark.snapshot_work(of_stream, of_application)) THEN
     RAISE EXCEPTION 'the application "%" is making its snapshot', of_application USING ERRCODE = 'TM005',
       HINT = 'Stop its workers first.';
   END IF;
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.take_turn(of_stream);
   PERFORM tidemark.discard_snapshot(of_stream, of_application);
 END $$;

@@ -13,6 +13,7 @@ END $$;
 
 DROP FUNCTION tidemark.maintain_logical_capture(integer);
 DROP FUNCTION tidemark.fail_stream(integer, text);
+DROP FUNCTION tidemark.end_failed_stream(integer, text);
 DROP FUNCTION tidemark.drop_dead_captures();
 DROP FUNCTION tidemark.drop_unused_capture(integer);
 DROP FUNCTION tidemark.drop_logical_capture(integer);
@@ -31,4 +32,5 @@ DROP FUNCTION tidemark.prepare_logical_capture(regclass, text, text, interval, i
 DROP FUNCTION tidemark.logical_capture_problem(regclass);
 DROP FUNCTION tidemark.narrow_publications(oid, text);
 DROP FUNCTION tidemark.slot_name(integer);
+DROP VIEW tidemark.own_capture;
 DROP TABLE tidemark.capture_progress, tidemark.logical_capture;

@@ -28,6 +28,11 @@ CREATE TABLE tidemark.logical_capture (
   ended_at timestamptz
 );
 
+-- What the functions of a table's owner need to know of its captures: whoever sees more can forge what was truncated.
+CREATE VIEW tidemark.own_capture WITH (security_barrier) AS
+  SELECT c.capture_id, c.message_prefix FROM tidemark.logical_capture c JOIN pg_class t ON t.oid = c.source_table
+    WHERE pg_has_role(t.relowner, 'USAGE');
+
 -- How far the table has been captured, a row for every append: rows are only added, as in tidemark.step.
 CREATE TABLE tidemark.capture_progress (
   capture_id integer NOT NULL REFERENCES tidemark.logical_capture ON DELETE CASCADE,
@@ -142,7 +147,7 @@ BEGIN
   VALUES (source, coalesce(before.replica_identity, class.relreplident), coalesce(before.replica_index,
     (SELECT i.indexrelid::regclass::text FROM pg_index i WHERE i.indrelid = source AND i.indisreplident)), most_lag)
   RETURNING capture_id INTO new_id;
-  PERFORM pg_advisory_lock(hashtext('tidemark.enabling'), new_id);
+  PERFORM tidemark.appear('enabling of ' || new_id);
   -- For the old row of each change: the old image, and values that are too large to be in the log twice.
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY FULL', source);
   EXECUTE format('CREATE PUBLICATION %I FOR TABLE %s, tidemark.expiry_run WITH (publish = ''insert, update, delete, truncate'')',
@@ -168,7 +173,6 @@ BEGIN
   new_id := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'LOGICAL');
   UPDATE tidemark.logical_capture c SET stream_id = new_id WHERE c.capture_id = of_capture;
   PERFORM tidemark.create_triggers(new_id);
-  PERFORM tidemark.create_append_function(new_id);
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, 0, tidemark.mark_log(of_capture), 0);
   RETURN new_id;
@@ -185,7 +189,7 @@ BEGIN
   EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
     'truncate_' || of_stream, format($body$
 DECLARE
-  prefix CONSTANT text := (SELECT c.message_prefix FROM tidemark.logical_capture AS c WHERE c.capture_id = %s);
+  prefix CONSTANT text := (SELECT c.message_prefix FROM tidemark.own_capture AS c WHERE c.capture_id = %s);
 BEGIN
   PERFORM pg_logical_emit_message(true, prefix, '');
   EXECUTE %L || %s || ')) FROM ONLY ' || TG_RELID::regclass || ' AS "tidemark item"' USING prefix;
@@ -194,8 +198,8 @@ END $body$,
     of_capture, format('SELECT count(pg_logical_emit_message(true, $1, %s',
       tidemark.key_expression(stream.key_columns, stream.key_spellings, '"tidemark item"')),
     CASE WHEN stream.view_type IN ('OLD_IMAGE', 'NEW_AND_OLD_IMAGES')
-      THEN format('%L || %s', ' || chr(1) || ', tidemark.truncated_image(of_stream)) ELSE '''''' END));
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I() FROM PUBLIC', 'truncate_' || of_stream);
+      THEN format('%L || %s', ' || chr(1) || ', tidemark.truncated_image(stream.maximum_image_size)) ELSE '''''' END));
+  PERFORM tidemark.give_away(format('tidemark.%I()', 'truncate_' || of_stream), stream.source_table);
 END $$;
 
 -- Gives up the cut of a snapshot that nobody makes any more, or whose maker takes too long.
@@ -203,7 +207,7 @@ CREATE FUNCTION tidemark.drop_void_cut(of_stream integer) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE tidemark.logical_capture c SET cut_id = NULL, cut_for = NULL, cut_at = NULL, cut_until = NULL
     WHERE c.stream_id = of_stream AND c.cut_id IS NOT NULL AND (c.cut_until < clock_timestamp()
-      OR pg_try_advisory_xact_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(of_stream, c.cut_for)))
+      OR NOT tidemark.is_present(tidemark.snapshot_work(of_stream, c.cut_for)))
 $$;
 
 -- Whoever captures looks a table's types up when the server describes the table, which it does not do for an attribute of
@@ -252,13 +256,12 @@ CREATE FUNCTION tidemark.capture_state(
   OUT changes bigint, OUT is_active boolean, OUT confirmed text, OUT is_held boolean)
 RETURNS SETOF record
 LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT tidemark.require('{capturer,consumer,administrator}', of_stream);
   SELECT tidemark.drop_void_cut(of_stream);
   SELECT c.capture_id, r.slot_name::text, c.source_table::oid::bigint, s.key_columns, s.view_type,
       s.maximum_image_size,
       -- No secret of those who may append.
-      CASE WHEN has_function_privilege(session_user, (SELECT p.oid FROM pg_proc p
-          WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_captured'), 'EXECUTE')
-        THEN c.message_prefix ELSE '' END,
+      CASE WHEN tidemark.may('{capturer}', s.name) THEN c.message_prefix ELSE '' END,
       least(c.ends_at, c.cut_at)::text, p.lsn::text, p.changes, r.active, r.confirmed_flush_lsn::text,
       c.cut_id IS NOT NULL AND c.cut_at IS NULL
         OR coalesce(r.confirmed_flush_lsn >= least(c.ends_at, c.cut_at), false)
@@ -275,7 +278,7 @@ CREATE FUNCTION tidemark.create_append_function(of_stream integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($create$
-CREATE FUNCTION tidemark.%1$I(
+CREATE OR REPLACE FUNCTION tidemark.%1$I(
   last tidemark.step, base bigint, events text[], keys text[], new_images json[], old_images json[],
   causes text[], sizes integer[], times timestamptz[]
 ) RETURNS bigint
@@ -332,10 +335,11 @@ DECLARE
   next_head bigint;
 BEGIN
   PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{capturer}', of_stream);
   -- The slot's session may count as a synchronous standby, and confirms only after this has committed. So this commit
   -- waits for no standby, only for the disk.
   PERFORM set_config('synchronous_commit', 'local', true);
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.take_turn(of_stream);
   SELECT s.status = 'ENABLED' AND least(c.ends_at, c.cut_at) IS NOT DISTINCT FROM known_end
       AND (c.cut_id IS NULL OR c.cut_at IS NOT NULL) AND p.lsn = from_lsn AND p.changes = from_changes
     INTO is_current
@@ -490,7 +494,7 @@ BEGIN
   LOOP
     BEGIN
       -- Who enables has the lock until it has committed.
-      IF pg_try_advisory_xact_lock(hashtext('tidemark.enabling'), dead.capture_id) THEN
+      IF NOT tidemark.is_present('enabling of ' || dead.capture_id) THEN
         IF dead.is_unknown THEN
           PERFORM tidemark.drop_slot(dead.capture_id);
         ELSE
@@ -509,10 +513,17 @@ END $$;
 CREATE FUNCTION tidemark.fail_stream(of_stream integer, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM tidemark.require('{capturer,administrator}', of_stream);
+  PERFORM tidemark.end_failed_stream(of_stream, reason);
+END $$;
+
+CREATE FUNCTION tidemark.end_failed_stream(of_stream integer, reason text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
   UPDATE tidemark.stream s SET failure = coalesce(s.failure, reason)
     WHERE s.stream_id = of_stream AND s.status = 'ENABLED';
   IF FOUND THEN
-    PERFORM tidemark.disable_stream(of_stream);
+    PERFORM tidemark.end_stream(of_stream);
     PERFORM tidemark.drop_logical_capture(c.capture_id) FROM tidemark.logical_capture c
       WHERE c.stream_id = of_stream AND c.ended_at IS NULL;
   END IF;
@@ -528,6 +539,7 @@ DECLARE
   lag numeric;
   reason text;
 BEGIN
+  PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);
   SELECT c.* INTO capture FROM tidemark.logical_capture c JOIN tidemark.stream s USING (stream_id)
     WHERE c.stream_id = of_stream AND s.status = 'ENABLED' AND c.ended_at IS NULL;
   IF NOT FOUND THEN
@@ -538,7 +550,7 @@ BEGIN
   SELECT * INTO slot FROM pg_replication_slots r WHERE r.slot_name = tidemark.slot_name(capture.capture_id);
   lag := pg_wal_lsn_diff(pg_current_wal_lsn(), slot.restart_lsn);
   IF capture.ends_at IS NOT NULL AND slot.confirmed_flush_lsn >= capture.ends_at THEN
-    PERFORM tidemark.disable_stream(of_stream);
+    PERFORM tidemark.end_stream(of_stream);
     PERFORM tidemark.drop_logical_capture(capture.capture_id);
     RETURN NULL;
   ELSIF slot.slot_name IS NULL THEN
@@ -560,7 +572,7 @@ BEGIN
     RETURN NULL;
   END IF;
   BEGIN
-    PERFORM tidemark.fail_stream(of_stream, reason);
+    PERFORM tidemark.end_failed_stream(of_stream, reason);
   EXCEPTION WHEN lock_not_available THEN
     -- Somebody writes to the table, whose transaction may be what the slot keeps the log for. Its end is waited for, but
     -- not with the slot.

@@ -16,13 +16,15 @@ DECLARE
 BEGIN
   PERFORM tidemark.check_isolation();
   PERFORM tidemark.snapshot_source(of_stream);
+  PERFORM tidemark.require('{consumer}', of_stream, of_application);
+  -- The session's role: a connection for replication has become no other.
   IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = session_user AND (r.rolreplication OR r.rolsuper)) THEN
     RAISE EXCEPTION 'the role "%" may not replicate, which a snapshot of a stream that is captured by decoding needs',
       session_user USING ERRCODE = 'TM003', HINT = format('ALTER ROLE %I REPLICATION, or let a worker of a role that '
         'has it make the snapshot.', session_user);
   END IF;
   -- Whoever appends now has finished before the slot is made.
-  PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+  PERFORM tidemark.take_turn(of_stream);
   PERFORM tidemark.drop_void_cut(of_stream);
   UPDATE tidemark.logical_capture c SET cut_id = gen_random_uuid(), cut_for = of_application, cut_at = NULL,
       cut_until = clock_timestamp() + interval '5 s'
@@ -80,7 +82,7 @@ BEGIN
     RETURN;
   END IF;
   BEGIN
-    PERFORM pg_advisory_xact_lock(hashtext('tidemark.step'), of_stream);
+    PERFORM tidemark.take_turn(of_stream);
     SELECT * INTO partition_ordinal, starts, ordinals FROM tidemark.reserve_snapshot(of_stream, of_application);
     PERFORM tidemark.end_cut(cut);
   EXCEPTION WHEN lock_not_available THEN

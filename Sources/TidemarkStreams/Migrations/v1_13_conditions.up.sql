@@ -1,11 +1,12 @@
 -- What a stream was enabled with, and what has become of it since: a row for each condition, with the problem if there
 -- is one. Of one stream or of all that are enabled and have a table, in one look at the catalog.
-CREATE FUNCTION tidemark.stream_conditions(
+CREATE FUNCTION tidemark.all_conditions(
   only_stream integer DEFAULT NULL, OUT of_stream integer, OUT condition text, OUT problem text, OUT remedy text)
 RETURNS SETOF record
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   WITH watched AS (
-    SELECT s.stream_id, s.capture, s.key_columns, s.key_spellings, s.source_name, c.oid AS source, c.relkind,
+    SELECT s.stream_id, s.capture, s.key_columns, s.key_spellings, s.source_name, s.expiry_column, s.expired_at,
+      s.maintained_at, c.oid AS source, c.relkind, c.relowner,
       c.relpersistence, c.relispartition, c.relreplident, 'tidemark_' || k.capture_id AS publication,
       to_regprocedure(format('tidemark.%I()', 'capture_' || s.stream_id)) AS capture_function,
       to_regprocedure(format('tidemark.%I()', 'truncate_' || s.stream_id)) AS truncate_function
@@ -69,6 +70,20 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     (5, 'inheritance', l.relispartition OR l.relkind = 'r' AND l.inherits,
       'the table is part of a table inheritance or a partition, whose other tables are not captured',
       'End the inheritance, or capture the partitioned table instead.'),
+    (14, 'capture owner', EXISTS (SELECT FROM pg_proc p WHERE p.oid IN (l.capture_function, l.truncate_function)
+        AND NOT (p.prosecdef AND p.proowner = l.relowner
+          AND has_table_privilege(l.relowner, format('tidemark.%I', 'inbox_' || l.stream_id), 'INSERT'))),
+      'the functions that capture the table do not belong to its owner, or have no rights to write to the stream',
+      'Writers of the table may fail. A worker or "tidemark stream check" gives them to the owner.'),
+    (15, 'type owner', tidemark.strange_type(l.source) IS NOT NULL,
+      format('the table has values of the type %s, whose owner can have code run with the rights of the table''s owner',
+        tidemark.strange_type(l.source)),
+      'ALTER TYPE ... OWNER TO the table''s owner.'),
+    (16, 'expiry', l.expiry_column IS NOT NULL AND l.expired_at < clock_timestamp() - interval '10 minutes',
+      format('no row of the table has expired since %s: no worker looks after it whose role may delete its rows',
+        l.expired_at),
+      format('GRANT SELECT, DELETE, UPDATE (%s) ON %s to the role of a worker.', quote_ident(l.expiry_column),
+        l.source_name)),
     (6, 'row triggers', l.capture = 'TRIGGER' AND l.uncaptured IS NOT NULL,
       format('nothing captures the changes of %s: the trigger "!tidemark_capture" is disabled, altered or gone',
         l.uncaptured),
@@ -102,6 +117,15 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   CROSS JOIN LATERAL (SELECT v.condition, CASE WHEN v.is_broken THEN v.problem END AS problem, v.remedy) AS c
   WHERE l.source IS NOT NULL OR v.position = 1
   ORDER BY l.stream_id, v.position
+$$;
+
+-- The same, of what the caller has rights to.
+CREATE FUNCTION tidemark.stream_conditions(
+  only_stream integer DEFAULT NULL, OUT of_stream integer, OUT condition text, OUT problem text, OUT remedy text)
+RETURNS SETOF record
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT c.* FROM tidemark.all_conditions(only_stream) AS c JOIN tidemark.stream s ON s.stream_id = c.of_stream
+    WHERE tidemark.may('{consumer,administrator,capturer,monitor}', s.name)
 $$;
 
 -- What was found to be wrong with a stream, and when.
@@ -142,7 +166,7 @@ BEGIN
     RETURN;
   END IF;
   WITH found AS MATERIALIZED (
-    SELECT c.* FROM tidemark.stream_conditions() AS c WHERE c.problem IS NOT NULL
+    SELECT c.* FROM tidemark.all_conditions() AS c WHERE c.problem IS NOT NULL
   ), gone AS (
     UPDATE tidemark.stream_problem p SET gone_at = this WHERE p.gone_at IS NULL
       AND NOT EXISTS (SELECT FROM found f WHERE f.of_stream = p.stream_id AND f.condition = p.condition)
@@ -167,21 +191,24 @@ DECLARE
   mended text[] := '{}';
 BEGIN
   PERFORM tidemark.check_isolation();
+  PERFORM tidemark.require('{consumer,administrator}', of_stream);
   SELECT s.source_table, 'tidemark_' || c.capture_id INTO source, publication
     FROM tidemark.stream s LEFT JOIN tidemark.logical_capture c USING (stream_id) WHERE s.stream_id = of_stream;
-  FOR found IN SELECT c.condition, c.problem FROM tidemark.stream_conditions(of_stream) AS c
+  FOR found IN SELECT c.condition, c.problem FROM tidemark.all_conditions(of_stream) AS c
     WHERE c.problem IS NOT NULL
   LOOP
     CASE found.condition
       WHEN 'key', 'key type' THEN
         UPDATE tidemark.stream s SET failure = coalesce(s.failure, found.problem) WHERE s.stream_id = of_stream;
         IF publication IS NULL THEN
-          PERFORM tidemark.disable_stream(of_stream);
+          PERFORM tidemark.end_stream(of_stream);
         ELSE
           -- What was committed until now is captured first.
           PERFORM tidemark.end_logical_capture(of_stream);
         END IF;
         RETURN NULL;
+      WHEN 'capture owner' THEN
+        PERFORM tidemark.create_functions(of_stream);
       WHEN 'row triggers', 'truncate trigger' THEN
         PERFORM tidemark.create_triggers(of_stream);
       WHEN 'publication' THEN
@@ -200,7 +227,7 @@ BEGIN
   END LOOP;
   UPDATE tidemark.stream_problem p SET gone_at = clock_timestamp(), is_mended = true
     WHERE p.stream_id = of_stream AND p.gone_at IS NULL AND p.condition = ANY (mended) AND NOT EXISTS (
-      SELECT FROM tidemark.stream_conditions(of_stream) AS c WHERE c.condition = p.condition AND c.problem IS NOT NULL);
+      SELECT FROM tidemark.all_conditions(of_stream) AS c WHERE c.condition = p.condition AND c.problem IS NOT NULL);
   RETURN NULL;
 EXCEPTION
   WHEN lock_not_available THEN

@@ -1,16 +1,21 @@
 DROP FUNCTION tidemark.revoke_role(text);
-DROP FUNCTION tidemark.grant_role(text, text, text);
+DROP FUNCTION tidemark.grant_role(text, text, text, text);
 DROP FUNCTION tidemark.find_role(text);
 DROP FUNCTION tidemark.log_tables(integer);
 DROP FUNCTION tidemark.lock_logs();
+DROP FUNCTION tidemark.grant_copy(integer);
 DROP FUNCTION tidemark.grant_log(integer);
-ALTER FUNCTION tidemark.position_at SECURITY INVOKER;
-ALTER FUNCTION tidemark.snapshot_source SECURITY INVOKER;
-ALTER FUNCTION tidemark.drop_snapshot SECURITY INVOKER;
-ALTER FUNCTION tidemark.merge_shards SECURITY INVOKER;
-ALTER FUNCTION tidemark.split_shard SECURITY INVOKER;
-ALTER FUNCTION tidemark.alter_stream SECURITY INVOKER;
-ALTER FUNCTION tidemark.disable_stream SECURITY INVOKER;
-ALTER FUNCTION tidemark.enable_stream SECURITY INVOKER;
-ALTER FUNCTION tidemark.create_stream SECURITY INVOKER;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA tidemark TO PUBLIC;
+DROP FUNCTION tidemark.grantees(text, text);
+DROP POLICY application ON tidemark.snapshot;
+DO $$
+DECLARE
+  table_name text;
+BEGIN
+  FOREACH table_name IN ARRAY ARRAY['shard', 'step', 'jump', 'log_partition', 'snapshot', 'stream_problem',
+    'logical_capture', 'stream']
+  LOOP
+    EXECUTE format('DROP POLICY visible ON tidemark.%I', table_name);
+  END LOOP;
+END $$;
+DROP FUNCTION tidemark.visible_applications();
+DROP FUNCTION tidemark.visible_names();

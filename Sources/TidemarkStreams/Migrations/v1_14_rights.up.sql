@@ -1,36 +1,90 @@
--- Who may do what. Writers of tables need nothing here: the capture trigger runs with its owner's rights. Whoever
--- consumes, administers or puts gets the rights for it by grant_role; all else belongs to the schema's owner alone.
+-- Who may do what, in the catalog: what each kind of right needs to call and to read. Functions that change something run
+-- with the rights of the schema's owner and ask what the caller was given (see tidemark.access). Writers of tables need
+-- nothing here.
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM PUBLIC;
 
 -- What these change belongs to the schema's owner, whoever calls them.
 ALTER FUNCTION tidemark.create_stream SECURITY DEFINER;
 ALTER FUNCTION tidemark.enable_stream SECURITY DEFINER;
-ALTER FUNCTION tidemark.disable_stream SECURITY DEFINER;
 ALTER FUNCTION tidemark.alter_stream SECURITY DEFINER;
-ALTER FUNCTION tidemark.split_shard SECURITY DEFINER;
-ALTER FUNCTION tidemark.merge_shards SECURITY DEFINER;
-ALTER FUNCTION tidemark.drop_snapshot SECURITY DEFINER;
 ALTER FUNCTION tidemark.snapshot_source SECURITY DEFINER;
--- It reads log_partition, whose rights mean something else: see grant_log.
+-- It reads the log's partitions one by one.
 ALTER FUNCTION tidemark.position_at SECURITY DEFINER;
 
--- Lets read a new stream's log who may read all logs, or read that of an earlier stream of its name. The former are
--- those who may read log_partition: rights in the catalog go when their role is dropped.
+-- The names that streams have which the current role has rights to. Not SECURITY DEFINER, and so asked of whoever reads a
+-- table: its policy asks once a statement.
+CREATE FUNCTION tidemark.visible_names() RETURNS text[]
+LANGUAGE sql STABLE
+RETURN ARRAY(SELECT tidemark.like_pattern(a.stream) FROM tidemark.access AS a
+  WHERE pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
+
+-- The applications whose snapshots the current role has made, or watches.
+CREATE FUNCTION tidemark.visible_applications() RETURNS text[]
+LANGUAGE sql STABLE
+RETURN ARRAY(SELECT tidemark.like_pattern(a.application) FROM tidemark.access AS a
+  WHERE a.kind IN ('consumer', 'monitor', 'administrator') AND pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
+
+-- Whoever has a right to a stream sees what there is to know of it, and nothing of others.
+ALTER TABLE tidemark.stream ENABLE ROW LEVEL SECURITY;
+CREATE POLICY visible ON tidemark.stream FOR SELECT
+  USING (name LIKE ANY ((SELECT tidemark.visible_names())::text[]));
+DO $$
+DECLARE
+  table_name text;
+BEGIN
+  FOREACH table_name IN ARRAY ARRAY['shard', 'step', 'jump', 'log_partition', 'snapshot', 'stream_problem',
+    'logical_capture']
+  LOOP
+    EXECUTE format('ALTER TABLE tidemark.%I ENABLE ROW LEVEL SECURITY', table_name);
+    EXECUTE format('CREATE POLICY visible ON tidemark.%I FOR SELECT '
+      'USING (stream_id IN (SELECT s.stream_id FROM tidemark.stream s))', table_name);
+  END LOOP;
+END $$;
+CREATE POLICY application ON tidemark.snapshot AS RESTRICTIVE FOR SELECT
+  USING (application LIKE ANY ((SELECT tidemark.visible_applications())::text[]));
+
+-- The roles that have a right to the streams of a name, and rights in the catalog: a role of the same name that was made
+-- later has none.
+CREATE FUNCTION tidemark.grantees(of_kind text, stream_name text) RETURNS SETOF regrole
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT r.oid::regrole FROM tidemark.access a JOIN pg_roles r ON r.rolname = a.role_name
+    WHERE a.kind = of_kind AND stream_name LIKE tidemark.like_pattern(a.stream) AND EXISTS (
+      SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS e
+      WHERE n.nspname = 'tidemark' AND e.grantee = r.oid)
+$$;
+
+-- Lets consumers of a stream read its log, and lock its turn, before they see anything, for a snapshot.
 CREATE FUNCTION tidemark.grant_log(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   reader regrole;
+  log text;
 BEGIN
-  FOR reader IN SELECT DISTINCT a.grantee::regrole
-    FROM tidemark.stream n
-    JOIN pg_class c ON c.relnamespace = 'tidemark'::regnamespace AND (c.relname = 'log_partition' OR c.relname IN (
-      SELECT 'log_' || s.stream_id FROM tidemark.stream s WHERE s.name = n.name))
-    CROSS JOIN aclexplode(c.relacl) AS a
-    WHERE n.stream_id = of_stream AND a.privilege_type = 'SELECT' AND a.grantee NOT IN (0, c.relowner)
+  FOR reader IN SELECT g.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.grantees('consumer', s.name) AS g
+    WHERE s.stream_id = of_stream
   LOOP
-    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', 'log_' || of_stream, reader);
+    EXECUTE format('GRANT UPDATE ON tidemark.%I TO %s', 'turn_' || of_stream, reader);
+    FOR log IN SELECT * FROM tidemark.log_tables(of_stream) LOOP
+      EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', log, reader);
+    END LOOP;
   END LOOP;
+END $$;
+
+-- Lets consumers of a stream call the function that copies the rows of its table.
+CREATE FUNCTION tidemark.grant_copy(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  reader regrole;
+BEGIN
+  IF EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'copy_' || of_stream)
+  THEN
+    FOR reader IN SELECT g.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.grantees('consumer', s.name) AS g
+      WHERE s.stream_id = of_stream
+    LOOP
+      EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', 'copy_' || of_stream, reader);
+    END LOOP;
+  END IF;
 END $$;
 
 CREATE FUNCTION tidemark.find_role(role_name text) RETURNS regrole
@@ -46,7 +100,7 @@ END $$;
 -- Keeps the logs from getting partitions until the transaction's end: those have the rights of the log as it was.
 CREATE FUNCTION tidemark.lock_logs() RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  SELECT pg_advisory_xact_lock(hashtext('tidemark.step'), s.stream_id)
+  SELECT tidemark.take_turn(s.stream_id)
     FROM (SELECT o.stream_id FROM tidemark.stream o ORDER BY 1) AS s
 $$;
 
@@ -63,79 +117,91 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE n.stream_id = coalesce(of_stream, n.stream_id) AND n.completed_at IS NULL
 $$;
 
--- Gives a role the rights of a consumer (reads streams, keeps leases), an administrator (creates, enables, alters,
--- splits, disables streams), a capturer (reads replication slots, for which the role needs REPLICATION, and appends what
--- it decodes) or a producer (puts records). For the owner of the schema only.
-CREATE FUNCTION tidemark.grant_role(kind text, role_name text, only_stream text DEFAULT NULL) RETURNS void
+-- Gives a role rights to the streams whose names a pattern stands for: those of a consumer (reads them, for the applications
+-- of a pattern), an administrator (creates, enables, alters, splits and disables them; what touches a table, its owner
+-- alone), a capturer (reads replication slots, for which the role needs REPLICATION, and appends what it decodes), a producer
+-- (puts records), an expirer (deletes expired rows, as which it needs rights to the table) or a monitor (sees all but
+-- records). For the owner of the schema only.
+CREATE FUNCTION tidemark.grant_role(
+  kind text, role_name text, stream text DEFAULT '*', application text DEFAULT '*'
+) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  grantee CONSTANT regrole := tidemark.find_role(role_name);
+  receiver CONSTANT regrole := tidemark.find_role(role_name);
+  sees CONSTANT text[] := ARRAY['visible_names', 'visible_applications', 'like_pattern', 'find_stream', 'streams_named',
+    'stream_conditions'];
+  looks_after CONSTANT text[] := ARRAY['advance', 'maintain_stream', 'manage_shards', 'watch_conditions', 'mend_stream',
+    'capture_state', 'maintain_logical_capture', 'drop_dead_captures', 'mark_log', 'slot_name'];
+  expires CONSTANT text[] := ARRAY['begin_expiry', 'end_expiry'];
   function_names text[] := CASE kind
-    WHEN 'consumer' THEN ARRAY['known_history', 'next_history', 'enter_history', 'epoch_floor', 'checkpoint_rank',
-      'session_key', 'planning_key', 'lease_channel', 'find_stream',
-      'streams_named', 'stream_conditions', 'advance', 'note_loss', 'position_at', 'utf8', 'maintain_stream',
-      'manage_shards', 'expire_rows', 'snapshot_key',
-      'snapshot_source', 'begin_snapshot', 'copy_rows', 'complete_snapshot', 'request_cut', 'place_cut', 'end_cut',
-      'begin_logical_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture',
-      'drop_dead_captures', 'watch_conditions', 'mend_stream']
-    WHEN 'administrator' THEN ARRAY['find_stream', 'streams_named', 'stream_conditions', 'advance', 'maintain_stream',
-      'manage_shards', 'expire_rows', 'create_stream', 'enable_stream', 'disable_stream', 'alter_stream', 'split_shard',
-      'merge_shards',
-      'drop_snapshot', 'slot_name', 'capture_state', 'mark_log', 'maintain_logical_capture', 'fail_stream',
-      'drop_dead_captures', 'watch_conditions', 'mend_stream']
-    WHEN 'capturer' THEN ARRAY['slot_name', 'capture_state', 'mark_log', 'append_captured', 'type_parts', 'column_types',
-      'maintain_logical_capture', 'fail_stream', 'advance']
-    WHEN 'producer' THEN ARRAY['put'] END;
+    WHEN 'consumer' THEN sees || looks_after || expires || ARRAY['known_history', 'next_history', 'enter_history',
+      'note_loss', 'position_at', 'utf8', 'begin_making', 'snapshot_source', 'begin_snapshot', 'complete_snapshot',
+      'request_cut', 'place_cut', 'end_cut', 'begin_logical_snapshot', 'log_table']
+    WHEN 'administrator' THEN sees || looks_after || expires || ARRAY['create_stream', 'enable_stream', 'disable_stream',
+      'alter_stream', 'split_shard', 'merge_shards', 'drop_snapshot', 'fail_stream']
+    WHEN 'capturer' THEN sees || ARRAY['advance', 'capture_state', 'maintain_logical_capture', 'mark_log', 'slot_name',
+      'append_captured', 'type_parts', 'column_types', 'fail_stream']
+    WHEN 'producer' THEN ARRAY['visible_names', 'like_pattern', 'find_stream', 'streams_named', 'put']
+    WHEN 'expirer' THEN sees || expires
+    WHEN 'monitor' THEN sees || ARRAY['slot_name'] END;
   name text;
 BEGIN
   IF function_names IS NULL THEN
     RAISE EXCEPTION 'there are no rights of "%"', kind USING ERRCODE = 'TM005',
-      HINT = 'Choose consumer, administrator, capturer or producer.';
-  ELSIF only_stream IS NOT NULL AND kind <> 'consumer' THEN
-    RAISE EXCEPTION 'the rights of "%" cannot be given for one stream', kind USING ERRCODE = 'TM005',
-      HINT = 'Only a consumer''s can.';
-  END IF;
-  EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', grantee);
-  EXECUTE format('GRANT SELECT ON tidemark.migration TO %s', grantee);
-  FOREACH name IN ARRAY function_names LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, grantee);
-  END LOOP;
-  IF kind <> 'producer' THEN
-    EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.stream, tidemark.shard, tidemark.step, tidemark.jump, '
-      'tidemark.snapshot, tidemark.stream_problem TO %s', grantee);
-    -- Not its secret.
-    EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, ended_at) ON tidemark.logical_capture '
-      'TO %s', grantee);
-  END IF;
-  IF kind <> 'consumer' THEN
-    RETURN;
-  END IF;
-  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.worker, tidemark_leases.lease, '
-    'tidemark_leases.lease_load, tidemark_leases.dead_letter TO %s', grantee);
-  IF only_stream IS NULL THEN
-    EXECUTE format('GRANT SELECT ON tidemark.log_partition TO %s', grantee);
-  ELSE
-    EXECUTE format('GRANT SELECT (stream_id, partition_ordinal) ON tidemark.log_partition TO %s', grantee);
+      HINT = 'Choose consumer, administrator, capturer, producer, expirer or monitor.';
+  ELSIF application <> '*' AND kind NOT IN ('consumer', 'monitor') THEN
+    RAISE EXCEPTION 'the rights of "%" are not for an application', kind USING ERRCODE = 'TM005',
+      HINT = 'Only a consumer''s and a monitor''s are.';
+  ELSIF stream = '' OR application = '' THEN
+    RAISE EXCEPTION 'no stream or application has an empty name' USING ERRCODE = 'TM005',
+      HINT = 'Give names or patterns, in which * stands for any characters.';
   END IF;
   PERFORM tidemark.lock_logs();
-  FOR name IN SELECT l.name FROM tidemark.log_tables(
-    CASE WHEN only_stream IS NOT NULL THEN tidemark.find_stream(only_stream) END) AS l (name)
-  LOOP
-    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, grantee);
+  -- What an earlier role of the name had is gone with that.
+  DELETE FROM tidemark.access AS a WHERE a.role_name = grant_role.role_name AND NOT EXISTS (
+    SELECT FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS e
+    WHERE n.nspname = 'tidemark' AND e.grantee = receiver::oid);
+  INSERT INTO tidemark.access (kind, role_name, application, stream)
+    VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
+  EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', receiver);
+  EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.stream TO %s', receiver);
+  FOREACH name IN ARRAY function_names LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, receiver);
   END LOOP;
+  IF kind <> 'producer' THEN
+    EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.shard, tidemark.step, tidemark.jump, tidemark.snapshot, '
+      'tidemark.stream_problem, tidemark.log_partition TO %s', receiver);
+    -- Not its secret.
+    EXECUTE format('GRANT SELECT (capture_id, stream_id, maximum_lag, ended_at) ON tidemark.logical_capture '
+      'TO %s', receiver);
+  END IF;
+  IF kind = 'consumer' THEN
+    PERFORM tidemark.grant_log(s.stream_id), tidemark.grant_copy(s.stream_id) FROM tidemark.stream s;
+  END IF;
 END $$;
 
--- Takes all rights from a role that it has in this schema. What it owns, and what roles it belongs to may do, stays.
+-- Takes all rights from a role that it has in this schema, but for what it needs as the owner of a table that has a stream.
+-- What it owns, and what roles it belongs to may do, stays.
 CREATE FUNCTION tidemark.revoke_role(role_name text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee CONSTANT regrole := tidemark.find_role(role_name);
+  own_function regprocedure;
 BEGIN
   PERFORM tidemark.lock_logs();
+  DELETE FROM tidemark.access AS a WHERE a.role_name = revoke_role.role_name;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);
+  FOR own_function IN SELECT p.oid FROM pg_proc p
+    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proowner = grantee::oid
+  LOOP
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', own_function, grantee);
+  END LOOP;
+  PERFORM tidemark.grant_capture(s.stream_id) FROM tidemark.stream s JOIN pg_class c ON c.oid = s.source_table
+    WHERE s.status = 'ENABLED' AND c.relowner = grantee::oid;
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark.grant_log, tidemark.lock_logs, tidemark.log_tables, tidemark.find_role,
-  tidemark.grant_role, tidemark.revoke_role FROM PUBLIC;
+REVOKE ALL ON FUNCTION tidemark.visible_names, tidemark.visible_applications, tidemark.grantees, tidemark.grant_log,
+  tidemark.grant_copy, tidemark.lock_logs, tidemark.log_tables, tidemark.find_role, tidemark.grant_role,
+  tidemark.revoke_role FROM PUBLIC;

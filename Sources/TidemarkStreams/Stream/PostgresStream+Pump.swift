@@ -152,6 +152,7 @@ extension PostgresStream {
   private func maintainForever() async throws {
     let admin = PostgresStreamAdmin(pool, logger: logger)
     var problems = ProblemLog()
+    var shortcomings: Set<PostgresStreamCondition> = []
     while true {
       // At random phases, so that the workers of a fleet do not all come at once.
       try await clock.sleep(for: maintenanceInterval * Double.random(in: 0.5...1.5))
@@ -159,7 +160,16 @@ extension PostgresStream {
         // A fleet of any size looks about as often as one worker.
         problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval * 0.75), to: logger)
       }
-      try await warning { try await admin.maintain() }
+      try await warning {
+        let found = Set(try await admin.maintain())
+        for shortcoming in found.subtracting(shortcomings) {
+          logger.warning(
+            "Expired rows are left to other workers",
+            metadata: ["stream": "\(shortcoming.stream)", "advice": "\(shortcoming.advice ?? "")"]
+          )
+        }
+        shortcomings = found
+      }
     }
   }
 

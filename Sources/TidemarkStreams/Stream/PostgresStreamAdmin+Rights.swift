@@ -6,12 +6,15 @@ extension PostgresStreamAdmin {
   ///
   /// - Parameters:
   ///   - name: The role's name as it is, without quotes.
-  ///   - stream: The only stream whose records a consumer may read, with those that are later enabled under its name;
-  ///     otherwise all, and later ones.
-  public func grant(_ role: PostgresRole, to name: String, stream: String? = nil) async throws {
+  ///   - stream: The name of the only streams that the rights are for, or a pattern in which `*` stands for any
+  ///     characters. It need not exist yet.
+  ///   - application: The same for the applications that a consumer or a monitor is for.
+  public func grant(_ role: PostgresRole, to name: String, stream: String = "*", application: String = "*")
+    async throws
+  {
     _ = try await mappingStreamErrors {
       try await pool.execute(
-        "SELECT tidemark.grant_role(\(role.rawValue), \(name), \(stream))"
+        "SELECT tidemark.grant_role(\(role.rawValue), \(name), \(stream), \(application))"
       )
     }
   }

@@ -32,7 +32,7 @@ struct SnapshotMaker: Sendable {
           await connection.close()
           throw error
         }
-        // Its end is the end of the lock.
+        // Its end is the end of the making.
         await connection.close()
       }
     }
@@ -86,14 +86,11 @@ struct SnapshotMaker: Sendable {
     logger.info("The snapshot is complete", metadata: metadata(copied: count))
   }
 
-  /// Waits until nobody else makes this snapshot. The lock is the session's, so it ends with whoever dies.
+  /// Waits until nobody else makes this snapshot. The session is noted as its maker, and that ends with it.
   private func lock(_ connection: PostgresConnection) async throws {
     var delay = DoublingDelay(from: .milliseconds(20), to: .seconds(1))
     while try await !connection.query(
-      """
-      SELECT pg_try_advisory_lock(hashtext('tidemark.snapshot'),
-        tidemark.snapshot_key(\(stream.id), \(application)))
-      """
+      "SELECT tidemark.begin_making(\(stream.id), \(application))"
     )[0].decode(Bool.self) {
       try await clock.sleep(for: delay.next())
     }
@@ -130,29 +127,21 @@ struct SnapshotMaker: Sendable {
   }
 
   private func cut(seenBy holder: PostgresTransaction) async throws -> Target {
-    try await pool.withConnection { connection in
-      do {
-        // The session's, because in the transaction it would come after what that sees was fixed. Whoever has the lock
-        // may wait for the table, which is locked already.
-        try await connection.execute("SET lock_timeout = '1s'")
-        try await connection.execute("SELECT pg_advisory_lock(hashtext('tidemark.step'), \(stream.id))")
-        try await connection.execute("RESET lock_timeout")
-        let target = try await connection.transaction(isolation: .repeatableRead) { transaction in
-          let (partition, starts, ordinals) = try await transaction.query(
-            """
-            SELECT partition_ordinal, starts, ordinals FROM tidemark.begin_snapshot(\(stream.id), \(application))
-            """
-          )[0].decode((Int64, [Int64], [Int32]).self)
-          try await holder.seeing(what: transaction)
-          return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
-        }
-        try await connection.execute("SELECT pg_advisory_unlock(hashtext('tidemark.step'), \(stream.id))")
-        return target
-      } catch {
-        // Whatever became of the transaction, its end is the end of the lock.
-        await connection.close()
-        throw error
-      }
+    try await pool.transaction(isolation: .repeatableRead) { transaction in
+      // Before anything is seen, so that all is seen that was sequenced. Whoever has the turn may wait for the table, which
+      // is locked already.
+      try await transaction.execute("SET LOCAL lock_timeout = '1s'")
+      try await transaction.execute(
+        "LOCK TABLE tidemark.\(identifier: "turn_\(stream.id)") IN SHARE UPDATE EXCLUSIVE MODE"
+      )
+      try await transaction.execute("SET LOCAL lock_timeout TO DEFAULT")
+      let (partition, starts, ordinals) = try await transaction.query(
+        """
+        SELECT partition_ordinal, starts, ordinals FROM tidemark.begin_snapshot(\(stream.id), \(application))
+        """
+      )[0].decode((Int64, [Int64], [Int32]).self)
+      try await holder.seeing(what: transaction)
+      return Target(partition: partition, hashStarts: starts, shardOrdinals: ordinals)
     }
   }
 
@@ -175,7 +164,7 @@ struct SnapshotMaker: Sendable {
           try await copying.seeing(what: holder)
           return try await copying.query(
             """
-            SELECT tidemark.copy_rows(\(stream.id), \(target.partition), \(target.hashStarts), \(target.shardOrdinals),
+            SELECT tidemark.\(identifier: "copy_\(stream.id)")(\(target.partition), \(target.hashStarts), \(target.shardOrdinals),
               \(copied), \(part)::bigint::oid::regclass, \(first), \(min(first + Self.blocksAtOnce, blocks)))
             """
           )[0].decode(Int64.self)

@@ -36,8 +36,14 @@ extension Round {
     case .stepLock:
       try await hold(
         """
-        SELECT pg_advisory_xact_lock(hashtext('tidemark.step'), stream_id)
-        FROM tidemark.stream WHERE status = 'ENABLED'
+        DO $$
+        DECLARE
+          stream integer;
+        BEGIN
+          FOR stream IN SELECT stream_id FROM tidemark.stream WHERE status = 'ENABLED' LOOP
+            EXECUTE format('LOCK TABLE tidemark.%I IN SHARE UPDATE EXCLUSIVE MODE', 'turn_' || stream);
+          END LOOP;
+        END $$
         """,
         random.duration(50...1500)
       )

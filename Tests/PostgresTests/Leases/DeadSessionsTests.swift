@@ -119,9 +119,11 @@ struct DeadSessionsTests {
     let (owner, planner) = (try await register(victim), try await register(other))
     _ = try await grant("a", to: owner, victim)
     _ = try await grant("b", to: owner, victim)
-    try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'a' FOR UPDATE") { first in
+    try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'a' FOR UPDATE") {
+      first in
       // Two that share a lock stand in the row as a group.
-      try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") { second in
+      try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") {
+        second in
         try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") {
           third in
           try await database.killSession(of: owner)
@@ -210,7 +212,7 @@ struct DeadSessionsTests {
     )
     let roles = StreamRoles(database: streams)
     try await roles.create("burier")
-    try await streams.admin.grant(.consumer, to: roles.name("burier"))
+    try await streams.leases().grant(.consumer, to: roles.name("burier"), application: scope.application)
     let victim = Process(database.configuration)
     let other = Process(try PostgresConfiguration(url: roles.url("burier")))
     let (owner, planner) = (try await register(victim), try await register(other))

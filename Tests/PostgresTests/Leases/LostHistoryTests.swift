@@ -99,7 +99,8 @@ struct LostHistoryTests {
       #expect(try await checkpoint(lost, at: UInt64(10 * loss + 10)) == .accepted)
       let told = try await store.look(as: other, in: scope)
       try await eventually("a later history has a later number") {
-        try await database.pool.value("SELECT tidemark_leases.next_history()", as: Int64.self) > lastNumber + 1
+        try await database.pool.value("SELECT tidemark_leases.next_history()", as: Int64.self) > lastNumber
+          + 1
       }
       try await lose()
       #expect(try await checkpoint(lost, at: UInt64(10 * loss + 11)) == .leaseLost)

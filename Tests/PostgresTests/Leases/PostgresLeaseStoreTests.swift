@@ -194,16 +194,17 @@ struct PostgresLeaseStoreTests {
 
   /// Which transaction wrote each lease's row last.
   private func versions() async throws -> [String] {
-    try await database.pool.query("SELECT xmin::text AS writer FROM tidemark_leases.lease ORDER BY shard_id").map {
-      try $0.decode("writer", as: String.self)
-    }
+    try await database.pool.query("SELECT xmin::text AS writer FROM tidemark_leases.lease ORDER BY shard_id")
+      .map {
+        try $0.decode("writer", as: String.self)
+      }
   }
 
   @Test("reads each lease's measurement once, also while the server has no statistics of the tables")
   func readsWithoutStatistics() async throws {
     for table in ["lease", "lease_load"] {
       try await database.pool.execute(
-        "ALTER TABLE tidemark.\(identifier: table) SET (autovacuum_enabled = false)"
+        "ALTER TABLE tidemark_leases.\(identifier: table) SET (autovacuum_enabled = false)"
       )
     }
     let owner = try await register()

@@ -64,8 +64,9 @@ struct UnknownOutcomeTests {
         lease.shardID = "untroubled"
         #expect(try await lease == calm.lease("untroubled", in: scope), "\(write)")
       }
-      let letters = try await sessions.pool.query("SELECT shard_id FROM tidemark_leases.dead_letter ORDER BY 1").map
-      {
+      let letters = try await sessions.pool.query(
+        "SELECT shard_id FROM tidemark_leases.dead_letter ORDER BY 1"
+      ).map {
         try $0.decode(String.self)
       }
       #expect(letters == ["troubled", "untroubled"])

@@ -27,12 +27,10 @@ struct LogicalSnapshotTests {
     )
   }
 
-  /// Asks for a cut as the maker of a snapshot does, whose lock the connection gets.
+  /// Asks for a cut as the maker of a snapshot does, which the connection is from then on.
   private func requestCut(_ database: StreamDatabase, on maker: PostgresConnection) async throws -> String {
     let id = try await database.stream("item").identified().id
-    try await maker.execute(
-      "SELECT pg_advisory_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(\(id), 'a'))"
-    )
+    try await maker.execute("SELECT tidemark.begin_making(\(id), 'a')")
     return try await maker.query("SELECT tidemark.request_cut(\(id), 'a')::text")[0].decode(String.self)
   }
 
@@ -178,12 +176,13 @@ struct LogicalSnapshotTests {
         try await database.pool.transaction { open in
           try await database.pool.withConnection { other in
             // The maker has waited for writers already when it waits for this.
-            try await other.execute("SELECT pg_advisory_lock(hashtext('tidemark.step'), \(id))")
+            try await other.execute("BEGIN")
+            try await other.execute("SELECT tidemark.take_turn(\(id))")
             group.addTask { try await snapshot(database) }
             try await eventually("the maker is about to cut") {
               try await database.number(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                  + "AND query LIKE '%request_cut%' AND wait_event = 'advisory'"
+                  + "AND query LIKE '%request_cut%' AND wait_event = 'relation'"
               ) == 1
             }
             try await open.execute("INSERT INTO other VALUES (1)")

@@ -141,7 +141,7 @@ struct LogicalStreamTests {
     } else {
       try await eventually("the session is gone") {
         try await database.number(
-          "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = (hashtext('tidemark.enabling')::bigint & 4294967295) AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+          "SELECT count(*) FROM tidemark.presence WHERE tidemark.is_present(work)"
         ) == 0
       }
       try await database.admin.enable(table: "item", capture: .logical)

@@ -3,7 +3,6 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
-
 import TidemarkPostgres
 import TidemarkStreams
 
@@ -28,9 +27,13 @@ struct MigratorTests {
     #expect(Set(schema.migrations.map(\.name)).count == schema.migrations.count)
   }
 
-  @Test("knows every file in Migrations, each with its way back", arguments: ["TidemarkPostgres", "TidemarkStreams"])
+  @Test(
+    "knows every file in Migrations, each with its way back",
+    arguments: ["TidemarkPostgres", "TidemarkStreams"]
+  )
   func files(module: String) throws {
-    let root = URL(filePath: #filePath).appending(path: "../../../../Sources/\(module)/Migrations").standardized
+    let root = URL(filePath: #filePath).appending(path: "../../../../Sources/\(module)/Migrations")
+      .standardized
     let schema = module == "TidemarkPostgres" ? TidemarkSchema.leases : .streams
     let files = try FileManager.default.contentsOfDirectory(atPath: root.path).sorted()
     func scripts(_ direction: String, of version: Int) throws -> [String] {
@@ -39,7 +42,9 @@ struct MigratorTests {
     }
     for migration in schema.migrations {
       #expect(migration.up == (try scripts("up", of: migration.version).joined(separator: "\n")))
-      #expect(migration.down == (try scripts("down", of: migration.version).reversed().joined(separator: "\n")))
+      #expect(
+        migration.down == (try scripts("down", of: migration.version).reversed().joined(separator: "\n"))
+      )
     }
     #expect(files.allSatisfy { $0.wholeMatch(of: /v[0-9]+_[0-9]{2}_[a-z_]+\.(up|down)\.sql/) != nil })
   }

@@ -155,7 +155,7 @@ struct AlteredTableTests {
     try await withTenants(expiry: true) { database, superuser, _ in
       try await database.run("ALTER TABLE item FORCE ROW LEVEL SECURITY")
       let error = try await #require(throws: PostgresError.self) {
-        _ = try await database.pool.query("SELECT tidemark.expire_rows(1)")
+        _ = try await database.expireRows()
       }
       #expect(error.message.contains("row-level security"))
       try await superuser.execute("ALTER TABLE item NO FORCE ROW LEVEL SECURITY")

@@ -265,7 +265,7 @@ struct MendedStreamTests {
     try await database.admin.alter("item") { $0.expiryColumn = "at" }
     try await database.run("INSERT INTO item VALUES (1, now() - interval '1 day')")
     try await database.run(change)
-    #expect(try await database.number("SELECT tidemark.expire_rows(1)::bigint") == 0)
+    #expect(try await database.expireRows() == 0)
     #expect(try await database.number("SELECT count(*) FROM item") == 1)
   }
 

@@ -2,8 +2,8 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
-
 import TidemarkPostgres
+
 @testable import TidemarkStreams
 
 @Suite("Starting with a snapshot", .sharesMachine)
@@ -187,15 +187,13 @@ struct SnapshotTests {
     let log = DeliveryLog()
     try await database.pool.withConnection { other in
       let id = try await database.stream("item").identified().id
-      try await other.execute(
-        "SELECT pg_advisory_lock(hashtext('tidemark.snapshot'), tidemark.snapshot_key(\(id), 'test'))"
-      )
+      try await other.execute("SELECT tidemark.begin_making(\(id), 'test')")
       let own = try await other.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
       try await running(try log.worker(of: database, from: .snapshot)) {
-        try await eventually("the worker asks for the lock") {
+        try await eventually("the worker asks whether it may make one") {
           try await database.number(
             "SELECT count(*) FROM pg_stat_activity WHERE pid NOT IN (\(own), pg_backend_pid()) "
-              + "AND datname = current_database() AND query LIKE '%pg_try_advisory_lock(hashtext(''tidemark.snapshot%'"
+              + "AND datname = current_database() AND query LIKE '%tidemark.begin_making%'"
           ) == 1
         }
       }
@@ -209,13 +207,14 @@ struct SnapshotTests {
   func settings() async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
-      "CREATE TABLE item (a timestamptz, b int4range, c interval, d bytea, e float8, f money)"
+      "CREATE TABLE item (a timestamptz, b int4range, c interval, d bytea, e float8, f money, id int PRIMARY KEY)"
     )
+    try await database.admin.enable(table: "item")
     let different = try await database.text(
       """
       SELECT string_agg(n.setting, ', ') FROM unnest(tidemark.capture_settings('item'::regclass)) AS n (setting)
       WHERE lower(n.setting) NOT IN (SELECT lower(replace(c.setting, '"', '')) FROM pg_proc p
-        CROSS JOIN unnest(p.proconfig) AS c (setting) WHERE p.oid = 'tidemark.copy_rows'::regproc)
+        CROSS JOIN unnest(p.proconfig) AS c (setting) WHERE p.oid = 'tidemark.copy_1'::regproc)
       """
     )
     #expect(different == nil)
@@ -271,11 +270,7 @@ struct SnapshotTests {
   func drop(capture: StreamCapture) async throws {
     let database = try await items(5, capture: capture)
     let log = DeliveryLog()
-    let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: database.url),
-      pool: database.pool,
-      logger: StreamDatabase.logger
-    )
+    let store = try database.leases()
     let scope = LeaseScope(application: "test", stream: "item")
     try await running(try log.worker(of: database, from: .snapshot)) {
       try await eventually("the rows are delivered") { log.count == 5 }

@@ -11,8 +11,8 @@ import Tidemark
 struct StatementBoundaryTests {
   /// What takes the step's lock, with the functions that it is made of.
   private static let functions = [
-    "advance", "sequence_inbox", "route_records", "current_log_partition", "close_shards", "split_shard",
-    "merge_shards", "add_shard", "maintain_stream", "disable_stream",
+    "advance", "sequence_inbox", "route_records", "current_log_partition", "close_shards", "split_open_shard",
+    "merge_open_shards", "add_shard", "maintain_stream", "end_stream",
   ]
 
   @Test("It loses nothing, doubles nothing and blocks nobody, whatever it was at")

@@ -45,8 +45,17 @@ struct StreamDatabase: Sendable {
     PostgresStream(name, pool: try Self.makePool(url, connections: connections), logger: Self.logger)
   }
 
+  func leases() throws -> PostgresLeaseStore {
+    PostgresLeaseStore(try PostgresConfiguration(url: url), pool: pool, logger: Self.logger)
+  }
+
   func run(_ sql: String) async throws {
     try await pool.withConnection { try await $0.executeScript(sql) }
+  }
+
+  /// Deletes expired rows of the first stream's table as maintenance does.
+  func expireRows(atMost maximumRows: Int = 500) async throws -> Int {
+    try await admin.expireRows(of: 1, atMost: maximumRows).deleted
   }
 
   func text(_ sql: String) async throws -> String? {

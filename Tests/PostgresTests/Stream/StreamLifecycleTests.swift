@@ -285,7 +285,7 @@ struct StreamLifecycleTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item", capture: capture)
     let migrator = Migrator(database.pool, schema: .streams, logger: StreamDatabase.logger)
-    try await migrator.migrate(to: 1)
+    try await migrator.migrate(to: 0)
     try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
     #expect(
       try await database.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass") == 0

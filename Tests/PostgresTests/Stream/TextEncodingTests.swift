@@ -132,6 +132,7 @@ struct TextEncodingTests {
     let roles = StreamRoles(database: database)
     try await roles.create("consumer")
     try await database.admin.grant(.consumer, to: roles.name("consumer"))
+    try await database.leases().grant(.consumer, to: roles.name("consumer"))
     try await database.run("GRANT SELECT ON orders TO \(roles.name("consumer"))")
     let ids = try await run(
       database,
