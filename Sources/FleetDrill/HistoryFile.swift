@@ -1,4 +1,5 @@
 import Foundation
+import LocalPostgres
 import Synchronization
 
 /// A worker's history on disk, one JSON object a line. Each line is one `write` to a file that is opened for
@@ -7,12 +8,7 @@ public final class HistoryFile: Sendable {
   private let handle: Mutex<FileHandle>
 
   public init(path: String) throws {
-    if !FileManager.default.fileExists(atPath: path) {
-      _ = FileManager.default.createFile(atPath: path, contents: nil)
-    }
-    let file = try FileHandle(forWritingTo: URL(fileURLWithPath: path))
-    try file.seekToEnd()
-    handle = Mutex(file)
+    handle = Mutex(try PrivateFiles.open(path, O_WRONLY | O_APPEND))
   }
 
   public func append(_ entry: HistoryEntry) throws {

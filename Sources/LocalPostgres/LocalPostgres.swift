@@ -88,9 +88,10 @@ public actor LocalPostgres {
     settings["port"] = "\(port)"
     settings["listen_addresses"] = configuration.listensOnTCP ? configuration.listenAddress : ""
     settings["unix_socket_directories"] = directory.sockets
+    settings["unix_socket_permissions"] = settings["unix_socket_permissions"] ?? "0700"
     // A file, not `sh -c`, which would fill the list of processes with the text.
     let script = "\(directory.base)/supervise.sh"
-    try Data(PackageResources.supervise_sh).write(to: URL(filePath: script), options: .atomic)
+    try PrivateFiles.open(script, O_WRONLY | O_TRUNC).write(contentsOf: Data(PackageResources.supervise_sh))
     try user.own(script)
     let pipe = Pipe()
     supervisor = try ChildProcess(

@@ -1,7 +1,8 @@
 /// How a ``LocalPostgres`` is set up. The defaults give a throw-away server that only this user can reach.
 public struct LocalPostgresConfiguration: Sendable {
   /// The directory for data, log and socket. It is created if missing, kept when the server stops, and
-  /// continued with by the next server that is given it. It must be empty or have been used so before.
+  /// continued with by the next server that is given it. It must be empty or have been used so before, belong to this
+  /// user, and neither be a symbolic link nor be where others can change it.
   ///
   /// `nil` (the default): a new temporary directory, removed when the server stops.
   public var directory: String?

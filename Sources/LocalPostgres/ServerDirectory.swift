@@ -33,20 +33,18 @@ struct ServerDirectory {
     if let path {
       base = URL(filePath: path).path(percentEncoded: false)
       while base.count > 1, base.hasSuffix("/") { base.removeLast() }
-      try Self.create(base)
+      try Self.create(base, for: user)
     } else {
-      base = try Self.makeTemporaryDirectory(in: user.temporaryDirectory)
+      base = try PrivateFiles.makeTemporaryDirectory("tidemark-pg", in: user.temporaryDirectory)
     }
     try user.own(base)
     sockets = base
     if "\(base)/.s.PGSQL.\(port).lock".utf8.count > Self.longestSocketPath {
-      sockets = try Self.makeTemporaryDirectory(in: "/tmp")
+      sockets = try PrivateFiles.makeTemporaryDirectory("tidemark-pg", in: "/tmp")
       try user.own(sockets)
     }
     password = try Self.password(at: "\(base)/password", user: user, given)
-    let descriptor = open("\(base)/log", O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw Self.unusable("\(base)/log") }
-    log = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+    log = try PrivateFiles.open("\(base)/log", O_RDWR | O_APPEND)
   }
 
   /// Waits until no other server uses the directory: that of a program that ended just now is still stopping.
@@ -90,10 +88,12 @@ struct ServerDirectory {
     return String(decoding: bytes, as: UTF8.self)
   }
 
-  private static func create(_ directory: String) throws {
+  private static func create(_ directory: String, for user: ServerUser) throws {
     let files = FileManager.default
+    // What is above it the server's user has to get through.
+    let permissions: mode_t = user.id == geteuid() ? 0o700 : 0o711
+    try PrivateFiles.makeDirectory(directory, permissions: permissions, owners: [geteuid(), user.id])
     do {
-      try files.createDirectory(atPath: directory, withIntermediateDirectories: true)
       let entries = try files.contentsOfDirectory(atPath: directory)
       guard entries.isEmpty || Set(entries).isSuperset(of: ["log", "password"]) else {
         throw LocalPostgresError(
@@ -113,16 +113,6 @@ struct ServerDirectory {
     }
   }
 
-  private static func makeTemporaryDirectory(in parent: String) throws -> String {
-    var template = Array("\(parent.hasSuffix("/") ? parent : parent + "/")tidemark-pg-XXXXXX".utf8CString)
-    guard mkdtemp(&template) != nil else { throw unusable(parent) }
-    return String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
-  }
-
-  private static func unusable(_ path: String) -> LocalPostgresError {
-    LocalPostgresError(.directoryUnusable, "\(path) cannot be written: \(String(cString: strerror(errno))).")
-  }
-
   /// The superuser's password, the same for as long as the directory lives.
   private static func password(at path: String, user: ServerUser, _ given: String?) throws -> String {
     if let bytes = FileManager.default.contents(atPath: path), !bytes.isEmpty {
@@ -130,12 +120,7 @@ struct ServerDirectory {
     }
     var random = SystemRandomNumberGenerator()
     let password = given ?? (0..<2).map { _ in String(random.next(), radix: 36) }.joined()
-    let created = FileManager.default.createFile(
-      atPath: path,
-      contents: Data(password.utf8),
-      attributes: [.posixPermissions: 0o600]
-    )
-    guard created else { throw LocalPostgresError(.directoryUnusable, "\(path) cannot be written.") }
+    try PrivateFiles.open(path, O_WRONLY).write(contentsOf: Data(password.utf8))
     try user.own(path)
     return password
   }

@@ -23,6 +23,8 @@ struct ServerUser {
     return ServerUser(account: account)
   }
 
+  var id: uid_t { account?.user ?? geteuid() }
+
   /// Where this user can have temporary files. Root's own place may be closed to others.
   var temporaryDirectory: String {
     account == nil ? FileManager.default.temporaryDirectory.path(percentEncoded: false) : "/tmp"
@@ -48,9 +50,9 @@ struct ServerUser {
     )
   }
 
-  /// Gives a file or directory to this user.
+  /// Gives a file or directory to this user, but not what a symbolic link leads to.
   func own(_ path: String) throws {
-    guard let account, chown(path, account.user, account.group) != 0 else { return }
+    guard let account, lchown(path, account.user, account.group) != 0 else { return }
     throw LocalPostgresError(
       .directoryUnusable,
       "\(path) cannot be given to \(account.name): \(String(cString: strerror(errno)))."

@@ -11,6 +11,7 @@
 # BASE belongs to one supervisor until that and its server are gone. PRIMARY, unless it is empty, is libpq's
 # connection string of the server that this one is a standby of.
 set -u
+umask 077
 bin=$1 base=$2 sockets=$3 keep=$4 primary=$5
 shift 5
 

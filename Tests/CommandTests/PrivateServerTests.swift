@@ -91,6 +91,61 @@ struct PrivateServerTests {
     #expect(outcome.errors.contains(file) && outcome.errors.contains("Help: Set TIDEMARK_HOME"))
   }
 
+  @Test("A home that is a link, or that others can write to, is exit code 69, with what to do")
+  func unsafeHome() async throws {
+    let home = try Home()
+    let place = home.directory.path + "/home"
+    try FileManager.default.createSymbolicLink(atPath: place, withDestinationPath: home.directory.path)
+    let link = try await home.tidemark.run("stream", "list")
+    #expect(link.status == 69 && link.errors.contains("Error: \(place) is a symbolic link."))
+    #expect(link.errors.contains("Help: Name the directory that it leads to. Or set TIDEMARK_HOME"))
+    try FileManager.default.removeItem(atPath: place)
+    try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: false)
+    try FileManager.default.setAttributes([.posixPermissions: 0o777], ofItemAtPath: place)
+    let writable = try await home.tidemark.run("stream", "list")
+    #expect(writable.status == 69 && writable.errors.contains("chmod go-w '\(place)'"))
+    #expect(try FileManager.default.contentsOfDirectory(atPath: place).isEmpty)
+  }
+
+  @Test("All that is in the home, the socket too, is readable by its user alone")
+  func modes() async throws {
+    let home = try Home()
+    _ = try await home.tidemark.run("stream", "create", "s", "--shards", "1")
+    let tail = try home.tidemark.start(["stream", "tail", "s"])
+    try await eventually("the server runs") { home.server != nil }
+    #expect(try await home.tidemark.run("stream", "describe", "s").status == 0)
+    let place = home.directory.path + "/home"
+    let names = try FileManager.default.subpathsOfDirectory(atPath: place)
+    for name in names {
+      // Files of the server come and go.
+      let attributes = try? FileManager.default.attributesOfItem(atPath: "\(place)/\(name)")
+      if let mode = attributes?[.posixPermissions] as? Int { #expect(mode & 0o077 == 0, "\(name)") }
+    }
+    var needed: Set = ["change.lock", "sharing.lock", "postgres", "postgres/log", "postgres/password"]
+    // Where the path is too long, the socket is in a directory of its own.
+    if place.utf8.count < 70 { needed.insert("postgres/.s.PGSQL.5432") }
+    #expect(needed.subtracting(names) == [])
+    tail.signal(SIGTERM)
+    _ = await tail.outcome
+  }
+
+  @Test(
+    "A socket that another user has put in the place of a server that is gone is not talked to",
+    .enabled(if: geteuid() == 0)
+  )
+  func foreignSocket() async throws {
+    let home = try Home()
+    _ = try await home.tidemark.run("stream", "create", "s", "--shards", "1")
+    let socket = try ListeningSocket(directory: home.directory.path)
+    let data = home.directory.path + "/home/postgres/data"
+    // As a crash of the machine leaves it. The test's own process is root, whose the server is not.
+    try "1\n\(data)\n0\n5432\n\(home.directory.path)\n\n\nready\n"
+      .write(toFile: data + "/postmaster.pid", atomically: false, encoding: .utf8)
+    let described = try await home.tidemark.run("stream", "describe", "s")
+    #expect(described.status == 0, "\(described.errors)")
+    #expect(try socket.received() == [[]], "it was tried once, and sent nothing")
+  }
+
   @Test("A command that is killed leaves no server")
   func killed() async throws {
     let home = try Home()

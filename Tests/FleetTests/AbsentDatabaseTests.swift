@@ -11,9 +11,9 @@ import TidemarkPostgres
 struct AbsentDatabaseTests {
   @Test("a worker that starts before its database waits for it, says so, and then works")
   func downAtStart() async throws {
-    let directory = FileManager.default.temporaryDirectory.path + "/tidemark-absent-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let files = try TemporaryDirectory()
+    defer { withExtendedLifetime(files) {} }
+    let directory = files.path
     var configuration = LocalPostgresConfiguration()
     configuration.directory = directory + "/postgres"
 

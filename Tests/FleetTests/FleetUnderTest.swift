@@ -42,9 +42,8 @@ final class FleetUnderTest: Sendable {
     withPooler: Bool = false,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
-    let directory = FileManager.default.temporaryDirectory.path + "/tidemark-fleet-\(UUID().uuidString)"
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
-    defer { try? FileManager.default.removeItem(atPath: directory) }
+    let files = try TemporaryDirectory()
+    defer { withExtendedLifetime(files) {} }
     var configuration = LocalPostgresConfiguration()
     configuration.listensOnTCP = kind != nil
     try await withLocalPostgres(configuration) { server in
@@ -54,7 +53,7 @@ final class FleetUnderTest: Sendable {
       let fleet = try await DrillFleet(
         database: pooler?.url ?? standby.map { server.url(orOn: $0) } ?? server.url(),
         executable: try executable(),
-        directory: directory,
+        directory: files.path,
         options: [
           "--failover-milliseconds", String(Int(failover / .milliseconds(1))),
           "--record-pause-microseconds", String(Int(recordPause / .microseconds(1))),

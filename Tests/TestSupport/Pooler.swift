@@ -33,7 +33,7 @@ public final class Pooler: Sendable {
       .write(toFile: "\(path)/pgbouncer.ini", atomically: true, encoding: .utf8)
     var arguments = ["-q", "\(path)/pgbouncer.ini"]
     if geteuid() == 0 {
-      try files.setAttributes([.ownerAccountName: owner], ofItemAtPath: path)
+      try files.setAttributes([.ownerAccountName: owner, .posixPermissions: 0o700], ofItemAtPath: path)
       arguments = ["-u", owner] + arguments
     }
     let pipe = Pipe()

@@ -1,4 +1,5 @@
 import Foundation
+import LocalPostgres
 import PostgresClient
 import Tidemark
 
@@ -31,8 +32,7 @@ actor DrillStage {
       database: String,
       _ play: @escaping @Sendable (DrillStage) async throws -> [DrillMeasure]
     ) async throws {
-      let directory = FileManager.default.temporaryDirectory.path + "/tidemark-drill-\(UUID().uuidString)"
-      try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+      let directory = try PrivateFiles.makeTemporaryDirectory("tidemark-drill")
       defer { try? FileManager.default.removeItem(atPath: directory) }
       let fleet = try await DrillFleet(
         database: database,

@@ -35,10 +35,8 @@ struct PrivateServer: Sendable {
     logger: Logger,
     _ body: @Sendable (String) async throws -> Success
   ) async throws -> Success {
-    try prepareHome()
     // One command at a time starts, joins or stops the server.
-    let change = try FileLock(path: "\(home)/change.lock")
-    let sharing = try FileLock(path: "\(home)/sharing.lock")
+    let (change, sharing) = try prepareHome()
     defer { withExtendedLifetime((change, sharing)) {} }
     try await change.lock(.exclusive, within: Self.startLimit)
     if let url = await runningServer(logger: logger) {
@@ -77,7 +75,13 @@ struct PrivateServer: Sendable {
     guard lines.count >= 5, let port = Int(lines[3]),
       let sockets = lines[4].addingPercentEncoding(withAllowedCharacters: .alphanumerics)
     else { return nil }
-    let url = "postgresql://postgres@\(sockets):\(port)/postgres"
+    let attributes = try? FileManager.default.attributesOfItem(atPath: "\(directory)/data")
+    let user = (attributes?[.ownerAccountName] as? String)?.addingPercentEncoding(
+      withAllowedCharacters: .alphanumerics
+    )
+    guard let user else { return nil }
+    // Once the server is gone, its socket's place in /tmp may be another user's.
+    let url = "postgresql://postgres@\(sockets):\(port)/postgres?requirepeer=\(user)"
     guard let configuration = try? PostgresConfiguration(url: url),
       let connection = try? await PostgresConnection.connect(configuration, logger: logger)
     else { return nil }
@@ -98,19 +102,15 @@ struct PrivateServer: Sendable {
     }
   }
 
-  private func prepareHome() throws {
-    let files = FileManager.default
+  /// Makes the home and the files in it that commands lock.
+  private func prepareHome() throws -> (change: FileLock, sharing: FileLock) {
     let isRoot = geteuid() == 0
     if isRoot { try checkIsReachable() }
-    let permissions = isRoot ? 0o755 : 0o700
     do {
-      try files.createDirectory(
-        atPath: home,
-        withIntermediateDirectories: true,
-        attributes: [.posixPermissions: permissions]
-      )
-    } catch {
-      throw unusable("\(home) cannot be made: \(error.localizedDescription)")
+      try PrivateFiles.makeDirectory(home, permissions: isRoot ? 0o711 : 0o700)
+      return (try FileLock(path: "\(home)/change.lock"), try FileLock(path: "\(home)/sharing.lock"))
+    } catch let error as LocalPostgresError {
+      throw unusable(error.message, error.advice)
     }
   }
 
@@ -130,10 +130,11 @@ struct PrivateServer: Sendable {
     }
   }
 
-  private func unusable(_ message: String) -> CommandFailure {
-    CommandFailure(
+  private func unusable(_ message: String, _ advice: String? = nil) -> CommandFailure {
+    let others = "TIDEMARK_HOME to another directory, or name a database with --database-url."
+    return CommandFailure(
       message,
-      advice: "Set TIDEMARK_HOME to another directory, or name a database with --database-url.",
+      advice: advice.map { "\($0) Or set \(others)" } ?? "Set \(others)",
       exitCode: .databaseUnavailable
     )
   }

@@ -37,10 +37,7 @@ struct Demo: AsyncParsableCommand {
   }
 
   private func play() async throws -> Bool {
-    let directory =
-      FileManager.default.temporaryDirectory.path
-      + "/tidemark-demo-\(ProcessInfo.processInfo.processIdentifier)"
-    try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+    let directory = try PrivateFiles.makeTemporaryDirectory("tidemark-demo")
     defer { try? FileManager.default.removeItem(atPath: directory) }
     print("Starting a private PostgreSQL …")
     return try await withLocalPostgres { server in

@@ -1,4 +1,5 @@
 import Foundation
+import LocalPostgres
 import Synchronization
 
 /// Runs rounds, says how they go, and sums up what came of them.
@@ -12,12 +13,14 @@ struct Report: Sendable {
     self.options = options
     self.seed = seed
     self.allowed = allowed
-    let directory = options.directory ?? "/tmp/tidemark-torture-\(UUID().uuidString.lowercased())"
-    try FileManager.default.createDirectory(
-      atPath: directory,
-      withIntermediateDirectories: true,
-      attributes: [.posixPermissions: 0o755]
-    )
+    let directory: String
+    // The server's user has to get to its data.
+    if let chosen = options.directory {
+      directory = URL(filePath: chosen).path(percentEncoded: false)
+      try PrivateFiles.makeDirectory(directory, permissions: 0o711)
+    } else {
+      directory = try PrivateFiles.makeTemporaryDirectory("tidemark-torture", in: "/tmp", permissions: 0o711)
+    }
     settings = Settings(
       executable: URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath().path,
       directory: directory

@@ -68,11 +68,7 @@ final class Round: Sendable {
   static func run(_ plan: RoundPlan, settings: Settings) async throws -> RoundResult {
     let directory = "\(settings.directory)/\(plan.kind.rawValue)-\(plan.seed)"
     // The server's user has to get to its data.
-    try FileManager.default.createDirectory(
-      atPath: directory,
-      withIntermediateDirectories: true,
-      attributes: [.posixPermissions: 0o755]
-    )
+    try PrivateFiles.makeDirectory(directory, permissions: 0o711)
     let server = try await LocalPostgres.start(configuration(plan, directory: "\(directory)/server"))
     var standby: LocalPostgres?
     do {
