@@ -171,7 +171,7 @@ let package = Package(
     ),
     .target(
       name: "TestSupport",
-      dependencies: ["LocalPostgres"],
+      dependencies: ["LocalPostgres", "PostgresClient", .product(name: "Logging", package: "swift-log")],
       path: "Tests/TestSupport",
       swiftSettings: swiftSettings
     ),

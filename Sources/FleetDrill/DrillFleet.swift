@@ -53,12 +53,11 @@ public final class DrillFleet: Sendable {
   /// Starts a worker process.
   /// - Parameter launcher: a command that runs the worker's, which it is put before.
   public func start(_ name: String, launcher: [String] = []) throws -> WorkerProcess {
-    let arguments = [
-      "drill-worker", "--name", name, "--database-url", database, "--history", "\(directory)/\(name).jsonl",
-    ]
+    let arguments = ["drill-worker", "--name", name, "--history", "\(directory)/\(name).jsonl"]
     let process = try WorkerProcess(
       name: name,
       command: launcher + [executable] + arguments + options,
+      database: database,
       log: "\(directory)/\(name).log"
     )
     processes.withLock { $0.append(process) }

@@ -1,3 +1,4 @@
+import Foundation
 import Logging
 import PostgresClient
 import ServiceLifecycle
@@ -8,7 +9,7 @@ import UnixSignals
 /// A worker process of a drill.
 public struct DrillWorker: Sendable {
   public var name: String
-  public var database: String
+  let database: String
   public var application = "drill"
   public var stream = "orders"
   /// The file that its history is appended to.
@@ -18,9 +19,13 @@ public struct DrillWorker: Sendable {
   public var transactionPause: Duration?
   public var configuration = WorkerConfiguration()
 
-  public init(name: String, database: String, history: String) {
+  /// Works on the database that ``WorkerProcess`` has put into the environment.
+  public init(name: String, history: String) throws {
+    guard let url = ProcessInfo.processInfo.environment[WorkerProcess.databaseVariable] else {
+      throw PostgresError(.invalidConfiguration, "\(WorkerProcess.databaseVariable) is not set.")
+    }
     self.name = name
-    self.database = database
+    database = url
     self.history = history
   }
 

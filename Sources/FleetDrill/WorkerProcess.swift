@@ -1,4 +1,5 @@
 import Foundation
+import LocalPostgres
 
 /// A worker of a drill as a process that can be killed, paused and ended.
 public final class WorkerProcess: @unchecked Sendable {
@@ -8,6 +9,9 @@ public final class WorkerProcess: @unchecked Sendable {
   /// The worker ends when this does, so none outlives its drill, however that ends.
   private let lifeline = Pipe()
 
+  /// The environment's variable that names the database.
+  public static let databaseVariable = "TIDEMARK_DATABASE_URL"
+
   public let name: String
   public var processID: Int32 { process.processIdentifier }
   public var isRunning: Bool { process.isRunning }
@@ -16,17 +20,17 @@ public final class WorkerProcess: @unchecked Sendable {
 
   /// Starts a worker.
   /// - Parameters:
-  ///   - command: the program's path and its arguments.
+  ///   - command: the program's path and its arguments, which everybody on this machine can read.
+  ///   - database: its URL, which the worker finds in its environment as ``databaseVariable``.
   ///   - log: the file that its output is appended to.
-  public init(name: String, command: [String], log: String) throws {
+  public init(name: String, command: [String], database: String, log: String) throws {
     self.name = name
-    if !FileManager.default.fileExists(atPath: log) {
-      _ = FileManager.default.createFile(atPath: log, contents: nil)
-    }
-    let output = try FileHandle(forWritingTo: URL(fileURLWithPath: log))
-    try output.seekToEnd()
+    let output = try PrivateFiles.open(log, O_WRONLY | O_APPEND)
     process.executableURL = URL(fileURLWithPath: command[0])
     process.arguments = Array(command.dropFirst())
+    process.environment = ProcessInfo.processInfo.environment.merging([Self.databaseVariable: database]) {
+      $1
+    }
     process.standardInput = lifeline
     process.standardOutput = output
     process.standardError = output

@@ -9,7 +9,7 @@ import Foundation
 /// The binaries are those of the machine: from `TIDEMARK_POSTGRES_BIN`, else where `pg_config` says, else
 /// from the usual directories. PostgreSQL refuses to run as root; a program that is root gets a server that
 /// runs as the user `postgres`, or `nobody` if there is none.
-public actor LocalPostgres {
+public actor LocalPostgres: CustomReflectable {
   /// How a server that still has clients is stopped.
   public enum ShutdownMode: Sendable {
     /// Ends the sessions, rolls back what is open, writes a checkpoint.
@@ -128,11 +128,19 @@ public actor LocalPostgres {
     "postgresql://\(user)@\(address)/\(percentEncoded(database))"
   }
 
+  /// The libpq URL of a database, over the unix socket: it needs no password, so it may be an argument of a command.
+  package nonisolated func socketURL(database: String = "postgres") -> String {
+    "postgresql://postgres@\(socket)/\(percentEncoded(database))"
+  }
+
   /// The libpq URL of a database on this server or on its standby, whichever takes writes.
   public nonisolated func url(database: String = "postgres", orOn standby: LocalPostgres) -> String {
     "postgresql://\(user)@\(address),\(standby.address)/\(percentEncoded(database))"
       + "?target_session_attrs=read-write"
   }
+
+  /// Without the password.
+  public nonisolated var customMirror: Mirror { Mirror(self, children: ["dataDirectory": dataDirectory]) }
 
   /// Whether the server's main process runs. `false` after ``stop(mode:)`` and after a crash.
   public var isRunning: Bool {
@@ -168,14 +176,16 @@ public actor LocalPostgres {
 
   /// Creates an empty database, or a copy of the template.
   ///
-  /// - Parameter template: a database that nobody is connected to.
+  /// - Parameters:
+  ///   - template: a database that nobody is connected to.
+  ///   - encoding: that of an empty database, such as `LATIN1`, with the locale `C`; `nil` for the server's.
   /// - Throws: ``LocalPostgresError`` `commandFailed` with what `createdb` says.
-  public func createDatabase(_ name: String, template: String? = nil) async throws {
-    try await installation.createDatabase(
-      name,
-      template: template,
-      server: "postgresql://postgres@\(socket)/postgres"
-    )
+  public func createDatabase(_ name: String, template: String? = nil, encoding: String? = nil) async throws {
+    var command = ["\(installation.binaryDirectory)/createdb", "--maintenance-db=\(socketURL())"]
+    if let template { command.append("--template=\(template)") }
+    if let encoding { command += ["--encoding=\(encoding)", "--locale=C", "--template=template0"] }
+    let (status, output) = try await ChildProcess.run(command + ["--", name])
+    guard status == 0 else { throw LocalPostgresError(.commandFailed, output) }
   }
 
   private func order(_ order: String, _ mode: ShutdownMode) {

@@ -45,26 +45,6 @@ public struct PostgresInstallation: Sendable, Hashable {
     return try PostgresInstallation(binaryDirectory: found)
   }
 
-  /// Creates a database on a server, by its own `createdb`.
-  ///
-  /// - Parameters:
-  ///   - template: the database to copy, which nobody may be connected to; `nil` for an empty one.
-  ///   - encoding: that of an empty database, such as `LATIN1`, with the locale `C`; `nil` for the server's.
-  ///   - server: the libpq URL of a database that exists there.
-  /// - Throws: ``LocalPostgresError`` `commandFailed` with what `createdb` says.
-  public func createDatabase(
-    _ name: String,
-    template: String? = nil,
-    encoding: String? = nil,
-    server: String
-  ) async throws {
-    var command = ["\(binaryDirectory)/createdb", "--maintenance-db=\(server)"]
-    if let template { command.append("--template=\(template)") }
-    if let encoding { command += ["--encoding=\(encoding)", "--locale=C", "--template=template0"] }
-    let (status, output) = try await ChildProcess.run(command + ["--", name])
-    guard status == 0 else { throw LocalPostgresError(.commandFailed, output) }
-  }
-
   private static let needed = ["postgres", "initdb", "createdb"]
   private static let advice =
     "Install them (apt-get install postgresql, brew install postgresql), or set TIDEMARK_POSTGRES_BIN to "

@@ -45,7 +45,10 @@ struct DrillTests {
     .enabled(if: DrillScenario.vanish.obstacle == nil, Comment(rawValue: DrillScenario.vanish.obstacle ?? ""))
   )
   func vanish() async throws {
-    let result = try await drill("vanish", rounds: 1)
+    let (result, commands) = try await WatchedArguments.during { try await drill("vanish", rounds: 1) }
+    // It listens on the network, with a password.
+    #expect(commands.contains { $0.contains("drill-worker") })
+    #expect(!commands.contains(where: WatchedArguments.showPassword))
     // Without the session's settings the server would keep it for hours.
     #expect(try result.measure("ends the worker's session").max < 60)
     #expect(try result.measure("all its shards").max < 60)

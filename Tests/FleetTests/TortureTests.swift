@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-/// The program, as a person runs it; see `swift run Torture --help`. The seed is another each time, and printed.
+/// The program, as a person runs it; see `swift run Torture --help`. The seed is another each time, and in what a failure shows.
 @Suite("Torture", .needsMachineAlone, .serialized)
 struct TortureTests {
   @Test(
@@ -10,10 +10,12 @@ struct TortureTests {
     arguments: ["trigger", "logical", "snapshot"]
   )
   func round(capture: String) async throws {
-    let (status, text) = try await run(["--capture", capture, "--rounds", "1", "--round-seconds", "12"])
-    print(text)
+    let ((status, text), commands) = try await WatchedArguments.during {
+      try await run(["--capture", capture, "--rounds", "1", "--round-seconds", "12"])
+    }
     #expect(status == 0, "\(text)")
     #expect(text.contains("Everything that was committed was delivered, in order."))
+    #expect(!commands.contains(where: WatchedArguments.showPassword))
   }
 
   private func run(_ arguments: [String]) async throws -> (status: Int32, text: String) {

@@ -1,5 +1,7 @@
 import Foundation
 import LocalPostgres
+import Logging
+import PostgresClient
 
 /// The PostgreSQL server that all tests of this process share: a private one that ends with the process, or
 /// the one that `TIDEMARK_TEST_DATABASE_URL` names (a superuser's URL; the tests' databases stay there).
@@ -8,7 +10,6 @@ import LocalPostgres
 public struct TestServer: Sendable {
   private static let started = Task { try await start() }
 
-  private let installation: PostgresInstallation
   private let server: String
   /// The private server ends with this reference.
   private let local: LocalPostgres?
@@ -22,7 +23,17 @@ public struct TestServer: Sendable {
   /// - Returns: its libpq URL.
   public func makeDatabase(encoding: String? = nil) async throws -> String {
     let name = "tidemark_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
-    try await installation.createDatabase(name, encoding: encoding, server: server)
+    if let local {
+      try await local.createDatabase(name, encoding: encoding)
+    } else {
+      let ofItsOwn = encoding.map { " ENCODING '\($0)' LOCALE 'C' TEMPLATE template0" } ?? ""
+      let connection = try await PostgresConnection.connect(
+        PostgresConfiguration(url: server),
+        logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+      )
+      try await connection.executeScript("CREATE DATABASE \(name)\(ofItsOwn)")
+      await connection.close()
+    }
     return url(database: name)
   }
 
@@ -37,7 +48,7 @@ public struct TestServer: Sendable {
 
   private static func start() async throws -> TestServer {
     if let url = ProcessInfo.processInfo.environment["TIDEMARK_TEST_DATABASE_URL"], !url.isEmpty {
-      return TestServer(installation: try await .find(), server: url, local: nil)
+      return TestServer(server: url, local: nil)
     }
     var configuration = LocalPostgresConfiguration()
     configuration.maxConnections = 300
@@ -48,6 +59,6 @@ public struct TestServer: Sendable {
       "wal_level": "logical", "max_replication_slots": "500", "max_wal_senders": "500",
     ]
     let local = try await LocalPostgres.start(configuration)
-    return TestServer(installation: local.installation, server: local.url(), local: local)
+    return TestServer(server: local.url(), local: local)
   }
 }

@@ -15,9 +15,6 @@ struct DrillWorkerCommand: AsyncParsableCommand {
   @Option(help: "The worker's name.")
   var name: String
 
-  @Option(help: "The database, as libpq's URL.")
-  var databaseURL: String
-
   @Option(help: "The file to append the history to.")
   var history: String
 
@@ -32,7 +29,7 @@ struct DrillWorkerCommand: AsyncParsableCommand {
 
   func run() async throws {
     Self.endWithStandardInput()
-    var worker = DrillWorker(name: name, database: databaseURL, history: history)
+    var worker = try DrillWorker(name: name, history: history)
     worker.recordPause = .microseconds(recordPauseMicroseconds)
     worker.transactionPause = transactionPauseMilliseconds.map { .milliseconds($0) }
     if let failoverMilliseconds {

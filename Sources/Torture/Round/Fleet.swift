@@ -69,11 +69,16 @@ final class Fleet: Sendable {
     let name = "\(application.name)-\(number)"
     var command = [
       settings.executable, "worker", "--name", name, "--application", application.name,
-      "--stream", application.stream, "--database-url", url, "--history", "\(directory)/\(name).jsonl",
+      "--stream", application.stream, "--history", "\(directory)/\(name).jsonl",
     ]
     if application.startsWithSnapshot { command.append("--snapshot") }
     if application.keepsLedger { command.append("--ledger") }
-    let process = try WorkerProcess(name: name, command: command, log: "\(directory)/\(name).log")
+    let process = try WorkerProcess(
+      name: name,
+      command: command,
+      database: url,
+      log: "\(directory)/\(name).log"
+    )
     state.withLock { $0.members.append(Member(application: application, process: process)) }
   }
 

@@ -64,7 +64,7 @@ extension Round {
     let isDumped = try await holds(within: .seconds(30)) {
       do {
         try await Self.command([
-          "\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.url(database: "torture"),
+          "\(binaries)/pg_dump", "-Fc", "-f", file, "-d", server.socketURL(database: "torture"),
         ])
         return true
       } catch is CommandFailed {
@@ -79,7 +79,7 @@ extension Round {
     fleet.suspend()
     try await server.createDatabase("restored")
     try await Self.command([
-      "\(binaries)/pg_restore", "--exit-on-error", "-d", server.url(database: "restored"), file,
+      "\(binaries)/pg_restore", "--exit-on-error", "-d", server.socketURL(database: "restored"), file,
     ])
     let url = server.url(database: "restored")
     let pool = try Settings.pool(url: url)

@@ -15,7 +15,6 @@ struct WorkerCommand: AsyncParsableCommand {
   @Option var name: String
   @Option var application: String
   @Option var stream: String
-  @Option var databaseURL: String
   @Option(help: "The file to append the history to.")
   var history: String
   @Flag(help: "Begin with a snapshot.")
@@ -25,7 +24,7 @@ struct WorkerCommand: AsyncParsableCommand {
 
   func run() async throws {
     Self.endWithStandardInput()
-    var worker = DrillWorker(name: name, database: databaseURL, history: history)
+    var worker = try DrillWorker(name: name, history: history)
     worker.application = application
     worker.stream = stream
     if snapshot { worker.configuration.reading.initialPosition = .snapshot }

@@ -1,4 +1,5 @@
 import Foundation
+import PostgresClient
 import TestSupport
 import Testing
 
@@ -152,13 +153,15 @@ struct LocalPostgresTests {
     var configuration = LocalPostgresConfiguration.quick
     configuration.listensOnTCP = true
     try await withLocalPostgres(configuration) { server in
-      #expect(server.url().contains("@127.0.0.1:"))
-      try await server.installation.createDatabase("reached", server: server.url())
+      let connection = try await connect(PostgresConfiguration(url: server.url()))
+      #expect(try await connection.value("SELECT host(inet_server_addr())") == "127.0.0.1")
       let wrong = server.url().replacing("@127.0.0.1:", with: "wrong@127.0.0.1:")
-      let error = await #expect(throws: LocalPostgresError.self) {
-        try await server.installation.createDatabase("unreached", server: wrong)
-      }
-      #expect(error?.message.contains("password authentication failed") == true)
+      let error = try await postgresError { _ = try await connect(PostgresConfiguration(url: wrong)) }
+      #expect(error.sqlState == "28P01")
+      let password = try #require(server.url().firstMatch(of: /:([^:@]+)@/)).1
+      var shown = String(reflecting: server)
+      dump(server, to: &shown)
+      #expect(!shown.contains(password))
     }
   }
 

@@ -1,5 +1,4 @@
-import Foundation
-import LocalPostgres
+import PostgresClient
 import TestSupport
 import Testing
 
@@ -11,11 +10,11 @@ struct TestServerTests {
     let first = try await server.makeDatabase()
     let second = try await server.makeDatabase()
     #expect(first != second)
-    let installation = try await PostgresInstallation.find()
-    try await installation.createDatabase("tidemark_test_" + UUID().uuidString, server: first)
-    let error = await #expect(throws: LocalPostgresError.self) {
-      try await installation.createDatabase("x", server: server.url(database: "no_such_database"))
+    let connection = try await connect(PostgresConfiguration(url: first))
+    #expect(first.contains(try await connection.value("SELECT current_database()", as: String.self)))
+    let error = try await postgresError {
+      _ = try await connect(PostgresConfiguration(url: server.url(database: "no_such_database")))
     }
-    #expect(error?.message.contains("no_such_database") == true)
+    #expect(error.message.contains("no_such_database"))
   }
 }
