@@ -5,7 +5,7 @@ import Foundation
 ///
 /// What the URL does not say libpq takes from where it always does: `PGHOST` and its like, `.pgpass`, service
 /// files. TLS is configured there as well: `sslmode`, `sslrootcert`, ….
-public struct PostgresConfiguration: Sendable, CustomStringConvertible {
+public struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomReflectable {
   /// libpq's connection parameters, by keyword.
   private(set) var parameters: [String: String]
   private var clientEncoding = "UTF8"
@@ -42,6 +42,7 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   ///   https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING
   /// - Throws: ``PostgresError`` with ``PostgresError/Code/invalidConfiguration``.
   public init(url: String) throws {
+    try Self.checkSeparators(of: url)
     parameters = try Self.parse(url)
     applicationName = parameters["application_name"] ?? ""
     for (keyword, value) in Self.defaults where parameters[keyword] == nil {
@@ -72,8 +73,18 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
 
   /// Without the password and other secrets.
   public var description: String {
-    let shown = ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"]
-    return shown.compactMap { key in parameters[key].map { "\(key)=\($0)" } }.joined(separator: " ")
+    shown.map { "\($0.keyword)=\($0.value)" }.joined(separator: " ")
+  }
+
+  /// What a debugger sees: without secrets as well.
+  public var customMirror: Mirror {
+    Mirror(self, children: shown.map { ($0.keyword, $0.value) } + [("application_name", applicationName)])
+  }
+
+  private var shown: [(keyword: String, value: String)] {
+    ["host", "hostaddr", "port", "dbname", "user", "sslmode", "target_session_attrs"].compactMap { keyword in
+      parameters[keyword].map { (keyword, $0) }
+    }
   }
 
   var isReplicating: Bool { parameters["replication"] != nil }
@@ -92,14 +103,28 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     return configuration
   }
 
+  /// In a password they end it, and what follows is taken for a host, a port or a database, which messages show.
+  private static func checkSeparators(of url: String) throws {
+    guard let scheme = ["postgresql://", "postgres://"].first(where: url.hasPrefix) else { return }
+    let (at, slash, question) = (UInt8(ascii: "@"), UInt8(ascii: "/"), UInt8(ascii: "?"))
+    var rest = url.utf8.dropFirst(scheme.utf8.count)
+    if let end = rest.firstIndex(where: { $0 == at || $0 == slash }), rest[end] == at {
+      rest = rest[end...].dropFirst()
+    }
+    if !rest.prefix(while: { $0 != question }).contains(at) { return }
+    throw PostgresError(
+      .invalidConfiguration,
+      "The connection URL cannot be read: it has an @ too many, or a / before it.",
+      hint: "Write @ and / in a password, a user's or a database's name as %40 and %2F."
+    )
+  }
+
   private static func parse(_ url: String) throws -> [String: String] {
     var message: UnsafeMutablePointer<CChar>?
     guard !url.contains("\0"), let options = PQconninfoParse(url, &message) else {
       defer { PQfreemem(message) }
-      throw PostgresError(
-        .invalidConfiguration,
-        "The connection URL cannot be read: \(message.map { unquoted(String(cString: $0)) } ?? "")"
-      )
+      let reason = message.map { withoutValue(trimmed(String(cString: $0))) } ?? ""
+      throw PostgresError(.invalidConfiguration, "The connection URL cannot be read: \(reason)")
     }
     defer { PQconninfoFree(options) }
     var parameters: [String: String] = [:]
@@ -112,10 +137,10 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
   }
 
   /// libpq quotes the part of the URL that it does not understand, and the password may be in it.
-  private static func unquoted(_ message: String) -> String {
-    guard let first = message.firstIndex(of: "\""), let last = message.lastIndex(of: "\""), first != last
-    else { return trimmed(message) }
-    return trimmed(String(message[..<first]) + "\"…\"" + String(message[message.index(after: last)...]))
+  private static func withoutValue(_ message: String) -> String {
+    // In another language it may be quoted in another way.
+    if !message.utf8.allSatisfy({ $0 < 0x80 }) { return "" }
+    return message.replacing(#/"(?s:.*)"/#, with: "\"…\"")
   }
 
   private var hostCount: Int {
@@ -131,11 +156,11 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible {
     return PostgresError(.connectionFailed, text)
   }
 
-  /// libpq's messages can quote what it was given.
-  func redact(_ message: String, _ connection: OpaquePointer? = nil) -> String {
-    var secrets = ["password", "sslpassword"].compactMap { parameters[$0] }
-    if let connection, let password = PQpass(connection) { secrets.append(String(cString: password)) }
-    return message.replacing(secrets, with: "***")
+  /// Messages of libpq and of servers never quote a password. But it may be given where something else is expected, and
+  /// then libpq quotes what it cannot use.
+  static func withoutMisplacedValue(_ message: String) -> String {
+    let refusal = #/((?:^|failed: )invalid [^"\n]*)".*?"( for connection option "\w+")?$/#
+    return message.replacing(refusal.anchorsMatchLineEndings()) { "\($0.1)\"…\"\($0.2 ?? "")" }
   }
 
   /// Begins to connect. Looks up the host's name, which blocks.
@@ -160,12 +185,4 @@ private func withCStrings<R>(
   let copies = strings.map { strdup($0) }
   defer { for copy in copies { free(copy) } }
   return body(copies.map { UnsafePointer($0) } + [nil])
-}
-
-extension String {
-  fileprivate func replacing(_ secrets: [String], with replacement: String) -> String {
-    secrets.filter { !$0.isEmpty }.reduce(self) { text, secret in
-      text.replacingOccurrences(of: secret, with: replacement)
-    }
-  }
 }

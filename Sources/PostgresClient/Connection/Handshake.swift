@@ -79,7 +79,7 @@ struct Handshake: Sendable {
   }
 
   private func lastMessage(_ connection: OpaquePointer) -> String {
-    configuration.redact(trimmed(String(cString: PQerrorMessage(connection))), connection)
+    PostgresConfiguration.withoutMisplacedValue(trimmed(String(cString: PQerrorMessage(connection))))
   }
 
   private func failure(_ connection: OpaquePointer) -> PostgresError {

@@ -35,8 +35,7 @@ extension PostgresConnection {
     try checkUsable()
     let connection = try handle.get()
     guard call(connection) == 1 else {
-      let message = configuration.redact(trimmed(String(cString: PQerrorMessage(connection))), connection)
-      let error = PostgresError(.connectionLost, message)
+      let error = PostgresError(.connectionLost, trimmed(String(cString: PQerrorMessage(connection))))
       lose(error)
       throw error
     }
@@ -177,7 +176,6 @@ extension PostgresConnection {
   /// The server ends the session after a FATAL error, even if its socket does not show that yet.
   func checkSeverity(_ result: QueryResult) -> PostgresError {
     var error = result.error
-    error.message = configuration.redact(error.message)
     if result.isFatal {
       error.code = .connectionLost
       lose(error)

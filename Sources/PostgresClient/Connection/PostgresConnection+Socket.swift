@@ -103,7 +103,7 @@ extension PostgresConnection {
   }
 
   private func lossError(_ connection: OpaquePointer) -> PostgresError {
-    let message = configuration.redact(trimmed(String(cString: PQerrorMessage(connection))), connection)
+    let message = trimmed(String(cString: PQerrorMessage(connection)))
     return PostgresError(.connectionLost, message.isEmpty ? "The connection was lost." : message)
   }
 }

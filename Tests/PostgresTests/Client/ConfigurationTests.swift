@@ -1,3 +1,4 @@
+import Foundation
 import PostgresClient
 import TestSupport
 import Testing
@@ -25,6 +26,93 @@ struct ConfigurationTests {
     let error = try await postgresError { _ = try await connect(configuration) }
     #expect(error.code == .connectionFailed)
     #expect(!"\(error)".contains("hush"))
+  }
+
+  @Test(
+    "a value that libpq cannot use is not shown, for it may be the password in the wrong place",
+    arguments: ["sslmode", "target_session_attrs", "keepalives_idle", "channel_binding", "gssencmode"]
+  )
+  func misplaced(keyword: String) async throws {
+    let configuration = try PostgresConfiguration(
+      url: "password=hush-hush host=127.0.0.1 port=1 \(keyword)=hush-hush"
+    )
+    let error = try await postgresError { _ = try await connect(configuration) }
+    #expect(error.code == .connectionFailed && error.message.contains("invalid "))
+    #expect(error.message.contains(keyword))
+    #expect(!"\(error)".contains("hush"))
+  }
+
+  @Test(
+    "a URL in which a password's separators are not encoded is refused, since parts of it would pass for other things",
+    arguments: [
+      "postgres://user:hush@hush@host/db", "postgresql://user:hush/hush@host/db",
+      "postgres://user:1/hush@host:2/db", "postgres://user:hush@one,user:hush@two/db",
+    ]
+  )
+  func separators(url: String) async throws {
+    let error = try await postgresError { _ = try PostgresConfiguration(url: url) }
+    #expect(error.code == .invalidConfiguration && error.hint?.contains("%40 and %2F") == true)
+    #expect(!"\(error)".contains("hush"))
+  }
+
+  @Test("separators are no trouble where they are encoded, or where they mean nothing")
+  func encodedSeparators() throws {
+    for url in [
+      "postgres://user:a%40b%2Fc@host/db", "postgres://us%40er@host/d%40b",
+      "postgres://host/db?application_name=a@b/c",
+      "postgres://user:a?b@host/db", "host=a dbname=b@c/d password=e@f/g", "postgres:///db", "postgres://",
+    ] {
+      _ = try PostgresConfiguration(url: url)
+    }
+  }
+
+  @Test(
+    "a password is shown in none of the ways to write or to print it",
+    arguments: [
+      "postgres://user:hush%40hush%2Fhush%22hush%27@127.0.0.1:1/db",
+      "postgres://user@127.0.0.1:1/db?password=hush%40hush%2Fhush%22hush%27&sslpassword=hush",
+      #"host=127.0.0.1 port=1 user=user dbname=db password='hush@hush/hush"hush\'' sslpassword=hush"#,
+    ]
+  )
+  func printed(url: String) async throws {
+    let configuration = try PostgresConfiguration(url: url)
+    let error = try await postgresError { _ = try await connect(configuration) }
+    #expect(error.message.contains("127.0.0.1"))
+    struct Holder {
+      var configuration: PostgresConfiguration
+    }
+    let pool = PostgresPool(configuration, logger: quietLogger)
+    var shown =
+      "\(error) \(configuration) \(String(reflecting: configuration)) \(Holder(configuration: configuration))"
+    for value in [error, configuration, Holder(configuration: configuration), pool] as [Any] {
+      dump(value, to: &shown)
+    }
+    #expect(!shown.contains("hush"))
+    #expect(shown.contains("127.0.0.1"))
+  }
+
+  @Test(
+    "a password that is a word of messages leaves them as they are",
+    arguments: ["a", "postgres", "o", "\""]
+  )
+  func commonPassword(password: String) async throws {
+    func messages(_ password: String?) async throws -> [String] {
+      func configuration(_ url: String) throws -> PostgresConfiguration {
+        guard let password else { return try PostgresConfiguration(url: url) }
+        let encoded = password.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
+        return try PostgresConfiguration(url: url + (url.contains("?") ? "&" : "?") + "password=\(encoded)")
+      }
+      let server = try await TestServer.shared()
+      let missing = try configuration(server.url(database: "no_such_database_of_postgres"))
+      let connection = try await connect(configuration(server.makeDatabase()))
+      return [
+        try await postgresError { _ = try await connect(missing) }.message,
+        try await postgresError { try await connection.execute(#"SELECT "a" FROM "postgres""#) }.message,
+      ]
+    }
+    let shown = try await messages(password)
+    #expect(shown == (try await messages(nil)))
+    #expect(shown[0].contains(#""no_such_database_of_postgres""#) && shown[1].contains(#""postgres""#))
   }
 
   @Test("the session has the settings and the application name, and keepalives on both sides")
