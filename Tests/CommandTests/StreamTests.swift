@@ -2,6 +2,8 @@ import Foundation
 import PostgresClient
 import TestSupport
 import Testing
+import Tidemark
+import TidemarkPostgres
 import TidemarkStreams
 
 @Suite("tidemark stream", .sharesMachine)
@@ -154,6 +156,37 @@ struct StreamTests {
     #expect(lines.output.contains(#"{"id":1} old=omitted new={"id":1,"name":"b"}"#))
     #expect(lines.errors.contains("lack an image"))
     #expect(try await tidemark.run("stream", "alter", "item", "--max-image", "0").status == 1)
+  }
+
+  @Test("what is in the database cannot steer a terminal: names and texts are printed escaped")
+  func hostileTexts() async throws {
+    let database = try await CommandDatabase.make()
+    let name = "a\u{202E}b\u{9B}c\u{2028}d\u{1B}[2J\n"
+    try await database.run(#"CREATE TABLE "\#(name)" (id int PRIMARY KEY, e timestamptz, note text)"#)
+    let tidemark = database.tidemark
+    let enabled = try await tidemark.run("stream", "enable", #""\#(name)""#, "--expiry-column", "e")
+    #expect(enabled.errors.contains("CREATE INDEX CONCURRENTLY"))
+    try await database.run(#"INSERT INTO "\#(name)" VALUES (1, NULL, '\#(name)')"#)
+    try await database.run(#"ALTER TABLE "\#(name)" DISABLE TRIGGER ALL"#)
+    let stream = try await database.describe(name)
+    var outcomes = [enabled]
+    outcomes.append(try await tidemark.run("stream", "list"))
+    outcomes.append(try await tidemark.run("stream", "describe", name))
+    outcomes.append(try await tidemark.run("stream", "check", name))
+    outcomes.append(try await tidemark.run("stream", "tail", name, "--no-follow"))
+    outcomes.append(try await tidemark.run("stream", "split", name, stream.shards[0].id))
+    outcomes.append(try await tidemark.run("stream", "describe", name + "x"))
+    #expect(outcomes.map(\.status) == [0, 0, 0, 1, 0, 0, 1])
+    for (number, outcome) in outcomes.enumerated() {
+      let text = outcome.output + outcome.errors
+      #expect(
+        !text.unicodeScalars.contains { $0 != "\n" && TableTests.isDangerous($0) },
+        "\(number): \(text)"
+      )
+      if number != 5 {
+        #expect(text.contains(#"a\u{202E}b"#) && text.contains(#"[2J\n"#), "\(number): \(text)")
+      }
+    }
   }
 
   @Test("check prints each condition, and exits with 1 if one is broken")

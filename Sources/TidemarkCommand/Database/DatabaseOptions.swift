@@ -10,7 +10,8 @@ struct DatabaseOptions: ParsableArguments {
     name: .customLong("database-url"),
     help: ArgumentHelp(
       "The database, as postgresql://USER@HOST:PORT/DATABASE. Default: TIDEMARK_DATABASE_URL; without it, a "
-        + "private PostgreSQL of this user.",
+        + "private PostgreSQL of this user. Others can read a command's arguments: give a password in the variable, or "
+        + "in ~/.pgpass.",
       valueName: "url"
     )
   )
@@ -47,7 +48,7 @@ struct DatabaseOptions: ParsableArguments {
   }
 
   var logger: Logger {
-    var logger = Logger(label: "tidemark") { StreamLogHandler.standardError(label: $0) }
+    var logger = Logger(label: "tidemark") { StreamLogHandler(label: $0, stream: TerminalLog()) }
     logger.logLevel = logLevel
     return logger
   }

@@ -54,7 +54,7 @@ struct PutRecords: AsyncParsableCommand {
     let known = repeated == 0 ? "" : " \(repeated) had been put before with the same idempotency token."
     try output.show(
       .object(["stream": JSON(name), "records": JSON(count), "repeated": JSON(repeated)]),
-      text: "Put \(count) \(count == 1 ? "record" : "records") to \(name).\(known)\n"
+      text: "Put \(count) \(count == 1 ? "record" : "records") to \(name.printable).\(known)\n"
     )
   }
 

@@ -7,6 +7,8 @@ import Tidemark
 struct CommandFailure: Error {
   /// What happened, in one line.
   var message: String
+  /// Lines that show more of it, such as the last ones of a log.
+  var details: [String] = []
   /// What to do about it, when there is something.
   var advice: String?
   var exitCode: ExitCode
@@ -24,7 +26,9 @@ struct CommandFailure: Error {
     case let error as TidemarkError: self.init(error)
     case let error as PostgresError: self.init(error)
     case let error as LocalPostgresError:
-      self.init(error.message, advice: error.advice, exitCode: .databaseUnavailable)
+      let lines = error.message.split(separator: "\n").map(String.init)
+      self.init(lines.first ?? "", advice: error.advice, exitCode: .databaseUnavailable)
+      details = Array(lines.dropFirst())
     case is CancellationError: self.init("The command was cancelled.")
     default: return nil
     }
@@ -60,9 +64,10 @@ struct CommandFailure: Error {
     }
   }
 
-  /// The two lines that go to standard error.
+  /// The lines that go to standard error.
   var report: String {
-    "Error: \(message)\n" + (advice.map { "Help: \($0)\n" } ?? "")
+    "Error: \(message.printable)\n" + details.map { "  \($0.printable)\n" }.joined()
+      + (advice.map { "Help: \($0.printable)\n" } ?? "")
   }
 }
 

@@ -40,14 +40,14 @@ struct Table {
 }
 
 extension String {
-  /// With control characters escaped: what others wrote must not move the cursor of a terminal.
+  /// With everything escaped that is not seen or changes how the rest is seen: what others wrote must neither move the
+  /// cursor of a terminal, nor reorder or hide text, nor end a line.
   var printable: String {
-    // In UTF-8 one of these bytes is in all of them. An image may have many megabytes.
-    guard utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }),
-      unicodeScalars.contains(where: { $0.properties.generalCategory == .control })
+    // An image may have many megabytes, mostly of ASCII.
+    guard utf8.contains(where: { $0 < 0x20 || $0 >= 0x7f }), unicodeScalars.contains(where: \.isInvisible)
     else { return self }
     return unicodeScalars.reduce(into: "") { text, scalar in
-      if scalar.properties.generalCategory == .control {
+      if scalar.isInvisible {
         text += scalar.escaped(asASCII: true)
       } else {
         text.unicodeScalars.append(scalar)
@@ -58,5 +58,16 @@ extension String {
   fileprivate func trimmingSuffix(while predicate: (Character) -> Bool) -> Substring {
     guard let last = lastIndex(where: { !predicate($0) }) else { return "" }
     return self[...last]
+  }
+}
+
+extension Unicode.Scalar {
+  /// Control and format characters, among them those of direction, and separators of lines.
+  fileprivate var isInvisible: Bool {
+    if value >= 0x20, value < 0x7f { return false }
+    return switch properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
   }
 }

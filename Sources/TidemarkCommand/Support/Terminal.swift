@@ -4,7 +4,7 @@ import Foundation
 /// A command's output, and what is said beside it to the person at the terminal.
 enum Terminal {
   static func note(_ text: String) {
-    writeToStandardError("tidemark: \(text)\n")
+    writeToStandardError("tidemark: \(text.printable)\n")
   }
 
   static func writeToStandardError(_ text: String) {
@@ -24,6 +24,13 @@ enum Terminal {
   static var hasPerson: Bool { isatty(STDIN_FILENO) != 0 }
 }
 
+/// Standard error for a log, which writes a line for each event.
+struct TerminalLog: TextOutputStream, Sendable {
+  func write(_ line: String) {
+    Terminal.writeToStandardError(line.dropLast().description.printable + "\n")
+  }
+}
+
 /// For commands that cannot be taken back.
 struct ConfirmationOptions: ParsableArguments {
   @Flag(name: .shortAndLong, help: "Do not ask for confirmation.")
@@ -41,7 +48,7 @@ struct ConfirmationOptions: ParsableArguments {
 
   func confirm(_ question: String) throws {
     if yes { return }
-    Terminal.writeToStandardError("\(question) [y/N] ")
+    Terminal.writeToStandardError("\(question.printable) [y/N] ")
     let answer = readLine()?.trimmingCharacters(in: .whitespaces).lowercased()
     guard answer == "y" || answer == "yes" else { throw CommandFailure("Nothing was changed.") }
   }
