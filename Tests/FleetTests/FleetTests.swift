@@ -66,10 +66,10 @@ struct FleetTests {
         }
         try await test.waitForBalance(of: Self.names)
       }
-      gaps.sort()
-      print("parent's end → child's start: min \(gaps[0]), median \(gaps[5]), max \(gaps[9])")
-      #expect(gaps[0] > .zero)
-      #expect(gaps[9] < .seconds(10))
+      #expect(gaps.allSatisfy { $0 > .zero })
+      // Of children that only the next shard sync finds, two of three start later than this.
+      let bound = WorkerConfiguration().reading.shardSyncInterval / 3
+      #expect(gaps.sorted()[gaps.count / 2] < bound, "\(gaps)")
       _ = try await test.finish()
     }
   }

@@ -32,7 +32,6 @@ struct PoolerFleetTests {
       let moment = HistoryEntry.now()
       victim.crash()
       let recoveries = try await test.recoveries(of: shards, from: victim.name, since: moment)
-      print("behind a pooler, SIGKILL → record: \(recoveries.sorted())")
       // Its last heartbeat is a fifth of the interval old at most, or a little more where the machine is busy.
       #expect(
         recoveries.allSatisfy { $0 > failover / 2 },

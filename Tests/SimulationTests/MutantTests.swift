@@ -15,9 +15,8 @@ struct MutantTests {
     #expect(try mutant.plant(in: source).contains("Mutation.isActive(\"\(name)\")"))
   }
 
-  @Test("there are at least twelve, each with a name of its own")
+  @Test("each has a name of its own")
   func names() {
-    #expect(Mutant.all.count >= 12)
     #expect(Set(Mutant.all.map(\.name)).count == Mutant.all.count)
   }
 

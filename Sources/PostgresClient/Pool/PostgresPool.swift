@@ -24,7 +24,7 @@ public final class PostgresPool: PostgresQueryable, Sendable {
   let configuration: PostgresConfiguration
   private let acquireTimeout: Duration
   let logger: Logger
-  private let permits: FairQueue
+  let permits: FairQueue
   private let state = Mutex(State())
 
   /// - Parameters:

@@ -61,7 +61,7 @@ struct CancellationTests {
     var configuration = try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(silent.port)/db")
     configuration.connectTimeout = .seconds(60)
     let task = Task { [configuration] in try await connect(configuration) }
-    try await Task.sleep(for: .milliseconds(20))
+    try await eventually("the server is reached") { silent.hasClient }
     task.cancel()
     let clock = ContinuousClock()
     let start = clock.now

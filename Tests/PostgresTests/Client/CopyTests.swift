@@ -101,18 +101,21 @@ struct CopyTests {
 
   @Test("cancellation ends a COPY in both directions")
   func cancellation() async throws {
-    let connection = try await connectWithItems()
+    let configuration = try await newDatabase()
+    let connection = try await connect(configuration)
+    let observer = try await connect(configuration)
+    try await connection.execute("CREATE TABLE item (id int, name text)")
     let endless = AsyncThrowingStream<[UInt8], any Error> { Array("1\tx\n".utf8) }
     let copyIn = Task { try await connection.copyIn("COPY item FROM STDIN", from: endless) }
-    try await Task.sleep(for: .milliseconds(50))
+    try await waitUntilRunning("COPY item", seenBy: observer)
     copyIn.cancel()
-    _ = try? await copyIn.value
-    #expect(try await connection.value("SELECT 1", as: Int.self) == 1)
+    #expect(try await postgresError { _ = try await copyIn.value }.code == .cancelled)
+    #expect(try await connection.value("SELECT count(*) FROM item", as: Int.self) == 0)
 
     let copyOut = Task {
       try await connection.copyOut("COPY (SELECT generate_series(1, 100000000)) TO STDOUT") { _ in }
     }
-    try await Task.sleep(for: .milliseconds(50))
+    try await waitUntilRunning("COPY (SELECT", seenBy: observer)
     copyOut.cancel()
     #expect(try await postgresError { try await copyOut.value }.code == .cancelled)
     #expect(try await connection.value("SELECT 1", as: Int.self) == 1)

@@ -26,6 +26,12 @@ final class SilentServer: Sendable {
     if result != 0 { throw CocoaError(.fileReadUnknown) }
   }
 
+  /// Whether somebody has connected.
+  var hasClient: Bool {
+    var connections = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&connections, 1, 0) == 1
+  }
+
   deinit {
     close(descriptor)
   }

@@ -288,10 +288,6 @@ struct SnapshotUnderLoadTests {
         }
       }
     }
-    print(
-      "Snapshot of 200,000 rows by \(capture): \(duration.slowest); meanwhile \(writes.count) writes, the slowest \(writes.slowest);",
-      "\(slowestStep.count) waits for sequencing, the longest \(slowestStep.slowest)"
-    )
     // Where all else takes long, so does the snapshot.
     let bound = max(.seconds(5), duration.slowest / 2)
     #expect(writes.slowest < bound)

@@ -236,7 +236,6 @@ struct StreamShardManagementTests {
     let reader = try await stream.reader(of: parent.id, after: .trimHorizon)
     var page: ShardPage?
     let ending = try await ContinuousClock().measure { page = try await reader.nextPage(maximumRecords: 1) }
-    print("6,000 shards: listed in \(listing), described in \(describing), the children of one in \(ending)")
     #expect(listed == 6000 && described == 6000)
     #expect(page?.end?.children.count == 1)
     #expect(listing < .seconds(10) && describing < .seconds(10) && ending < .seconds(10))
