@@ -11,7 +11,9 @@ import Testing
   .serialized
 )
 struct PoolerFleetTests {
-  @Test("notices it, says so, and works by heartbeats and polling: a dead worker's shards are read elsewhere")
+  @Test(
+    "a fleet behind a pooler notices it, says so, and works by heartbeats and polling: a dead worker's shards are read elsewhere"
+  )
   func fleet() async throws {
     let names = ["a", "b", "c"]
     let failover = Duration.seconds(2)

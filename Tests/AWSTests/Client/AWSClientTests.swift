@@ -25,7 +25,7 @@ struct AWSClientTests {
     }
   }
 
-  @Test("sends a signed JSON request and keeps what came back")
+  @Test("the client sends a signed JSON request and keeps what came back")
   func request() async throws {
     let server = try await LoopbackServer.replying(
       .json(#"{"Streams":[]}"#, headers: ["x-amzn-RequestId": "R1"])
@@ -41,7 +41,7 @@ struct AWSClientTests {
     #expect(request.headers["Authorization"].first?.contains("/eu-central-1/dynamodb/aws4_request") == true)
   }
 
-  @Test("uses one connection for requests that follow each other")
+  @Test("the client uses one connection for requests that follow each other")
   func reuse() async throws {
     let server = try await LoopbackServer.replying(.json("{}"))
     let client = try machine.client(of: server)
@@ -50,7 +50,7 @@ struct AWSClientTests {
     #expect(server.connections == 1)
   }
 
-  @Test("survives a storm of errors, and pauses longer for throttling than for failures")
+  @Test("the client survives a storm of errors, and pauses longer for throttling than for failures")
   func storm() async throws {
     let server = try await LoopbackServer.replying(
       .failing("InternalServerError", status: 500),
@@ -68,7 +68,7 @@ struct AWSClientTests {
     for (pause, bound) in zip(machine.clock.pauses, bounds) { #expect(pause <= bound) }
   }
 
-  @Test("gives up after the attempts that the policy allows, with the service's own words")
+  @Test("the client gives up after the attempts that the policy allows, with the service's own words")
   func attempts() async throws {
     let server = try await LoopbackServer.replying(.failing("ThrottlingException", message: "Rate exceeded"))
     let client = try machine.client(of: server) { $0.retry.maximumAttempts = 3 }
@@ -80,7 +80,7 @@ struct AWSClientTests {
     #expect(server.requests.count == 3)
   }
 
-  @Test("begins no attempt after the time that the policy allows")
+  @Test("the client begins no attempt after the time that the policy allows")
   func timeLimit() async throws {
     let server = try await LoopbackServer.replying(.error(500, ""))
     let client = try machine.client(of: server) {
@@ -93,7 +93,7 @@ struct AWSClientTests {
   }
 
   @Test(
-    "reads again what did not arrive whole",
+    "the client reads again what did not arrive whole",
     arguments: [
       Reply(body: #"{"Streams":[1,2,3,4,5]}"#, delivery: .reset),
       Reply(body: #"{"Streams":[1,2,3,4,5]}"#, delivery: .cut),
@@ -109,7 +109,7 @@ struct AWSClientTests {
   }
 
   @Test(
-    "says what was wrong with an answer that never gets better",
+    "the client says what was wrong with an answer that never gets better",
     arguments: [
       (Reply(body: ""), "it is empty"),
       (Reply(body: "<p>Log in"), "it is no JSON object but begins with '<p>Log in'"),
@@ -125,7 +125,7 @@ struct AWSClientTests {
     #expect(error.message.contains(message), "\(error)")
   }
 
-  @Test("takes an answer whose checksum is right")
+  @Test("the client takes an answer whose checksum is right")
   func checksum() async throws {
     let server = try await LoopbackServer.replying(.json("{}", headers: ["x-amz-crc32": "2745614147"]))
     _ = try await list(machine.client(of: server))
@@ -133,7 +133,7 @@ struct AWSClientTests {
   }
 
   @Test(
-    "waits no longer than the timeout, for the head and for the body",
+    "the client waits no longer than the timeout, for the head and for the body",
     arguments: [Reply.Delivery.silence, .stall]
   )
   func slow(delivery: Reply.Delivery) async throws {
@@ -155,7 +155,7 @@ struct AWSClientTests {
     #expect(machine.clock.pauses.count == 1)
   }
 
-  @Test("corrects a clock that is ten minutes off once, and keeps the correction")
+  @Test("the client corrects a clock that is ten minutes off once, and keeps the correction")
   func skew() async throws {
     let server = try await LoopbackServer { request in
       if request.headers["X-Amz-Date"] == ["20260601T120000Z"] {
@@ -197,7 +197,7 @@ struct AWSClientTests {
     #expect(server.requests.count == 2)
   }
 
-  @Test("fetches other credentials once when a service calls them expired")
+  @Test("the client fetches other credentials once when a service calls them expired")
   func expired() async throws {
     let server = try await LoopbackServer { request in
       let isOld = request.headers["Authorization"].first?.contains("Credential=OLD/") == true
@@ -220,7 +220,7 @@ struct AWSClientTests {
   }
 
   @Test(
-    "tells errors apart, and keeps what the service said beneath",
+    "the client tells errors apart, and keeps what the service said beneath",
     arguments: [
       ("GetRecords", "ExpiredIteratorException", TidemarkError.Code.iteratorExpired),
       ("GetRecords", "TrimmedDataAccessException", .recordsTrimmed),
@@ -251,7 +251,7 @@ struct AWSClientTests {
     #expect(server.requests.count == 1)
   }
 
-  @Test("finds the kind of an error in the header when the body has none")
+  @Test("the client finds the kind of an error in the header when the body has none")
   func header() async throws {
     let headers: HTTPHeaders = ["x-amzn-errortype": "ResourceNotFoundException:http://x/"]
     let server = try await LoopbackServer.replying(.error(400, "", headers: headers))
@@ -266,7 +266,7 @@ struct AWSClientTests {
     #expect(error.code == .sourceUnavailable && error.message.contains("ListStreams"))
   }
 
-  @Test("opens a stream, and tries again until there is one")
+  @Test("the client opens a stream, and tries again until there is one")
   func stream() async throws {
     let server = try await LoopbackServer.replying(.error(500, ""), .json("a whole stream"))
     let response = try await machine.client(of: server).open("SubscribeToShard", to: .kinesis, ["A": "B"])

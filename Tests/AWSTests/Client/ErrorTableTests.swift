@@ -15,7 +15,7 @@ struct ErrorTableTests {
   typealias Refusal = (error: String, status: Int)
 
   @Test(
-    "that pass are waited out",
+    "errors that pass are waited out",
     arguments: SourceCall.allWithStreams,
     [
       ("LimitExceededException", 400), ("ThrottlingException", 400),
@@ -35,7 +35,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "that trying again cannot mend are told at once, with the service's own words, and nothing is lost",
+    "errors that trying again cannot mend are told at once, with the service's own words, and nothing is lost",
     arguments: SourceCall.allWithStreams,
     [
       ("ValidationException", 400), ("InvalidArgumentException", 400), ("SerializationException", 400),
@@ -80,7 +80,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "that call credentials expired have others fetched, once",
+    "errors that call credentials expired have others fetched, once",
     arguments: SourceCall.allWithStreams,
     ["ExpiredTokenException", "RequestExpired"]
   )
@@ -99,7 +99,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "that leave no whole answer are read again",
+    "errors that leave no whole answer are read again",
     arguments: SourceCall.all,
     [
       Reply(body: #"{"Shards":[1,2,3,4,5]}"#, delivery: .reset),
@@ -116,7 +116,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "that consist of silence, from the beginning or in the middle, are not waited for",
+    "errors that consist of silence, from the beginning or in the middle, are not waited for",
     arguments: SourceCall.all,
     [Reply.Delivery.silence, .stall]
   )
@@ -128,7 +128,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "that are in the JSON alone are told as a source that is not available, and nothing is lost",
+    "errors that are in the JSON alone are told as a source that is not available, and nothing is lost",
     arguments: SourceCall.all,
     ["{}", "{nonsense}", #"{"Shards":[1,2}"#, #"{"__type":"ThrottlingException"}"#]
   )
@@ -142,7 +142,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "of a clock that is ten minutes off are the last of it: what follows is signed with the server's time",
+    "errors of a clock that is ten minutes off are the last of it: what follows is signed with the server's time",
     arguments: SourceCall.allWithStreams,
     [
       ("InvalidSignatureException", "12:10:00"), ("RequestTimeTooSkewed", "12:10:00"),

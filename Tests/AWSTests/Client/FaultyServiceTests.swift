@@ -71,7 +71,7 @@ struct FaultyServiceTests {
     configuration.retry.throttle = Backoff(initial: .milliseconds(1), maximum: .milliseconds(5), jitter: 1)
   }
 
-  @Test("read all of DynamoDB Streams, each record once and in order, while shards rotate")
+  @Test("workers read all of DynamoDB Streams, each record once and in order, while shards rotate")
   func dynamoDBStorm() async throws {
     let reading = try await DynamoDBReading(
       .init(recordsPerShard: 30, hasEmptyPages: true),
@@ -91,7 +91,7 @@ struct FaultyServiceTests {
     #expect(log.shardCount > 8)
   }
 
-  @Test("read all of Kinesis, each record once and in order")
+  @Test("workers read all of Kinesis, each record once and in order")
   func kinesisStorm() async throws {
     let reading = try await KinesisReading(
       environment: AWSEnvironment(),
@@ -109,7 +109,7 @@ struct FaultyServiceTests {
     #expect(log.values(of: "k") == Array(0..<100))
   }
 
-  @Test("survive a storm of throttling that is longer than a call's patience")
+  @Test("workers survive a storm of throttling that is longer than a call's patience")
   func throttledListing() async throws {
     let reading = try await DynamoDBReading(
       environment: AWSEnvironment(),
@@ -131,7 +131,7 @@ struct FaultyServiceTests {
   }
 
   @Test(
-    "stop or go on, as the policy says, where records were trimmed before they were read, and tell it",
+    "workers stop or go on, as the policy says, where records were trimmed before they were read, and tell it",
     arguments: [TrimmedDataPolicy.stop, .skipToHorizon],
     ["GetShardIterator", "GetRecords"]
   )
@@ -167,7 +167,7 @@ struct FaultyServiceTests {
   }
 
   @Test(
-    "stop at a shard that is gone, or go on with its children, as the policy says, and tell it",
+    "workers stop at a shard that is gone, or go on with its children, as the policy says, and tell it",
     arguments: [TrimmedDataPolicy.stop, .skipToHorizon]
   )
   func gone(policy: TrimmedDataPolicy) async throws {
@@ -196,7 +196,9 @@ struct FaultyServiceTests {
     #expect(log.values(of: "a") == (policy == .stop ? [0, 1] : [0, 1, 4, 5]))
   }
 
-  @Test("tell that a Kinesis stream was deleted and created again, and leave the new one to who starts anew")
+  @Test(
+    "workers tell that a Kinesis stream was deleted and created again, and leave the new one to who starts anew"
+  )
   func createdAgain() async throws {
     let reading = try await KinesisReading(
       environment: AWSEnvironment(),

@@ -7,7 +7,7 @@ import Tidemark
 struct RetryStateTests {
   private var random = SharedRandom()
 
-  @Test("draw each pause between nothing and the one that growth gives")
+  @Test("retries draw each pause between nothing and the one that growth gives")
   mutating func jitter() {
     var largest = Duration.zero
     for _ in 0..<200 {
@@ -23,7 +23,7 @@ struct RetryStateTests {
     #expect(largest > .milliseconds(50))
   }
 
-  @Test("renew credentials and correct the clock once each, whatever came before")
+  @Test("retries renew credentials and correct the clock once each, whatever came before")
   mutating func once() {
     var policy = AWSRetryPolicy()
     policy.maximumAttempts = 1
@@ -34,7 +34,7 @@ struct RetryStateTests {
     #expect(state.step(after: .skew, elapsed: .zero, using: &random) == .giveUp)
   }
 
-  @Test("are not made of what cannot succeed", arguments: [AWSErrorKind.fatal, .denied])
+  @Test("retries are not made of what cannot succeed", arguments: [AWSErrorKind.fatal, .denied])
   func fatal(kind: AWSErrorKind) {
     var random = SharedRandom()
     var state = RetryState(AWSRetryPolicy())
@@ -42,7 +42,7 @@ struct RetryStateTests {
   }
 
   @Test(
-    "know what kind an error is of",
+    "retries know what kind an error is of",
     arguments: [
       ("ThrottlingException", 400, nil, AWSErrorKind.throttle), ("SlowDown", 503, nil, .throttle),
       ("", 429, nil, .throttle),
@@ -60,7 +60,7 @@ struct RetryStateTests {
     #expect(AWSErrorKind(code: code, status: status, skew: skew, of: "GetRecords") == kind)
   }
 
-  @Test("take their code from types in all their forms")
+  @Test("retries take their code from types in all their forms")
   func types() {
     for type in ["A", "com.x#A", "com.x#A:http://y", "A:http://y#z"] {
       #expect(AnswerReader.code(in: type) == "A")

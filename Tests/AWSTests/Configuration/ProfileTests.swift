@@ -49,7 +49,7 @@ struct ProfileTests {
     return try AWSProfiles(name, machine.environment(variables))
   }
 
-  @Test("are read with comments, quotes, blanks, nested properties and lines that go on")
+  @Test("the shared files are read with comments, quotes, blanks, nested properties and lines that go on")
   func format() throws {
     let file = try INIFile(Self.config, name: "config")
     #expect(file.sections["default"]?["region"]?.text == "eu-west-1")
@@ -63,14 +63,14 @@ struct ProfileTests {
     #expect(file.sections["profile long"]?["note"]?.text == "first\nsecond")
   }
 
-  @Test("with Windows' line ends are read as others are")
+  @Test("the shared files with Windows' line ends are read as others are")
   func lineEnds() throws {
     let file = try INIFile("[default]\r\nregion = a\r\n\r\nkey =\r\n  b = c\r\n", name: "config")
     #expect(file.sections["default"] == ["region": .init(text: "a"), "key": .init(nested: ["b": "c"])])
   }
 
   @Test(
-    "that are broken are refused by line, and the line is not shown",
+    "the shared files that are broken are refused by line, and the line is not shown",
     arguments: ["[default]\nSECRET", "SECRET = x", "[SECRET\n", "[a]\nb =\n  SECRET", "[a]\n= SECRET"]
   )
   func broken(text: String) throws {
@@ -79,7 +79,7 @@ struct ProfileTests {
     #expect(!"\(error)".contains("SECRET"))
   }
 
-  @Test("give one profile, of which the credentials file has the last word")
+  @Test("the shared files give one profile, of which the credentials file has the last word")
   func merged() throws {
     #expect(try profiles().current?["aws_access_key_id"] == "AKID")
     #expect(try profiles().current?["region"] == "eu-west-1")
@@ -88,14 +88,14 @@ struct ProfileTests {
     #expect(try profiles().ssoSession("corp")?["sso_region"] == "eu-north-1")
   }
 
-  @Test("are those that the environment names, and so is the profile")
+  @Test("the shared files are those that the environment names, and so is the profile")
   func environment() throws {
     #expect(try profiles(["AWS_CONFIG_FILE": "/elsewhere"]).current?["region"] == "sa-east-1")
     #expect(try profiles(["AWS_PROFILE": "dev"]).current?["region"] == "eu-central-1")
     #expect(try profiles(["AWS_PROFILE": "dev"], "with space").current?["region"] == "us-gov-west-1")
   }
 
-  @Test("have the region when neither code nor environment has it")
+  @Test("the shared files have the region when neither code nor environment has it")
   func region() throws {
     func region(_ variables: [String: String], _ explicit: String? = nil) throws -> String {
       let environment = TestMachine().environment(variables)
@@ -127,7 +127,7 @@ struct ProfileTests {
     )
   }
 
-  @Test("or the partition tell where services are")
+  @Test("the shared files or the partition tell where services are")
   func defaultEndpoints() throws {
     #expect(try url(.dynamoDBStreams) == "https://streams.dynamodb.eu-central-1.amazonaws.com")
     #expect(try url(.kinesis, "cn-north-1") == "https://kinesis.cn-north-1.amazonaws.com.cn")
@@ -135,7 +135,7 @@ struct ProfileTests {
     #expect(try url(.sso) == "https://portal.sso.eu-central-1.amazonaws.com")
   }
 
-  @Test("are asked for endpoints after code and environment")
+  @Test("the shared files are asked for endpoints after code and environment")
   func configuredEndpoints() throws {
     let dev = ["AWS_PROFILE": "dev"]
     let all = dev.merging(["AWS_ENDPOINT_URL": "http://all/"]) { $1 }

@@ -22,7 +22,7 @@ struct CredentialsCacheTests {
     machine.clock.advance(by: duration)
   }
 
-  @Test("are fetched once for all who ask at the same time")
+  @Test("credentials are fetched once for all who ask at the same time")
   func shared() async throws {
     let provider = ScriptedProvider { key("K\($0)") }
     let cache = cache(provider)
@@ -33,7 +33,7 @@ struct CredentialsCacheTests {
     #expect(provider.calls.withLock { $0 } == 1)
   }
 
-  @Test("are renewed beside their use from 15 minutes before their end, and waited for from 10")
+  @Test("credentials are renewed beside their use from 15 minutes before their end, and waited for from 10")
   func windows() async throws {
     let start = now
     let provider = ScriptedProvider { key("K\($0)", until: start + .seconds(3600 * $0)) }
@@ -49,7 +49,7 @@ struct CredentialsCacheTests {
     #expect(try await cache.credentials().accessKeyID == "K3")
   }
 
-  @Test("stay while they work and no others can be had, and the source is left alone for a while")
+  @Test("credentials stay while they work and no others can be had, and the source is left alone for a while")
   func failing() async throws {
     let start = now
     let provider = ScriptedProvider { call in
@@ -71,7 +71,7 @@ struct CredentialsCacheTests {
     #expect(error.message == "gone")
   }
 
-  @Test("that live briefly are not fetched for each request")
+  @Test("credentials that live briefly are not fetched for each request")
   func brief() async throws {
     let start = now
     let provider = ScriptedProvider { key("K\($0)", until: start + .seconds(300 * $0)) }
@@ -81,7 +81,7 @@ struct CredentialsCacheTests {
     #expect(try await cache.credentials().accessKeyID == "K2")
   }
 
-  @Test("that come expired are refused, with a word on the clock")
+  @Test("credentials that come expired are refused, with a word on the clock")
   func cameExpired() async throws {
     let start = now
     let cache = cache(ScriptedProvider { _ in key("K", until: start) })
@@ -89,7 +89,7 @@ struct CredentialsCacheTests {
     #expect(error.code == .accessDenied && error.advice?.contains("clock") == true)
   }
 
-  @Test("that nobody has are an error that says what to do")
+  @Test("credentials that nobody has are an error that says what to do")
   func none() async throws {
     let error = try await #require(throws: TidemarkError.self) {
       try await cache(CredentialsChain([])).credentials()
@@ -97,7 +97,7 @@ struct CredentialsCacheTests {
     #expect(error.code == .accessDenied && error.advice?.contains("AWS_ACCESS_KEY_ID") == true)
   }
 
-  @Test("are renewed for all when a service rejects them, and not again for who comes late")
+  @Test("credentials are renewed for all when a service rejects them, and not again for who comes late")
   func rejected() async throws {
     let provider = ScriptedProvider { key("K\($0)") }
     let cache = cache(provider)
@@ -107,7 +107,7 @@ struct CredentialsCacheTests {
     #expect(provider.calls.withLock { $0 } == 2)
   }
 
-  @Test("come from the same source from the first on")
+  @Test("credentials come from the same source from the first on")
   func sameSource() async throws {
     let first = ScriptedProvider { $0 == 1 ? nil : key("LATE") }
     let second = ScriptedProvider { key("K\($0)") }
@@ -117,7 +117,9 @@ struct CredentialsCacheTests {
     #expect(first.calls.withLock { $0 } == 1)
   }
 
-  @Test("are logged with their source and key, and shown without a secret however they are printed")
+  @Test(
+    "credentials are logged with their source and key, and shown without a secret however they are printed"
+  )
   func secrets() async throws {
     let provider = StaticCredentialsProvider(key("K1"))
     _ = try await cache(provider).credentials()

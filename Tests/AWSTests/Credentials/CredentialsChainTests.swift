@@ -56,12 +56,12 @@ struct CredentialsChainTests {
     return error
   }
 
-  @Test("is empty on a machine that has nothing")
+  @Test("the chain is empty on a machine that has nothing")
   func nothing() async throws {
     #expect(try await credentials(TestMachine()).id == nil)
   }
 
-  @Test("goes from the environment to the container, in the order of the SDKs")
+  @Test("the chain goes from the environment to the container, in the order of the SDKs")
   func order() async throws {
     let server = try await LoopbackServer { request in
       request.method == "POST" ? Reply(body: Self.roleAnswer) : .json(Self.document)
@@ -99,7 +99,7 @@ struct CredentialsChainTests {
     #expect(try await name() == "container endpoint")
   }
 
-  @Test("lets a profile that code names go before the environment's key")
+  @Test("the chain lets a profile that code names go before the environment's key")
   func explicitProfile() async throws {
     let machine = TestMachine(files: [Self.shared: "[dev]\n" + Self.accessKey])
     let variables = ["AWS_ACCESS_KEY_ID": "ENV", "AWS_SECRET_ACCESS_KEY": "SECRET"]
@@ -107,7 +107,7 @@ struct CredentialsChainTests {
     #expect(try await credentials(machine, variables).id == "ENV")
   }
 
-  @Test("does not pass over what is configured and broken")
+  @Test("the chain does not pass over what is configured and broken")
   func broken() async throws {
     let machine = TestMachine(files: [Self.config: "[default]\naws_access_key_id = X\n"])
     #expect(try await failure(machine).code == .invalidConfiguration)
@@ -119,7 +119,7 @@ struct CredentialsChainTests {
     #expect(try await failure(TestMachine(), noRole).advice?.contains("AWS_ROLE_ARN") == true)
   }
 
-  @Test("runs a credential_process without a shell, and refuses what is no answer")
+  @Test("the chain runs a credential_process without a shell, and refuses what is no answer")
   func process() async throws {
     let line = #"credential_process = "/opt/my tool" --name 'a b' c\ d "e\"f""#
     let machine = TestMachine(files: [Self.config: "[default]\n\(line)\n"])
@@ -133,14 +133,14 @@ struct CredentialsChainTests {
     #expect(ShellWords.split("a 'b") == nil)
   }
 
-  @Test("runs programs of this machine")
+  @Test("the chain runs programs of this machine")
   func realProcess() async throws {
     let result = try await AWSEnvironment.runCommandOfMachine(["printf", "%s-%s", "a b", "c"])
     #expect(result.output == "a b-c" && result.exitCode == 0)
     #expect(try await AWSEnvironment.runCommandOfMachine(["false"]).exitCode == 1)
   }
 
-  @Test("assumes roles one through the other, and signs with the source's key")
+  @Test("the chain assumes roles one through the other, and signs with the source's key")
   func roleChain() async throws {
     let server = try await LoopbackServer.replying(Reply(body: Self.roleAnswer))
     let machine = TestMachine(files: [
@@ -176,7 +176,7 @@ struct CredentialsChainTests {
   }
 
   @Test(
-    "refuses profiles with roles that lead nowhere",
+    "the chain refuses profiles with roles that lead nowhere",
     arguments: [
       ("role_arn = r", "either a source_profile"),
       ("role_arn = r\nsource_profile = none", "none, which does not exist"),
@@ -196,7 +196,7 @@ struct CredentialsChainTests {
     #expect(error.code == .invalidConfiguration && error.message.contains(message), "\(error)")
   }
 
-  @Test("lets a profile with an access key be its own source")
+  @Test("the chain lets a profile with an access key be its own source")
   func ownSource() async throws {
     let server = try await LoopbackServer.replying(Reply(body: Self.roleAnswer))
     let machine = TestMachine(files: [
@@ -205,7 +205,7 @@ struct CredentialsChainTests {
     #expect(try await credentials(machine, ["AWS_ENDPOINT_URL": server.url]).id == "ROLE")
   }
 
-  @Test("asks STS again after failures, corrects the clock for it, and repeats its refusals")
+  @Test("the chain asks STS again after failures, corrects the clock for it, and repeats its refusals")
   func security() async throws {
     let refusal = """
       <ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code><Message>Not you.</Message></Error>
@@ -236,7 +236,7 @@ struct CredentialsChainTests {
     #expect((error.underlying as? AWSError)?.requestID == "R9")
   }
 
-  @Test("reads the web identity's token at each refresh, and sends it unsigned")
+  @Test("the chain reads the web identity's token at each refresh, and sends it unsigned")
   func webIdentity() async throws {
     let server = try await LoopbackServer.replying(Reply(body: Self.roleAnswer))
     let machine = TestMachine(files: ["/token": "TOKEN1"])

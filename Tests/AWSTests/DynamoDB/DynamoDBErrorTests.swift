@@ -32,7 +32,7 @@ struct DynamoDBErrorTests {
     ("UnknownOperationException", 400, .told(.unsupported)),
   ]
 
-  @Test("of a read cause what they ask for, and lose nothing", arguments: cases)
+  @Test("errors of a read cause what they ask for, and lose nothing", arguments: cases)
   func reading(error: String, status: Int, action: Action) async throws {
     let reading = try await DynamoDBReading()
     reading.put(0..<6)
@@ -57,7 +57,7 @@ struct DynamoDBErrorTests {
   }
 
   @Test(
-    "that do not end are told in the end, and the cursor has kept its place",
+    "errors that do not end are told in the end, and the cursor has kept its place",
     arguments: [
       ("LimitExceededException", TidemarkError.Code.throttled), ("ThrottlingException", .throttled),
       ("InternalServerError", .sourceUnavailable), ("ExpiredIteratorException", .iteratorExpired),
@@ -80,7 +80,7 @@ struct DynamoDBErrorTests {
   }
 
   @Test(
-    "of the listing",
+    "errors of the listing are told as what they are, and the next listing is whole",
     arguments: [
       ("ResourceNotFoundException", TidemarkError.Code.streamNotFound), ("ValidationException", .unsupported),
     ]
@@ -96,7 +96,7 @@ struct DynamoDBErrorTests {
   }
 
   @Test(
-    "of the JSON leave the cursor where it was",
+    "errors of the JSON leave the cursor where it was",
     arguments: [
       #"{"Records":[{"eventID":"x"}]}"#, #"{"Records":{}}"#, #"{"NextShardIterator":7}"#,
       #"{"Records":[{"eventID":"x","eventName":"TRUNCATE","dynamodb":{"Keys":{},"SequenceNumber":"1"}}]}"#,
@@ -116,7 +116,7 @@ struct DynamoDBErrorTests {
     #expect(try await reader.values(2).values == [0, 1])
   }
 
-  @Test("of looking for children leave the last page to be read again")
+  @Test("errors of looking for children leave the last page to be read again")
   func children() async throws {
     let reading = try await DynamoDBReading(.init(recordsPerShard: 2))
     reading.put(0..<2)

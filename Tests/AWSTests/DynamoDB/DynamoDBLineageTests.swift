@@ -25,7 +25,7 @@ struct DynamoDBLineageTests {
     Dictionary(uniqueKeysWithValues: lineage.shards.map { ($0.id, $0.parentIDs) })
   }
 
-  @Test("begins the next stream with the leaves of the one before as parents")
+  @Test("the lineage begins the next stream with the leaves of the one before as parents")
   func succession() {
     let lineage = DynamoDBLineage(
       [
@@ -51,7 +51,7 @@ struct DynamoDBLineageTests {
     )
   }
 
-  @Test("goes on over streams without shards, which one has while it is being enabled")
+  @Test("the lineage goes on over streams without shards, which one has while it is being enabled")
   func emptyStream() {
     let lineage = DynamoDBLineage(
       [
@@ -65,7 +65,7 @@ struct DynamoDBLineageTests {
     #expect(DynamoDBLineage([stream("1", "ENABLING")], isOfTable: true).shards.isEmpty)
   }
 
-  @Test("is over when the newest stream is disabled, or when there is none")
+  @Test("the lineage is over when the newest stream is disabled, or when there is none")
   func disabled() {
     for status in ["DISABLED", "DISABLING"] {
       #expect(!DynamoDBLineage([stream("1"), stream("2", status)], isOfTable: true).isEnabled)
@@ -73,7 +73,7 @@ struct DynamoDBLineageTests {
     #expect(!DynamoDBLineage([], isOfTable: true).isEnabled)
   }
 
-  @Test("names a parent that is listed no more, which makes its child a first shard")
+  @Test("the lineage names a parent that is listed no more, which makes its child a first shard")
   func missingParent() {
     let lineage = DynamoDBLineage(
       [
@@ -85,13 +85,13 @@ struct DynamoDBLineageTests {
     #expect(parents(lineage) == ["1/a": [], "2/c": ["2/gone", "1/a"], "2/d": ["1/a"]])
   }
 
-  @Test("leaves a parent open that was listed before it was closed and its child after that")
+  @Test("the lineage leaves a parent open that was listed before it was closed and its child after that")
   func openParent() {
     let lineage = DynamoDBLineage([stream("1", "ENABLED", shard("a"), shard("b", of: "a"))], isOfTable: true)
     #expect(lineage.shards.map(\.isOpen) == [true, true] && lineage.children(of: "1/a").map(\.id) == ["1/b"])
   }
 
-  @Test("has the ids of a single stream as the service has them, and numbers as numbers")
+  @Test("the lineage has the ids of a single stream as the service has them, and numbers as numbers")
   func singleStream() {
     let listed = shard("shardId-1", from: "000100", to: "99000000000000000000000")
     let lineage = DynamoDBLineage([stream("1", "DISABLED", listed)], isOfTable: false)
@@ -106,7 +106,7 @@ struct DynamoDBLineageTests {
     )
   }
 
-  @Test("takes a shard's id apart into the label of its stream and the id that the service knows")
+  @Test("the lineage takes a shard's id apart into the label of its stream and the id that the service knows")
   func ids() {
     let id = "2026-06-01T12:00:00.000/shardId-00000001414562045508-2bac9cd2"
     #expect(DynamoDBLineage.label(ofShard: id) == "2026-06-01T12:00:00.000")

@@ -16,7 +16,7 @@ struct IteratorStateTests {
   }
 
   @Test(
-    "begins where the checkpoint says",
+    "an iterator begins where the checkpoint says",
     arguments: [
       (Checkpoint.trimHorizon, IteratorStart.trimHorizon, "TRIM_HORIZON"), (.latest, .latest, "LATEST"),
       (.record(7), .after(7), "AFTER_SEQUENCE_NUMBER"),
@@ -29,19 +29,19 @@ struct IteratorStateTests {
     #expect(start.sequenceNumber == checkpoint.sequenceNumber)
   }
 
-  @Test("has nothing to begin with behind the end of a shard")
+  @Test("an iterator has nothing to begin with behind the end of a shard")
   func shardEnd() {
     let error = #expect(throws: TidemarkError.self) { try IteratorState(after: .shardEnd) }
     #expect(error?.code == .checkpointOutOfRange)
   }
 
-  @Test("leaves out what is older than a moment, to the second, as the service rounds")
+  @Test("an iterator leaves out what is older than a moment, to the second, as the service rounds")
   func timestamps() throws {
     #expect(try state(.atTimestamp(Self.noon)).oldest == Timestamp(microsecondsSinceEpoch: Self.second))
     #expect(try state(.trimHorizon).oldest == nil && state(.record(7)).oldest == nil)
   }
 
-  @Test("makes of LATEST the second before it was asked for, and asks for it no more")
+  @Test("an iterator makes of LATEST the second before it was asked for, and asks for it no more")
   func latest() throws {
     var state = try state(.latest)
     #expect(state.start == .trimHorizon && state.iterator == "I")
@@ -51,7 +51,7 @@ struct IteratorStateTests {
     #expect(state.oldest == Timestamp(microsecondsSinceEpoch: Self.second - 1_000_000))
   }
 
-  @Test("is renewed behind the last record when it expires, once, and again after the next page")
+  @Test("an iterator is renewed behind the last record when it expires, once, and again after the next page")
   func expired() throws {
     var state = try state(.trimHorizon, read: 8)
     #expect(state.step(after: .iteratorExpired) == .renew(.after(8)))
@@ -63,7 +63,7 @@ struct IteratorStateTests {
     #expect(state.step(after: .iteratorExpired) == .renew(.after(8)))
   }
 
-  @Test("tells that records were trimmed that it was to read")
+  @Test("an iterator tells that records were trimmed that it was to read")
   func trimmed() throws {
     var state = try state(.record(7))
     #expect(state.step(after: .recordsTrimmed) == .fail(.recordsTrimmed))
@@ -71,7 +71,7 @@ struct IteratorStateTests {
   }
 
   @Test(
-    "goes to the oldest record again when that was trimmed meanwhile, and where that does not help, nothing is left"
+    "an iterator goes to the oldest record again when that was trimmed meanwhile, and where that does not help, nothing is left"
   )
   func trimmedAtHorizon() throws {
     var state = try state(.trimHorizon)
@@ -79,7 +79,10 @@ struct IteratorStateTests {
     #expect(state.step(after: .recordsTrimmed) == .fail(.shardNotFound))
   }
 
-  @Test("stays where it is after any other error", arguments: [TidemarkError.Code.throttled, .accessDenied])
+  @Test(
+    "an iterator stays where it is after any other error",
+    arguments: [TidemarkError.Code.throttled, .accessDenied]
+  )
   func others(code: TidemarkError.Code) throws {
     var state = try state(.trimHorizon, read: 8)
     #expect(state.step(after: code) == .fail(code))
@@ -91,7 +94,7 @@ struct IteratorStateTests {
 struct PollPaceTests {
   private static let interval = Duration.seconds(1)
 
-  @Test("is without pauses behind a page that is full or whose last record is old")
+  @Test("the pace is without pauses behind a page that is full or whose last record is old")
   func behind() {
     var pace = PollPace(Self.interval)
     #expect(pace.note(isFull: true, age: .zero) == true)
@@ -100,14 +103,16 @@ struct PollPaceTests {
     #expect(pace.pause == .zero)
   }
 
-  @Test("has a short pause behind new records")
+  @Test("the pace has a short pause behind new records")
   func caughtUp() {
     var pace = PollPace(Self.interval)
     #expect(pace.note(isFull: false, age: .seconds(10)) == false)
     #expect(pace.pause == .milliseconds(250))
   }
 
-  @Test("grows with each page in a row that is empty, up to the interval, and begins anew behind a record")
+  @Test(
+    "the pace grows with each page in a row that is empty, up to the interval, and begins anew behind a record"
+  )
   func empty() {
     var pace = PollPace(Self.interval)
     var pauses: [Duration] = []

@@ -21,7 +21,7 @@ struct RecordEnvelopeTests {
     return try #require(try StreamRecordPage(ByteBuffer(string: body)).records.first)
   }
 
-  @Test("need no more than their names, keys and number")
+  @Test("records need no more than their names, keys and number")
   func least() throws {
     let record = try record()
     let change = try #require(record.change)
@@ -33,7 +33,7 @@ struct RecordEnvelopeTests {
     #expect(change.newImage == nil && change.oldImage == nil && record.data == nil)
   }
 
-  @Test("may have null for what they do not have, and what nobody knows yet")
+  @Test("records may have null for what they do not have, and what nobody knows yet")
   func nulls() throws {
     let record = try record(
       #","NewImage":null,"OldImage":null,"ApproximateCreationDateTime":null,"SizeBytes":null,"StreamViewType":null"#,
@@ -44,7 +44,7 @@ struct RecordEnvelopeTests {
   }
 
   @Test(
-    "have a time in seconds, with or without a fraction, or as text",
+    "records have a time in seconds, with or without a fraction, or as text",
     arguments: [
       ("1464806460", "2016-06-01T18:41:00Z"), ("1464806460.25", "2016-06-01T18:41:00.25Z"),
       ("1.46480646E9", "2016-06-01T18:41:00Z"), (#""2016-06-01T18:41:00Z""#, "2016-06-01T18:41:00Z"),
@@ -57,7 +57,7 @@ struct RecordEnvelopeTests {
   }
 
   @Test(
-    "tell who made the change, in the service's letters and in those of its documentation",
+    "records tell who made the change, in the service's letters and in those of its documentation",
     arguments: [
       (#"{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service"}"#, "Service", "dynamodb.amazonaws.com"),
       (
@@ -72,7 +72,7 @@ struct RecordEnvelopeTests {
     #expect(identity == UserIdentity(type: type, principalID: principal))
   }
 
-  @Test("have the images and the view type that they say, one that is unknown as none")
+  @Test("records have the images and the view type that they say, one that is unknown as none")
   func images() throws {
     let images = #","NewImage":{"id":{"S":"a"},"n":{"N":"1"}},"OldImage":{"id":{"S":"a"}},"SizeBytes":9"#
     let change = try record(images + #","StreamViewType":"NEW_AND_OLD_IMAGES""#).change
@@ -83,7 +83,7 @@ struct RecordEnvelopeTests {
   }
 
   @Test(
-    "are of the same item, whatever the order of its key's attributes",
+    "records are of the same item, whatever the order of its key's attributes",
     arguments: [
       #"{"id":{"S":"a"},"sort":{"N":"1"}}"#, #"{"sort":{"N":"1"},"id":{"S":"a"}}"#,
       #"{"id":{"S":"a"}, "sort":{"N":"1"}}"#, #"{ "sort":{"N":"1"} , "id":{"S":"a"} }"#,
@@ -95,7 +95,7 @@ struct RecordEnvelopeTests {
     #expect(try record.change?.keys.attributeValues() == ["id": .s("a"), "sort": .n("1")])
   }
 
-  @Test("have a key of one attribute as it came, with its quotes and brackets")
+  @Test("records have a key of one attribute as it came, with its quotes and brackets")
   func simpleKey() throws {
     let keys = #"{"id":{"S":"a\"},{\u00e9"}}"#
     #expect(try record(keys: keys).partitionKey == keys)

@@ -57,7 +57,7 @@ struct EventStreamDecoderTests {
     return messages
   }
 
-  @Test("reads what others encoded, with headers of all types")
+  @Test("the decoder reads what others encoded, with headers of all types")
   func vectors() throws {
     for (frame, message) in zip(Self.frames, Self.messages) {
       #expect(try decoded([frame]) == [message])
@@ -66,7 +66,7 @@ struct EventStreamDecoderTests {
     #expect(Self.messages[2]["t"] == nil && Self.messages[2]["x"] == nil)
   }
 
-  @Test("finds the same messages however the bytes are cut")
+  @Test("the decoder finds the same messages however the bytes are cut")
   func cuts() throws {
     let all = Self.frames.joined()
     for size in [1, 2, 3, 7, 12, 16, 100, all.count] {
@@ -78,7 +78,7 @@ struct EventStreamDecoderTests {
     }
   }
 
-  @Test("takes no message for whole that is not")
+  @Test("the decoder takes no message for whole that is not")
   func incomplete() throws {
     for frame in Self.frames {
       for count in 1..<frame.count {
@@ -90,7 +90,7 @@ struct EventStreamDecoderTests {
     }
   }
 
-  @Test("refuses a message with any bit wrong, and then all that follows")
+  @Test("the decoder refuses a message with any bit wrong, and then all that follows")
   func damage() throws {
     let frame = Self.frames[2]
     for bit in 0..<(frame.count * 8) {
@@ -107,7 +107,7 @@ struct EventStreamDecoderTests {
   }
 
   @Test(
-    "refuses headers that are none, and sizes beyond the format's, though the checksums are right",
+    "the decoder refuses headers that are none, and sizes beyond the format's, though the checksums are right",
     arguments: [
       // A type that there is not, a name of no length, a string longer than the headers, one name twice.
       eventStreamFrame(headers: [1, 97, 10], payload: []), eventStreamFrame(headers: [0, 0], payload: []),
@@ -125,7 +125,7 @@ struct EventStreamDecoderTests {
   }
 
   @Test(
-    "does not wait for a message that is larger than the format allows",
+    "the decoder does not wait for a message that is larger than the format allows",
     arguments: [15, (24 << 20) + 17]
   )
   func sizes(total: Int) throws {
@@ -139,7 +139,7 @@ struct EventStreamDecoderTests {
     #expect(error.message.contains("\(total) bytes"))
   }
 
-  @Test("survives any bytes, and finds the messages before them")
+  @Test("the decoder survives any bytes, and finds the messages before them")
   func fuzz() throws {
     var random = SystemRandomNumberGenerator()
     for _ in 0..<5000 {

@@ -17,7 +17,7 @@ struct JSONScannerTests {
     #expect(throws: JSONScanner.Failure.self) { try scanning(json, body) }
   }
 
-  @Test("goes through an object by its keys, and skips what nobody asks for")
+  @Test("the scanner goes through an object by its keys, and skips what nobody asks for")
   func object() throws {
     let json =
       #" { "Skipped" : {"a":[1,{"b":"}]\""},[]],"c":{}} , "Name":"orders","Open":true,"Count" : 12 } "#
@@ -39,7 +39,7 @@ struct JSONScannerTests {
     }
   }
 
-  @Test("goes through arrays, empty ones too")
+  @Test("the scanner goes through arrays, empty ones too")
   func arrays() throws {
     try scanning("[[], [1 , 2],[{}]]") { scanner in
       var counts: [Int] = []
@@ -58,7 +58,7 @@ struct JSONScannerTests {
   }
 
   @Test(
-    "reads strings, short and long, with and without escapes",
+    "the scanner reads strings, short and long, with and without escapes",
     arguments: [
       (#""""#, "", false), (#""a""#, "a", false), (#""sixteen letters!""#, "sixteen letters!", false),
       (#""a string that is longer, Größe 📦""#, "a string that is longer, Größe 📦", false),
@@ -90,7 +90,7 @@ struct JSONScannerTests {
   }
 
   @Test(
-    "reads times however they are written, to the microsecond",
+    "the scanner reads times however they are written, to the microsecond",
     arguments: [
       ("1464806460", 1_464_806_460_000_000), ("1464806460.0", 1_464_806_460_000_000),
       ("1.46480646E9", 1_464_806_460_000_000), ("1.464806460123E9", 1_464_806_460_123_000),
@@ -112,7 +112,7 @@ struct JSONScannerTests {
     #expect(failure(json) { _ = try $0.timestamp() }?.offset == 0)
   }
 
-  @Test("finds a string's end and its first escape wherever they lie", arguments: 0..<20)
+  @Test("the scanner finds a string's end and its first escape wherever they lie", arguments: 0..<20)
   func ends(length: Int) throws {
     // The neighbours of the quote and of the backslash.
     let text = String("#]".flatMap { Array(repeating: $0, count: 10) }.prefix(length))
@@ -129,7 +129,7 @@ struct JSONScannerTests {
   }
 
   @Test(
-    "says where the JSON is malformed",
+    "the scanner says where the JSON is malformed",
     arguments: [
       ("", 0), ("{", 1), (#"{"a""#, 4), (#"{"a" 1}"#, 5), (#"{"a":}"#, 5), (#"{"a":1"#, 6), (#"{"a":1,}"#, 7),
       (#"{"a":1 "b":2}"#, 7), (#"{a:1}"#, 1), ("[1", 2), ("[1,]", 3), ("[1 2]", 3), ("[1}", 2),
@@ -171,7 +171,7 @@ struct Base64Tests {
     return count.map { Array(output.prefix($0)) }
   }
 
-  @Test("decodes what Foundation encodes, at every length")
+  @Test("Base64 decodes what Foundation encodes, at every length")
   func lengths() {
     var random = SystemRandomNumberGenerator()
     for length in 0..<200 {
@@ -181,7 +181,7 @@ struct Base64Tests {
   }
 
   @Test(
-    "refuses what is none",
+    "Base64 refuses what is none",
     arguments: [
       "A", "AB", "ABC", "A===", "====", "=AAA", "AB=C", "AA==AAAA", "AAAA AAA", "AA-_", "AAA\n", "Ä5AA=",
     ]

@@ -82,7 +82,7 @@ struct AggregatedRecordTests {
     return packer
   }
 
-  @Test("comes apart into user records with their keys, numbered from 0")
+  @Test("a packed record comes apart into user records with their keys, numbered from 0")
   func unpacking() {
     #expect(
       unpacked(three.packed()) == [
@@ -93,7 +93,7 @@ struct AggregatedRecordTests {
   }
 
   /// Made with `RecordAggregator` of aws-kinesis-agg 1.2.3 (PyPI).
-  @Test("comes apart if another library has packed it")
+  @Test("a packed record comes apart if another library has packed it")
   func otherLibrary() throws {
     let text =
       "84mawgoFYWxwaGEKBGJldGEKBWdhbW1hEiczNDAyODIzNjY5MjA5Mzg0NjM0NjMzNzQ2MDc0MzE3NjgyMTE0NTUSATAaCQgAGgVm"
@@ -115,7 +115,7 @@ struct AggregatedRecordTests {
     )
   }
 
-  @Test("knows which user records have a hash key that the shard has not")
+  @Test("a packed record knows which user records have a hash key that the shard has not")
   func otherShard() {
     // MD5 of "a" is 0cc1…, of "b" 92eb….
     let half = UInt128(1) << 127
@@ -136,7 +136,7 @@ struct AggregatedRecordTests {
     #expect(foreign(in: nil) == [])
   }
 
-  @Test("is read though it has fields that nobody knows")
+  @Test("a packed record is read though it has fields that nobody knows")
   func unknownFields() {
     let extra =
       RecordPacker.field(9, varint: .max) + RecordPacker.field(10, bytes: [1, 2])
@@ -146,7 +146,7 @@ struct AggregatedRecordTests {
   }
 
   @Test(
-    "is a plain record where it is not what it seems",
+    "a packed record is a plain record where it is not what it seems",
     arguments: [
       [], [0xF3, 0x89, 0x9A, 0xC2], Array("hello, world, this is plain text".utf8), RecordPacker.sealed([]),
       // No partition key, a key that the table has not, no data, an explicit hash key that the table has not.
@@ -174,7 +174,7 @@ struct AggregatedRecordTests {
     #expect(unpacked(data) == nil)
   }
 
-  @Test("is a plain record when any bit of it is wrong or its end is missing")
+  @Test("a packed record is a plain record when any bit of it is wrong or its end is missing")
   func damage() {
     let whole = three.packed()
     for bit in 0..<(whole.count * 8) {
@@ -185,7 +185,9 @@ struct AggregatedRecordTests {
     for count in whole.indices { #expect(unpacked(Array(whole[..<count])) == nil) }
   }
 
-  @Test("never has a user record outside its data, whatever message a right digest stands under")
+  @Test(
+    "a packed record never has a user record outside its data, whatever message a right digest stands under"
+  )
   func fuzz() {
     var random = SystemRandomNumberGenerator()
     let message = three.packed().dropFirst(4).dropLast(16)

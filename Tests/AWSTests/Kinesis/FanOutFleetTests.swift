@@ -9,7 +9,7 @@ import Tidemark
 @Suite("A fleet over Kinesis with enhanced fan-out", .sharesMachine)
 struct FanOutFleetTests {
   @Test(
-    "loses nothing, repeats nothing and keeps each key's order while workers take each other's subscriptions over"
+    "a fleet loses nothing, repeats nothing and keeps each key's order while workers take each other's subscriptions over"
   )
   func fleet() async throws {
     let ministack = try await Emulator(.ministack)

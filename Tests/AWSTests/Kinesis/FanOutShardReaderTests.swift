@@ -135,7 +135,7 @@ extension ShardReader {
 
 @Suite("Readers of a Kinesis shard with enhanced fan-out", .sharesMachine)
 struct FanOutShardReaderTests {
-  @Test("hand out what is pushed as views, an event in as many pages as it takes")
+  @Test("readers hand out what is pushed as views, an event in as many pages as it takes")
   func records() async throws {
     let shard = try await ScriptedShard(
       pushed(event(101, 102, 103, behind: 7), event(continuation: 103), delivery: .open)
@@ -154,7 +154,7 @@ struct FanOutShardReaderTests {
   }
 
   @Test(
-    "begin where the checkpoint says",
+    "readers begin where the checkpoint says",
     arguments: [
       (Checkpoint.trimHorizon, "TRIM_HORIZON"), (.latest, "LATEST"), (.record(7), "AT_SEQUENCE_NUMBER 7"),
       (.atTimestamp(Timestamp(microsecondsSinceEpoch: 1_700_000_000_999_999)), "AT_TIMESTAMP 1700000000"),
@@ -172,7 +172,7 @@ struct FanOutShardReaderTests {
   }
 
   @Test(
-    "register the application where it is not, and wait until its consumer is active, once for all shards"
+    "readers register the application where it is not, and wait until its consumer is active, once for all shards"
   )
   func registration() async throws {
     let shard = try await ScriptedShard(
@@ -190,7 +190,7 @@ struct FanOutShardReaderTests {
   }
 
   @Test(
-    "subscribe anew when a subscription ends: at the last record while there is more, else behind the tip"
+    "readers subscribe anew when a subscription ends: at the last record while there is more, else behind the tip"
   )
   func renewal() async throws {
     let shard = try await ScriptedShard(
@@ -212,7 +212,7 @@ struct FanOutShardReaderTests {
     #expect(shard.machine.clock.pauses == [.seconds(5), .seconds(5)])
   }
 
-  @Test("renew a subscription before its five minutes are over, without a pause")
+  @Test("readers renew a subscription before its five minutes are over, without a pause")
   func lifetime() async throws {
     let shard = try await ScriptedShard(
       pushed(event(1), event(2), delivery: .open),
@@ -226,7 +226,9 @@ struct FanOutShardReaderTests {
     #expect(shard.machine.clock.pauses.isEmpty)
   }
 
-  @Test("go on at the last record, which shows whether others were trimmed, after a processor took very long")
+  @Test(
+    "readers go on at the last record, which shows whether others were trimmed, after a processor took very long"
+  )
   func slow() async throws {
     let shard = try await ScriptedShard(pushed(event(1)), pushed(event(9), delivery: .open))
     let reader = try await shard.reader()
@@ -250,7 +252,7 @@ struct FanOutShardReaderTests {
     #expect(try shard.starts == ["LATEST", "AT_TIMESTAMP \(opening.microsecondsSinceEpoch / 1_000_000)"])
   }
 
-  @Test("tell both parents of the shards that follow, with the last records")
+  @Test("readers tell both parents of the shards that follow, with the last records")
   func end() async throws {
     let children = #"[{"ShardId":"c","ParentShards":["shardId-000000000000","b"]}]"#
     let shard = try await ScriptedShard(pushed(event(5), event(children: children)))
@@ -260,7 +262,7 @@ struct FanOutShardReaderTests {
     #expect(page.end?.children == [Shard(id: "c", parentIDs: ["shardId-000000000000", "b"])])
   }
 
-  @Test("wait for the subscription of an owner that has gone")
+  @Test("readers wait for the subscription of an owner that has gone")
   func takeover() async throws {
     let refusal = Reply.failing("ResourceInUseException", message: "Another active subscription exists.")
     let shard = try await ScriptedShard(refusal, refusal, refusal, pushed(event(1), delivery: .open))
@@ -268,7 +270,7 @@ struct FanOutShardReaderTests {
     #expect(shard.machine.clock.pauses == [.seconds(1), .seconds(1), .seconds(1)])
   }
 
-  @Test("say so when another application has their consumer")
+  @Test("readers say so when another application has their consumer")
   func stolen() async throws {
     let refusal = Reply.failing("ResourceInUseException", message: "Another active subscription exists.")
     let shard = try await ScriptedShard(refusal)
@@ -278,7 +280,7 @@ struct FanOutShardReaderTests {
   }
 
   @Test(
-    "say what a subscription was ended with, and lose nothing",
+    "readers say what a subscription was ended with, and lose nothing",
     arguments: [
       (exception("ResourceInUseException"), TidemarkError.Code.throttled),
       (exception("KMSAccessDeniedException"), .accessDenied),
@@ -306,7 +308,10 @@ struct FanOutShardReaderTests {
     #expect(try await reader.numbers() == [2])
   }
 
-  @Test("lose nothing when the connection does not last", arguments: [Reply.Delivery.cut, .reset, .stall])
+  @Test(
+    "readers lose nothing when the connection does not last",
+    arguments: [Reply.Delivery.cut, .reset, .stall]
+  )
   func connection(delivery: Reply.Delivery) async throws {
     let shard = try await ScriptedShard(
       pushed(event(1), delivery: delivery),
@@ -318,7 +323,7 @@ struct FanOutShardReaderTests {
     #expect(try await reader.numbers() == [1])
   }
 
-  @Test("notice that their consumer was deregistered, and register it again")
+  @Test("readers notice that their consumer was deregistered, and register it again")
   func deregistered() async throws {
     let shard = try await ScriptedShard(
       notFound,
@@ -335,7 +340,7 @@ struct FanOutShardReaderTests {
     #expect(shard.count(of: "RegisterStreamConsumer") == 1)
   }
 
-  @Test("say that a shard is missing when it is")
+  @Test("readers say that a shard is missing when it is")
   func missing() async throws {
     let refusal = Reply.failing("ResourceNotFoundException", message: "Shard shardId-000000000000 not found.")
     let shard = try await ScriptedShard(refusal)
@@ -343,7 +348,7 @@ struct FanOutShardReaderTests {
     #expect(error.code == .shardNotFound)
   }
 
-  @Test("take no more from the service than they are asked for")
+  @Test("readers take no more from the service than they are asked for")
   func backPressure() async throws {
     let pushedEvents = Reply.Pushed()
     let large = event(1, 2, 3) + event(4, 5, 6, continuation: 6)
@@ -361,7 +366,7 @@ struct FanOutShardReaderTests {
     while pushedEvents.state.withLock({ $0.count }) == before { _ = try await reader.numbers() }
   }
 
-  @Test("are not made for a consumer without a name")
+  @Test("readers are not made for a consumer without a name")
   func name() throws {
     for retrieval in [
       KinesisRetrieval.fanOut(consumerName: ""), .fanOut(consumerName: "a b"),

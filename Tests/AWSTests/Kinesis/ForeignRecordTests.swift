@@ -54,7 +54,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "are left out when the Kinesis Producer Library packed them for a shard that was split, and are told of",
+    "foreign user records are left out when the Kinesis Producer Library packed them for a shard that was split, and are told of",
     arguments: retrievals
   )
   func split(retrieval: KinesisRetrieval) async throws {
@@ -77,7 +77,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "are delivered when it may be that nobody sends them again, and are told of",
+    "foreign user records are delivered when it may be that nobody sends them again, and are told of",
     arguments: retrievals,
     [
       // aws-kinesis-agg takes the first key for all; others take any.
@@ -108,7 +108,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "are left out behind the checkpoint of an owner that did not know the shard's hash keys",
+    "foreign user records are left out behind the checkpoint of an owner that did not know the shard's hash keys",
     arguments: retrievals
   )
   func takeover(retrieval: KinesisRetrieval) async throws {
@@ -138,7 +138,10 @@ struct ForeignRecordTests {
     #expect(try await texts(other.reader(after: checkpoint)) == ["packed 3", "packed 4", "1", "2"])
   }
 
-  @Test("may be left out of a shard's first record, wherever its reader begins", arguments: retrievals)
+  @Test(
+    "foreign user records may be left out of a shard's first record, wherever its reader begins",
+    arguments: retrievals
+  )
   func firstOfShard(retrieval: KinesisRetrieval) async throws {
     let reading = try await reading(["k0", "b"], by: retrieval)
     try await list(reading)
@@ -148,7 +151,10 @@ struct ForeignRecordTests {
     }
   }
 
-  @Test("are told apart by their explicit hash keys where they have some", arguments: retrievals)
+  @Test(
+    "foreign user records are told apart by their explicit hash keys where they have some",
+    arguments: retrievals
+  )
   func explicitlyHashed(retrieval: KinesisRetrieval) async throws {
     let reading = try await KinesisReading(retrieval: retrieval)
     var packer = RecordPacker()
@@ -164,7 +170,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "are told of at once, and then once an hour with how many there were since, those that are left out apart from others",
+    "foreign user records are told of at once, and then once an hour with how many there were since, those that are left out apart from others",
     arguments: retrievals
   )
   func log(retrieval: KinesisRetrieval) async throws {
@@ -188,7 +194,9 @@ struct ForeignRecordTests {
 
 @Suite("The hash keys of a shard's ancestors")
 struct ShardHashKeysTests {
-  @Test("are those of all listed shards that it comes from by splits and merges, each once")
+  @Test(
+    "the hash keys of a shard's ancestors are those of all listed shards that it comes from by splits and merges, each once"
+  )
   func ancestors() {
     func shard(_ id: String, _ parents: [String], _ range: ClosedRange<UInt128>?) -> Shard {
       Shard(

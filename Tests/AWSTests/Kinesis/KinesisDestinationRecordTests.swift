@@ -28,7 +28,7 @@ struct KinesisDestinationRecordTests {
     )
   }
 
-  @Test("has keys and images that decode like those of the table's own stream")
+  @Test("a change from DynamoDB has keys and images that decode like those of the table's own stream")
   func change() throws {
     let record = try KinesisDestinationRecord(data())
     #expect(record.eventID == "b2e7e1a0-5b6a-4f0e-9d3c-1f6f3e3f0c11")
@@ -42,7 +42,7 @@ struct KinesisDestinationRecordTests {
     #expect(values == ["id": .n("7"), "note": .s("grün")])
   }
 
-  @Test("has no image where DynamoDB has none, whether it says null or nothing")
+  @Test("a change from DynamoDB has no image where DynamoDB has none, whether it says null or nothing")
   func noImage() throws {
     let text =
       #"{"eventName":"REMOVE","dynamodb":{"ApproximateCreationDateTime":1,"Keys":{},"NewImage":null}}"#
@@ -51,7 +51,7 @@ struct KinesisDestinationRecordTests {
   }
 
   @Test(
-    "has a time in milliseconds or microseconds, as it says or else as its size tells",
+    "a change from DynamoDB has a time in milliseconds or microseconds, as it says or else as its size tells",
     arguments: [
       ("1700000000123", "", 1_700_000_000_123_000), ("1700000000123456", "", 1_700_000_000_123_456),
       ("1700000000123", "MILLISECOND", 1_700_000_000_123_000),
@@ -66,7 +66,7 @@ struct KinesisDestinationRecordTests {
   }
 
   @Test(
-    "says who made the change if that was no writer",
+    "a change from DynamoDB says who made the change if that was no writer",
     arguments: [
       #"{"type":"Service","principalId":"dynamodb.amazonaws.com"}"#,
       #"{"PrincipalId":"dynamodb.amazonaws.com","Type":"Service","more":[1]}"#,
@@ -80,7 +80,7 @@ struct KinesisDestinationRecordTests {
   }
 
   @Test(
-    "is not what a producer has put",
+    "a change from DynamoDB is not what a producer has put",
     arguments: [
       "", "hello", "[]", "{}", #"{"eventName":"MODIFY"}"#, #"{"eventName":"MODIFY","dynamodb":{}}"#,
       #"{"eventName":"UPSERT","dynamodb":{"ApproximateCreationDateTime":1,"Keys":{}}}"#,

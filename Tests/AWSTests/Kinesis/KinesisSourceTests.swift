@@ -17,7 +17,7 @@ struct KinesisSourceTests {
     )
   }
 
-  @Test("lists shards page by page, and from the beginning when a token has expired")
+  @Test("the source lists shards page by page, and from the beginning when a token has expired")
   func paging() async throws {
     let first = #"""
       {"NextToken":"T","Shards":[{"ShardId":"a","SequenceNumberRange":{"StartingSequenceNumber":"1",
@@ -51,7 +51,7 @@ struct KinesisSourceTests {
   }
 
   @Test(
-    "is called by its ARN and the second of its creation, by which a stream that was created again is another"
+    "the source is called by its ARN and the second of its creation, by which a stream that was created again is another"
   )
   func name() async throws {
     let arn = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders"
@@ -62,7 +62,9 @@ struct KinesisSourceTests {
     #expect(server.requests.map(\.body).last?.contains("StreamARN") == true)
   }
 
-  @Test("finds out, when it lists shards, that its stream is another one by now, and reads that one no more")
+  @Test(
+    "the source finds out, when it lists shards, that its stream is another one by now, and reads that one no more"
+  )
   func createdAgain() async throws {
     let reading = try await KinesisReading()
     reading.put(0..<3)
@@ -90,7 +92,7 @@ struct KinesisSourceTests {
   }
 
   @Test(
-    "refuses what is no stream's name",
+    "the source refuses what is no stream's name",
     arguments: ["", "two words", "arn:aws:dynamodb:eu-central-1:1:table/a"]
   )
   func noName(text: String) {

@@ -77,7 +77,7 @@ private func numbers(_ page: ShardPage) -> [SequenceNumber] { page.records.map(\
 
 @Suite("Readers of a Kinesis shard that is polled", .sharesMachine)
 struct PollingShardReaderTests {
-  @Test("hand out records as views, with all that the service tells of them")
+  @Test("readers hand out records as views, with all that the service tells of them")
   func records() async throws {
     let shard = try await ScriptedShard(page(101, 102, behind: 7))
     let page = try await shard.reader().nextPage(maximumRecords: 50)
@@ -93,7 +93,7 @@ struct PollingShardReaderTests {
   }
 
   @Test(
-    "begin where the checkpoint says",
+    "readers begin where the checkpoint says",
     arguments: [
       (Checkpoint.trimHorizon, "TRIM_HORIZON"), (.latest, "LATEST"), (.record(7), "AT_SEQUENCE_NUMBER 7"),
       (.atTimestamp(Timestamp(microsecondsSinceEpoch: 1_700_000_000_999_999)), "AT_TIMESTAMP 1700000000"),
@@ -105,7 +105,7 @@ struct PollingShardReaderTests {
     #expect(try shard.openings == [opening])
   }
 
-  @Test("leave out the record of the checkpoint, which only shows that it still exists")
+  @Test("readers leave out the record of the checkpoint, which only shows that it still exists")
   func checkpoint() async throws {
     let shard = try await ScriptedShard(page(7, 8), page(9))
     let reader = try await shard.reader(after: .record(7))
@@ -113,7 +113,7 @@ struct PollingShardReaderTests {
     #expect(try await numbers(reader.nextPage(maximumRecords: 10)) == [9])
   }
 
-  @Test("report records that were trimmed without a word, as often as they are asked")
+  @Test("readers report records that were trimmed without a word, as often as they are asked")
   func trimmed() async throws {
     let shard = try await ScriptedShard(page(behind: 9000), page(20, 21, behind: 8000))
     let reader = try await shard.reader(after: .record(7))
@@ -126,7 +126,7 @@ struct PollingShardReaderTests {
     }
   }
 
-  @Test("report a shard that ends without the record of the checkpoint")
+  @Test("readers report a shard that ends without the record of the checkpoint")
   func trimmedToTheEnd() async throws {
     let shard = try await ScriptedShard(page(next: nil, children: #"[{"ShardId":"c","ParentShards":["p"]}]"#))
     let reader = try await shard.reader(after: .record(7))
@@ -136,7 +136,7 @@ struct PollingShardReaderTests {
     #expect(error.code == .recordsTrimmed)
   }
 
-  @Test("take an idle shard whose last record is gone for what it is, once they have caught up")
+  @Test("readers take an idle shard whose last record is gone for what it is, once they have caught up")
   func idle() async throws {
     let shard = try await ScriptedShard(page(), page(20))
     let reader = try await shard.reader(after: .record(7))
@@ -144,7 +144,7 @@ struct PollingShardReaderTests {
     #expect(try await numbers(reader.nextPage(maximumRecords: 10)) == [20])
   }
 
-  @Test("go on behind the last record when an iterator has expired")
+  @Test("readers go on behind the last record when an iterator has expired")
   func expired() async throws {
     let shard = try await ScriptedShard(page(1, 2), .failing("ExpiredIteratorException"), page(2, 3))
     let reader = try await shard.reader(after: .latest)
@@ -153,7 +153,7 @@ struct PollingShardReaderTests {
     #expect(try shard.openings == ["LATEST", "AT_SEQUENCE_NUMBER 2"])
   }
 
-  @Test("go on where LATEST was when an iterator expires before the first record")
+  @Test("readers go on where LATEST was when an iterator expires before the first record")
   func expiredAtLatest() async throws {
     let shard = try await ScriptedShard(page(), .failing("ExpiredIteratorException"), page(3))
     let reader = try await shard.reader(after: .latest)
@@ -164,7 +164,7 @@ struct PollingShardReaderTests {
     #expect(try shard.openings == ["LATEST", "AT_TIMESTAMP \(opening.microsecondsSinceEpoch / 1_000_000)"])
   }
 
-  @Test("tell both parents of the shards that follow, with the last records")
+  @Test("readers tell both parents of the shards that follow, with the last records")
   func end() async throws {
     let children = """
       [{"ShardId":"c","ParentShards":["shardId-000000000000","b"],
@@ -177,7 +177,9 @@ struct PollingShardReaderTests {
     #expect(page.end?.children == [child])
   }
 
-  @Test("survive a storm of errors, throttling, resets and halves of answers without losing their place")
+  @Test(
+    "readers survive a storm of errors, throttling, resets and halves of answers without losing their place"
+  )
   func storm() async throws {
     let half = Reply(body: #"{"Records":[{"SequenceNumber":"2","Data":"b3Jk"#)
     let shard = try await ScriptedShard(
@@ -196,7 +198,7 @@ struct PollingShardReaderTests {
   }
 
   @Test(
-    "stand where they stood when an answer is malformed",
+    "readers stand where they stood when an answer is malformed",
     arguments: [
       #"{"Records":[{"SequenceNumber":"2","Data":"???=","PartitionKey":"k"}],"NextShardIterator":"X"}"#,
       #"{"Records":[{"SequenceNumber":"two","Data":"","PartitionKey":"k"}],"NextShardIterator":"X"}"#,
@@ -217,7 +219,7 @@ struct PollingShardReaderTests {
     #expect(shard.server.requests.last?.body.contains(#""ShardIterator":"I1""#) == true)
   }
 
-  @Test("say whether it is the shard or its stream that is missing")
+  @Test("readers say whether it is the shard or its stream that is missing")
   func missing() async throws {
     for (message, code) in [
       (
@@ -233,7 +235,7 @@ struct PollingShardReaderTests {
     }
   }
 
-  @Test("read five times a second while there is more, and once a poll interval when there is not")
+  @Test("readers read five times a second while there is more, and once a poll interval when there is not")
   func pace() async throws {
     let shard = try await ScriptedShard(
       page(1, behind: 1),

@@ -25,7 +25,7 @@ struct ReadPositionTests {
     return position
   }
 
-  @Test("is the moment of the first iterator where LATEST was asked for, and stays that")
+  @Test("a read position is the moment of the first iterator where LATEST was asked for, and stays that")
   func latest() {
     var position = position(.latest)
     #expect(position.checkpoint == .atTimestamp(Self.noon) && !position.expectsCheckpoint)
@@ -35,7 +35,7 @@ struct ReadPositionTests {
     #expect(position.checkpoint == .record(5))
   }
 
-  @Test("leaves out what is handled of the records that were packed under one number")
+  @Test("a read position leaves out what is handled of the records that were packed under one number")
   func packed() throws {
     var position = position(.record(5, subSequenceNumber: 1))
     let received = position.receive(
@@ -49,7 +49,9 @@ struct ReadPositionTests {
     #expect(position.checkpoint == .record(6) && !position.expectsCheckpoint)
   }
 
-  @Test("knows that records are gone when another comes first than that of the checkpoint, or the end")
+  @Test(
+    "a read position knows that records are gone when another comes first than that of the checkpoint, or the end"
+  )
   func trimmed() {
     var other = position(.record(5))
     #expect(other.count(records((6, 0)), isCaughtUp: true, isEnd: false) == nil)
@@ -58,7 +60,9 @@ struct ReadPositionTests {
     #expect(other.checkpoint == .record(5) && end.checkpoint == .record(5))
   }
 
-  @Test("waits for the record of the checkpoint over empty pages, until it has caught up without it")
+  @Test(
+    "a read position waits for the record of the checkpoint over empty pages, until it has caught up without it"
+  )
   func empty() {
     var position = position(.record(5))
     #expect(position.count([], isCaughtUp: false, isEnd: false) == 0)
@@ -76,7 +80,7 @@ struct ReadPositionTests {
   }
 
   @Test(
-    "goes on in and behind a record whose user records belong to other shards, all or some",
+    "a read position goes on in and behind a record whose user records belong to other shards, all or some",
     arguments: [
       Left(ofFive: [], checkpoint: 2, new: []), Left(ofFive: [], checkpoint: 0, new: []),
       Left(ofFive: [0, 2], checkpoint: 1, new: [2]), Left(ofFive: [0, 2], checkpoint: 0, new: [2]),
@@ -102,7 +106,7 @@ struct ReadPositionTests {
     }
   }
 
-  @Test("still knows that records are gone when what comes first was left out")
+  @Test("a read position still knows that records are gone when what comes first was left out")
   func trimmedForeign() {
     var position = position(.record(5))
     let span = ReceivedSpan(first: 6, last: .record(6, subSequenceNumber: 2))
@@ -111,7 +115,7 @@ struct ReadPositionTests {
   }
 
   @Test(
-    "moves on over records that were left out, so that it is not opened anew before them",
+    "a read position moves on over records that were left out, so that it is not opened anew before them",
     arguments: [Checkpoint.trimHorizon, .latest, .atTimestamp(Self.noon), .record(4)]
   )
   func onlyForeign(checkpoint: Checkpoint) {
@@ -125,7 +129,7 @@ struct ReadPositionTests {
   }
 
   @Test(
-    "needs no record before TRIM_HORIZON or a moment",
+    "a read position needs no record before TRIM_HORIZON or a moment",
     arguments: [Checkpoint.trimHorizon, .atTimestamp(Self.noon)]
   )
   func beginnings(checkpoint: Checkpoint) {
@@ -154,7 +158,7 @@ struct ReadPaceTests {
     start.advanced(by: .milliseconds(milliseconds))
   }
 
-  @Test("is five reads a second while there is more, whenever they were")
+  @Test("the pace is five reads a second while there is more, whenever they were")
   func quota() {
     var pace = ReadPace(pollInterval: .seconds(1))
     for read in 0..<5 {
@@ -168,7 +172,9 @@ struct ReadPaceTests {
     #expect(pace.wait(at: instant(1010)) == .zero)
   }
 
-  @Test("is the poll interval once there is no more, counted from the last read, but not after an error")
+  @Test(
+    "the pace is the poll interval once there is no more, counted from the last read, but not after an error"
+  )
   func interval() {
     var pace = ReadPace(pollInterval: .seconds(2))
     pace.noteRead(at: instant(0))

@@ -157,7 +157,7 @@ struct RequestSignerTests {
     ),
   ]
 
-  @Test("gives the signatures that AWS publishes", arguments: published)
+  @Test("signing gives the signatures that AWS publishes", arguments: published)
   func suite(example: SigningCase) throws {
     let signer = RequestSigner(region: "us-east-1", service: "service")
     let call = example.call(at: "https://example.amazonaws.com")
@@ -178,7 +178,7 @@ struct RequestSignerTests {
 
   /// Signatures that botocore 1.43.11 made at 2026-11-22 08:47:14 UTC.
   @Test(
-    "gives the signatures that botocore makes",
+    "signing gives the signatures that botocore makes",
     arguments: [
       (
         SigningCase(
@@ -242,7 +242,7 @@ struct RequestSignerTests {
 @Suite("Times of AWS")
 struct TimestampTests {
   @Test(
-    "are read in all the forms in which services write them",
+    "times are read in all the forms in which services write them",
     arguments: [
       ("2015-08-30T12:36:00Z", 1_440_938_160_000_000), ("2015-08-30T12:36:00.25Z", 1_440_938_160_250_000),
       ("2015-08-30T14:36:00+02:00", 1_440_938_160_000_000), ("2015-08-30T12:36:00UTC", 1_440_938_160_000_000),
@@ -254,13 +254,13 @@ struct TimestampTests {
     #expect(Timestamp(iso8601: text)?.microsecondsSinceEpoch == microseconds)
   }
 
-  @Test("that are none are refused", arguments: ["", "tomorrow", "2015-08-30", "2015-08-30T12:36:00"])
+  @Test("times that are none are refused", arguments: ["", "tomorrow", "2015-08-30", "2015-08-30T12:36:00"])
   func nonsense(text: String) {
     #expect(Timestamp(iso8601: text) == nil)
     #expect(Timestamp(httpDate: text) == nil)
   }
 
-  @Test("are written as they were read")
+  @Test("times are written as they were read")
   func roundTrip() {
     #expect(Timestamp(httpDate: "Sun, 30 Aug 2015 12:36:00 GMT")?.basicISO8601 == "20150830T123600Z")
     #expect(Timestamp(iso8601: "2024-02-29T00:00:00Z")?.basicISO8601 == "20240229T000000Z")

@@ -6,7 +6,7 @@ import Testing
 
 @Suite("The pool", .sharesMachine)
 struct PoolTests {
-  @Test("never opens more sessions than its bound, and reuses them")
+  @Test("the pool never opens more sessions than its bound, and reuses them")
   func bound() async throws {
     let configuration = try await newDatabase()
     let pool = PostgresPool(configuration, maximumConnections: 3, logger: quietLogger)
@@ -43,7 +43,7 @@ struct PoolTests {
     }
   }
 
-  @Test("serves waiters in the order in which they came")
+  @Test("the pool serves waiters in the order in which they came")
   func order() async throws {
     let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     let served = Journal<Int>()
@@ -88,7 +88,7 @@ struct PoolTests {
     #expect(try await pool.value("SELECT 1", as: Int.self) == 1)
   }
 
-  @Test("recovers after its sessions were killed, in use and idle")
+  @Test("the pool recovers after its sessions were killed, in use and idle")
   func killedSessions() async throws {
     let configuration = try await newDatabase()
     let pool = PostgresPool(configuration, maximumConnections: 2, logger: quietLogger)
@@ -110,7 +110,7 @@ struct PoolTests {
     for _ in 0..<5 { #expect(try await pool.value("SELECT 1", as: Int.self) == 1) }
   }
 
-  @Test("waits for a server that restarts")
+  @Test("the pool waits for a server that restarts")
   func serverRestart() async throws {
     try await withLocalPostgres { local in
       let pool = PostgresPool(
@@ -128,7 +128,7 @@ struct PoolTests {
     }
   }
 
-  @Test("tells why no connection could be made, without the password, once the time is up")
+  @Test("the pool tells why no connection could be made, without the password, once the time is up")
   func unreachable() async throws {
     let pool = PostgresPool(
       try PostgresConfiguration(url: "postgres://user:hush-hush@127.0.0.1:1/db"),
@@ -142,7 +142,7 @@ struct PoolTests {
     #expect(error.code == .connectionFailed && !"\(error)".contains("hush"))
   }
 
-  @Test("does not hand on a transaction that somebody left open")
+  @Test("the pool does not hand on a transaction that somebody left open")
   func leftOpen() async throws {
     let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     try await pool.withConnection { connection in
@@ -152,7 +152,7 @@ struct PoolTests {
     #expect(try await pool.value("SELECT to_regclass('item') IS NULL", as: Bool.self))
   }
 
-  @Test("runs transactions and pipelines")
+  @Test("the pool runs transactions and pipelines")
   func queryable() async throws {
     let pool = PostgresPool(try await newDatabase(), logger: quietLogger)
     try await pool.execute("CREATE TABLE item (id int)")

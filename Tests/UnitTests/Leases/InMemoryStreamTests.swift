@@ -36,7 +36,7 @@ struct InMemoryStreamTests {
     }
   }
 
-  @Test("reads a shard in order, page by page, and says how far behind the reader is")
+  @Test("the stream reads a shard in order, page by page, and says how far behind the reader is")
   func pages() async throws {
     let shard = try await shardIDs()[0]
     for _ in 1...5 { try stream.put([1], partitionKey: key(of: shard)) }
@@ -51,7 +51,7 @@ struct InMemoryStreamTests {
     #expect(second.end == nil)
   }
 
-  @Test("opens a reader behind any checkpoint")
+  @Test("the stream opens a reader behind any checkpoint")
   func positions() async throws {
     let shard = try await shardIDs()[0]
     let key = try key(of: shard)
@@ -73,7 +73,7 @@ struct InMemoryStreamTests {
     }
   }
 
-  @Test("wakes a reader when a record comes")
+  @Test("the stream wakes a reader when a record comes")
   func waiting() async throws {
     let shard = try await shardIDs()[0]
     let reader = try await stream.reader(of: shard, after: .latest)
@@ -93,7 +93,7 @@ struct InMemoryStreamTests {
     #expect(try await page.records.isEmpty)
   }
 
-  @Test("lets a cancelled reader go")
+  @Test("the stream lets a cancelled reader go")
   func cancellation() async throws {
     let reader = try await stream.reader(of: shardIDs()[0], after: .latest)
     await withThrowingTaskGroup(of: Void.self) { group in
@@ -133,7 +133,7 @@ struct InMemoryStreamTests {
     #expect(stream.merge(shards[0].id, child.id) == nil)
   }
 
-  @Test("tells a reader whose records were trimmed, but never one at the horizon")
+  @Test("the stream tells a reader whose records were trimmed, but never one at the horizon")
   func trim() async throws {
     let shard = try await shardIDs()[0]
     let key = try key(of: shard)
@@ -152,7 +152,7 @@ struct InMemoryStreamTests {
     }
   }
 
-  @Test("lists a removed shard no more and tells its readers")
+  @Test("the stream lists a removed shard no more and tells its readers")
   func remove() async throws {
     let shard = try await shardIDs()[0]
     let reader = try await stream.reader(of: shard, after: .latest)
@@ -163,14 +163,14 @@ struct InMemoryStreamTests {
     #expect(error?.code == .shardNotFound)
   }
 
-  @Test("takes no records once it is closed")
+  @Test("the stream takes no records once it is closed")
   func close() throws {
     stream.close()
     let error = #expect(throws: TidemarkError.self) { try stream.put([1], partitionKey: "key") }
     #expect(error?.code == .streamDisabled)
   }
 
-  @Test("throws what it is told to, and then goes on")
+  @Test("the stream throws what it is told to, and then goes on")
   func faults() async throws {
     let shard = try await shardIDs()[0]
     try stream.put([1], partitionKey: key(of: shard))

@@ -10,7 +10,7 @@ struct ManualClockTests {
     while clock.sleeperCount < count { await Task.yield() }
   }
 
-  @Test("stands still until it is moved")
+  @Test("the clock stands still until it is moved")
   func standsStill() {
     let before = clock.now
     #expect(clock.now == before)
@@ -19,14 +19,14 @@ struct ManualClockTests {
     #expect(clock.elapsed == .seconds(2))
   }
 
-  @Test("does not go back")
+  @Test("the clock does not go back")
   func doesNotGoBack() {
     clock.advance(by: .seconds(5))
     clock.advance(to: clock.start)
     #expect(clock.elapsed == .seconds(5))
   }
 
-  @Test("wakes who is due, and nobody else")
+  @Test("the clock wakes who is due, and nobody else")
   func wakesWhoIsDue() async throws {
     try await withThrowingTaskGroup(of: Int.self) { group in
       for seconds in [3, 1, 2] {
@@ -52,13 +52,13 @@ struct ManualClockTests {
     }
   }
 
-  @Test("does not sleep until a moment that has passed")
+  @Test("the clock does not sleep until a moment that has passed")
   func passedMoment() async throws {
     try await clock.sleep(until: clock.start, tolerance: nil)
     #expect(clock.sleeperCount == 0)
   }
 
-  @Test("lets a cancelled sleeper go with an error")
+  @Test("the clock lets a cancelled sleeper go with an error")
   func cancellation() async throws {
     await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await clock.sleep(for: .seconds(1)) }

@@ -18,7 +18,7 @@ struct StallTests {
     for _ in 0..<count { #expect(consumer.send(.watched(hasProgressed: false)) == ["watch"]) }
   }
 
-  @Test("is told of once, after the whole timeout")
+  @Test("a stalled processor is told of once, after the whole timeout")
   func once() {
     var consumer = consumer()
     quietTicks(&consumer, 3)
@@ -30,7 +30,7 @@ struct StallTests {
     #expect(consumer.send(.watched(hasProgressed: false)) == ["stalled in process"])
   }
 
-  @Test("is not one that checkpoints")
+  @Test("a stalled processor is not one that checkpoints")
   func checkpoints() {
     var consumer = consumer()
     for _ in 1...5 {
@@ -41,7 +41,9 @@ struct StallTests {
     #expect(consumer.send(.watched(hasProgressed: false)) == ["stalled in initialize"])
   }
 
-  @Test("is not one whose calls return: each has the whole timeout, and all have one timer")
+  @Test(
+    "a stalled processor is not one whose calls return: each has the whole timeout, and all have one timer"
+  )
   func shortCalls() {
     var consumer = consumer()
     quietTicks(&consumer, 3)
@@ -52,7 +54,7 @@ struct StallTests {
     #expect(consumer.send(.watched(hasProgressed: false)) == ["stalled in process"])
   }
 
-  @Test("is not one that has nothing to do, and nothing is watched meanwhile")
+  @Test("a stalled processor is not one that has nothing to do, and nothing is watched meanwhile")
   func idle() {
     var consumer = consumer()
     _ = consumer.send(.processorReturned)
@@ -61,7 +63,9 @@ struct StallTests {
     #expect(consumer.page(1...1) == ["handedOut 1", "process 1-1", "read", "watch"])
   }
 
-  @Test("asks for its lease to be given away if that is wanted, in whatever call it hangs")
+  @Test(
+    "a stalled processor asks for its lease to be given away if that is wanted, in whatever call it hangs"
+  )
   func givesAway() {
     typealias Step = (inout Consumed) -> Void
     let calls: [(ProcessorCall, Step)] = [
@@ -84,7 +88,7 @@ struct StallTests {
     }
   }
 
-  @Test("that has lost its lease is cancelled, and told so once its call ends")
+  @Test("a stalled processor that has lost its lease is cancelled, and told so once its call ends")
   func lost() {
     var consumer = consumer(givesLeaseAway: true)
     _ = consumer.send(.processorReturned)
@@ -96,7 +100,7 @@ struct StallTests {
     #expect(consumer.send(.processorReturned) == ["finish lost"])
   }
 
-  @Test("is not noticed where that is not wanted")
+  @Test("a stalled processor is not noticed where that is not wanted")
   func unwatched() {
     var consumer = Consumed()
     #expect(consumer.send(.started) == ["initialize"])

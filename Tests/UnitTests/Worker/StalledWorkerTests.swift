@@ -83,7 +83,9 @@ struct StalledWorkerTests {
     }
   }
 
-  @Test("gives the lease to another, which handles everything, and is not given it back while it hangs")
+  @Test(
+    "a worker whose processor hangs gives the lease to another, which handles everything, and is not given it back while it hangs"
+  )
   func givesAway() async throws {
     let fleet = fleet(shards: 4, givesLeaseAway: true)
     let gate = Gate(for: "hanging")
@@ -120,7 +122,9 @@ struct StalledWorkerTests {
     #expect(fleet.history.deaths == 0)
   }
 
-  @Test("and is alone leaves the lease to nobody, and takes it again once the call has ended")
+  @Test(
+    "a worker whose processor hangs and that is alone leaves the lease to nobody, and takes it again once the call has ended"
+  )
   func alone() async throws {
     let fleet = fleet(shards: 1, givesLeaseAway: true)
     let gate = Gate(for: "hanging")
@@ -136,7 +140,7 @@ struct StalledWorkerTests {
     #expect(fleet.history.entries.allSatisfy { $0.grant.epoch == Epoch(3) })
   }
 
-  @Test("and is alone leaves the lease to who joins later")
+  @Test("a worker whose processor hangs and that is alone leaves the lease to who joins later")
   func laterWorker() async throws {
     let fleet = fleet(shards: 1, givesLeaseAway: true)
     let gate = Gate(for: "hanging")
@@ -153,7 +157,7 @@ struct StalledWorkerTests {
     #expect(fleet.history.entries.allSatisfy { $0.worker == "late" })
   }
 
-  @Test("is only reported where nothing else was asked for")
+  @Test("a worker whose processor hangs is only reported where nothing else was asked for")
   func reportOnly() async throws {
     let fleet = fleet(shards: 1, givesLeaseAway: false)
     let gate = Gate(for: "slow")
@@ -182,7 +186,7 @@ struct StalledWorkerTests {
     }
   }
 
-  @Test("is not one that waits for an outage of the store to end")
+  @Test("a worker that waits for an outage of the store to end is not reported as stalled")
   func outage() async throws {
     let fleet = fleet(shards: 1, givesLeaseAway: true)
     let member = try fleet.member("a")
