@@ -143,9 +143,10 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomRe
     return message.replacing(#/"(?s:.*)"/#, with: "\"…\"")
   }
 
+  var hosts: String { parameters["hostaddr"] ?? parameters["host"] ?? "" }
+
   private var hostCount: Int {
-    let hosts = parameters["hostaddr"] ?? parameters["host"] ?? ""
-    return hosts.split(separator: ",", omittingEmptySubsequences: false).count
+    hosts.split(separator: ",", omittingEmptySubsequences: false).count
   }
 
   var totalConnectTimeout: Duration { connectTimeout * hostCount }

@@ -6,7 +6,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   /// The kind of an error. New codes may be added in any release.
   public struct Code: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String, Sendable {
-      case connectionFailed, connectionLost, server, cancelled, timeout
+      case connectionFailed, hostNotFound, connectionLost, server, cancelled, timeout
       case invalidConfiguration, decoding, closed, misuse
     }
     private var kind: Kind
@@ -14,6 +14,9 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
 
     /// No connection could be made.
     public static let connectionFailed = Self(.connectionFailed)
+    /// No host has the name, and this process has never reached one of that name: it is more likely to be wrong than
+    /// to be away for a while, as the name of a server that fails over can be.
+    public static let hostNotFound = Self(.hostNotFound)
     /// The connection broke. See ``PostgresError/isOutcomeUnknown``.
     public static let connectionLost = Self(.connectionLost)
     /// The server refused the statement; ``PostgresError/sqlState`` says why.
@@ -40,6 +43,8 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
   public var message: String
   public var detail: String?
   public var hint: String?
+  /// The role that the session was opened as, where a server refused something.
+  public var user: String?
   /// Whether the same statement, or the same transaction from its start, may succeed later.
   public var isRetryable: Bool
   /// Whether the connection was lost after a statement was sent and before its answer was read, so that its
@@ -52,6 +57,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     sqlState: String? = nil,
     detail: String? = nil,
     hint: String? = nil,
+    user: String? = nil,
     isOutcomeUnknown: Bool = false
   ) {
     self.code = code
@@ -59,6 +65,7 @@ public struct PostgresError: Error, Sendable, CustomStringConvertible {
     self.sqlState = sqlState
     self.detail = detail
     self.hint = hint
+    self.user = user
     self.isOutcomeUnknown = isOutcomeUnknown
     isRetryable = Self.isRetryable(code, sqlState)
   }

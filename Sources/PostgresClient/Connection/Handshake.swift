@@ -11,6 +11,8 @@ struct Handshake: Sendable {
   private let configuration: PostgresConfiguration
   private let loop: EventLoop
   private let outcome = Outcome()
+  /// The hosts that this process has had connections to, as its URLs name them.
+  static let reached = Mutex<Set<String>>([])
 
   static nonisolated(nonsending) func connect(
     _ configuration: PostgresConfiguration,
@@ -70,7 +72,9 @@ struct Handshake: Sendable {
       if wait <= .zero { throw configuration.connectTimeoutError(lastMessage: lastMessage(connection)) }
       if descriptor.fd >= 0, poll(&descriptor, 1, Int32(wait.wholeMilliseconds + 1)) == 0 { continue }
       switch PQconnectPoll(connection) {
-      case PGRES_POLLING_OK: return handle
+      case PGRES_POLLING_OK:
+        Self.reached.withLock { _ = $0.insert(configuration.hosts) }
+        return handle
       case PGRES_POLLING_READING: interest = Int16(POLLIN)
       case PGRES_POLLING_WRITING: interest = Int16(POLLOUT)
       default: throw failure(connection)
@@ -83,12 +87,19 @@ struct Handshake: Sendable {
   }
 
   private func failure(_ connection: OpaquePointer) -> PostgresError {
-    ConnectFailure(lastMessage(connection)).error
+    var failure = ConnectFailure(lastMessage(connection))
+    failure.error.user = PQuser(connection).map { String(cString: $0) }
+    if failure.isUnknownHost, !Self.reached.withLock({ $0.contains(configuration.hosts) }) {
+      return PostgresError(.hostNotFound, failure.error.message)
+    }
+    return failure.error
   }
 
   /// The parts of libpq's verbose message about a connection that failed.
   private struct ConnectFailure {
     var error: PostgresError
+    /// Whether no host of the URL has an address.
+    var isUnknownHost: Bool
 
     init(_ verbose: String) {
       // FATAL:  28P01: password authentication failed for user "x"
@@ -99,11 +110,16 @@ struct Handshake: Sendable {
         !$0.hasPrefix("\t") && !$0.contains(/^[^ ]+:  \w+, \w+\.c:\d+$/)
       }
       let message = lines.map { trimmed($0) }.joined(separator: "; ")
+      // As the resolvers of glibc and macOS, and that of musl, put it.
+      let unknown = #/could not translate host name .*(not known|does not resolve)$/#
+      isUnknownHost = !lines.isEmpty && lines.allSatisfy { $0.contains(unknown) }
+      // libpq gives up by itself where the server asks for a password and there is none.
+      let lacksPassword = message.contains("no password supplied")
       error = PostgresError(
         .connectionFailed,
         message.isEmpty ? "The server cannot be reached." : message.replacing(state) { _ in ": " },
         // With several hosts the last one's decides.
-        sqlState: message.matches(of: state).last.map { String($0.1) }
+        sqlState: message.matches(of: state).last.map { String($0.1) } ?? (lacksPassword ? "28P01" : nil)
       )
     }
   }

@@ -176,6 +176,7 @@ extension PostgresConnection {
   /// The server ends the session after a FATAL error, even if its socket does not show that yet.
   func checkSeverity(_ result: QueryResult) -> PostgresError {
     var error = result.error
+    error.user = (try? handle.get()).flatMap { PQuser($0) }.map { String(cString: $0) }
     if result.isFatal {
       error.code = .connectionLost
       lose(error)

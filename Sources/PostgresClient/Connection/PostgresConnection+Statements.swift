@@ -108,6 +108,7 @@ extension PostgresConnection {
           failure.code,
           told.message,
           sqlState: told.sqlState,
+          user: told.user,
           isOutcomeUnknown: !isInTransaction && error.code != .cancelled
         )
       }

@@ -1,7 +1,9 @@
 import LocalPostgres
-import PostgresClient
+import Synchronization
 import TestSupport
 import Testing
+
+@testable import PostgresClient
 
 @Suite("Connections that break or cannot be made", .sharesMachine)
 struct ConnectionLossTests {
@@ -123,7 +125,34 @@ struct ConnectionLossTests {
       let error = try await postgresError { _ = try await connect(wrong) }
       #expect(error.sqlState == "28P01" && !error.isRetryable)
       #expect(!"\(error)".contains("wrong-one"))
+      #expect(error.user == "app")
+      let none = try await postgresError {
+        _ = try await connect(try PostgresConfiguration(url: "postgres://app@\(address)"))
+      }
+      #expect(none.sqlState == "28P01" && !none.isRetryable, "a password that is missing is a wrong one")
     }
+  }
+
+  @Test("a host that has no address is waited for only if it once had one")
+  func unknownHost() async throws {
+    // Two dots make names that no resolver asks anybody about.
+    let known = "known..host"
+    Handshake.reached.withLock { _ = $0.insert(known) }
+    let outage = try await postgresError {
+      _ = try await connect(try PostgresConfiguration(url: "postgres://\(known)/db"))
+    }
+    #expect(outage.code == .connectionFailed && outage.isRetryable)
+    for hosts in ["unknown..host", "unknown..host,other..host"] {
+      let error = try await postgresError {
+        _ = try await connect(try PostgresConfiguration(url: "postgres://\(hosts)/db"))
+      }
+      #expect(error.code == .hostNotFound && !error.isRetryable && error.message.contains("unknown..host"))
+    }
+    // A server that is down may come back.
+    let mixed = try await postgresError {
+      _ = try await connect(try PostgresConfiguration(url: "postgres://unknown..host:5432,127.0.0.1:1/db"))
+    }
+    #expect(mixed.code == .connectionFailed && mixed.isRetryable)
   }
 
   @Test("a connection that nobody answers fails after the connect timeout")
