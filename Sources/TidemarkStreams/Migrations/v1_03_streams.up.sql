@@ -449,7 +449,8 @@ DECLARE
   stream tidemark.stream;
 BEGIN
   IF partition_key IS NULL OR data IS NULL THEN
-    RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005';
+    RAISE EXCEPTION 'a record needs a partition key and data' USING ERRCODE = 'TM005',
+      HINT = 'Either may be empty, but not NULL.';
   ELSIF octet_length(idempotency_token) NOT BETWEEN 1 AND 256 THEN
     RAISE EXCEPTION 'the idempotency token has % bytes', octet_length(idempotency_token) USING ERRCODE = 'TM005',
       HINT = 'Choose one of 1 to 256 bytes that no other record of the stream has, such as a UUID.';

@@ -705,7 +705,8 @@ BEGIN
   PERFORM tidemark.take_turn(of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF stream.status IS DISTINCT FROM 'ENABLED' THEN
-    RAISE EXCEPTION 'the stream is not enabled' USING ERRCODE = 'TM002';
+    RAISE EXCEPTION 'the stream is not enabled' USING ERRCODE = 'TM002',
+      HINT = 'List those that are: tidemark stream list.';
   END IF;
   -- Waits for transactions that have put records and not ended.
   EXECUTE format('LOCK TABLE tidemark.%I IN SHARE ROW EXCLUSIVE MODE', 'inbox_' || of_stream);

@@ -178,7 +178,8 @@ BEGIN
   moved := 0;
   SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
+    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001',
+      HINT = 'List those that do: tidemark stream list.';
   END IF;
   IF enabled THEN
     IF tidemark.try_turn(of_stream) THEN

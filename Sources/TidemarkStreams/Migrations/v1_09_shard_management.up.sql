@@ -204,7 +204,8 @@ BEGIN
   PERFORM tidemark.require('{administrator}', of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream FOR NO KEY UPDATE;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
+    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001',
+      HINT = 'List those that do: tidemark stream list.';
   END IF;
   IF (expiry, new_maximum_image_size) IS DISTINCT FROM (stream.expiry_column, stream.maximum_image_size) THEN
     PERFORM tidemark.require_ownership(stream.source_table);

@@ -78,7 +78,8 @@ BEGIN
   PERFORM tidemark.require('{consumer}', of_stream);
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF NOT FOUND THEN
-    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001';
+    RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001',
+      HINT = 'List those that do: tidemark stream list.';
   ELSIF stream.status <> 'ENABLED' THEN
     RAISE EXCEPTION 'the stream "%" is disabled: nothing says what changes after a snapshot', stream.name
       USING ERRCODE = 'TM002', HINT = 'Enable it again: tidemark stream enable TABLE.';
@@ -161,9 +162,11 @@ LANGUAGE plpgsql SECURITY DEFINER
 SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF current_setting('transaction_isolation') <> 'repeatable read' THEN
-    RAISE EXCEPTION 'a snapshot is begun in a REPEATABLE READ transaction' USING ERRCODE = 'TM003';
+    RAISE EXCEPTION 'a snapshot is begun in a REPEATABLE READ transaction' USING ERRCODE = 'TM003',
+      HINT = 'BEGIN ISOLATION LEVEL REPEATABLE READ.';
   ELSIF NOT EXISTS (SELECT FROM tidemark.stream s WHERE s.stream_id = of_stream AND s.capture = 'TRIGGER') THEN
-    RAISE EXCEPTION 'a snapshot of this stream is begun by begin_logical_snapshot' USING ERRCODE = 'TM003';
+    RAISE EXCEPTION 'a snapshot of this stream is begun by begin_logical_snapshot' USING ERRCODE = 'TM003',
+      HINT = 'Its changes are captured by decoding.';
   END IF;
   SELECT * INTO partition_ordinal, starts, ordinals FROM tidemark.reserve_snapshot(of_stream, of_application);
 END $$;
@@ -181,10 +184,10 @@ BEGIN
   IF target IS NULL OR pg_partition_root(target) IS NOT NULL
     OR stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source)) THEN
     RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
-      USING ERRCODE = 'TM005';
+      USING ERRCODE = 'TM005', HINT = 'Copy rows of that table, before complete_snapshot.';
   ELSIF NOT has_table_privilege(tidemark.caller(), target, 'DELETE') THEN
     RAISE EXCEPTION 'the snapshot is made by another role than "%"', tidemark.caller()
-      USING ERRCODE = 'insufficient_privilege';
+      USING ERRCODE = 'insufficient_privilege', HINT = 'Copy as the role that has begun it.';
   ELSIF NOT has_table_privilege(tidemark.caller(), stream.source_table, 'SELECT') THEN
     RAISE EXCEPTION 'permission denied for table %', stream.source_name USING ERRCODE = 'insufficient_privilege',
       HINT = format('Whoever starts with a snapshot needs this: GRANT SELECT ON %s TO %I.', stream.source_name,
