@@ -46,7 +46,7 @@ public struct Migrator: Sendable {
     // A role that may not migrate finds out here that it need not. A superuser's word is worth more: somebody else's schema
     // may only look like it.
     if try await currentVersion() == target, try await !isSuperuser() { return }
-    try await mappingErrors {
+    try await writing(.schema) {
       try await setUp()
       while try await pool.transaction({ try await step(to: target, in: $0) }) {}
     }
@@ -59,9 +59,9 @@ public struct Migrator: Sendable {
 
   /// Compares the version that the database has with those that this program works with.
   ///
-  /// - Throws: `unsupported` that says what to do if it is none of them.
+  /// - Throws: `schemaMismatch` that says what to do if it is none of them.
   public func check() async throws {
-    let (current, oldestProgram) = try await mappingReadErrors { () async throws -> (Int32, Int32) in
+    let (current, oldestProgram) = try await reading(.schema) { () async throws -> (Int32, Int32) in
       guard try await isSetUp(pool) else { return (0, 0) }
       return try await pool.query(
         "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM \(identifier: schema.name).migration"
@@ -74,7 +74,7 @@ public struct Migrator: Sendable {
       schema.oldestVersion == latestVersion
       ? "\(latestVersion)" : "\(schema.oldestVersion) to \(latestVersion)"
     throw TidemarkError(
-      .unsupported,
+      .schemaMismatch,
       current == 0
         ? "The database has no schema \(schema.name)."
         : "The schema \(schema.name) is version \(current); this program needs \(needed).",
@@ -84,7 +84,7 @@ public struct Migrator: Sendable {
 
   /// All migrations that this program knows or the database has, in order.
   public func status() async throws -> [Status] {
-    let applied = try await mappingReadErrors {
+    let applied = try await reading(.schema) {
       guard try await isSetUp(pool) else { return [Status]() }
       return try await pool.query(
         """
@@ -273,7 +273,7 @@ public struct Migrator: Sendable {
   }
 
   private func isSuperuser() async throws -> Bool {
-    try await mappingReadErrors {
+    try await reading(.schema) {
       try await pool.query("SELECT rolsuper FROM pg_roles WHERE rolname = current_user")[0].decode(Bool.self)
     }
   }

@@ -20,8 +20,8 @@ extension Worker {
   ///     through that a killed worker is noticed only by its heartbeats.
   ///   - maximumConnections: for reading, planning and checkpoints together; the worker's session and the
   ///     stream's wake-ups have one more each.
-  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong, or `PostgresError`
-  ///   for a URL that libpq cannot read.
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong, the URL too if libpq cannot
+  ///   read it.
   public convenience init(
     application: String,
     stream: String,
@@ -33,7 +33,12 @@ extension Worker {
     logger: Logger = Logger(label: "tidemark"),
     processor: @escaping ProcessorFactory
   ) throws {
-    let connection = try PostgresConfiguration(url: database).namingProcess("tidemark \(application)")
+    let connection: PostgresConfiguration
+    do {
+      connection = try PostgresConfiguration(url: database).namingProcess("tidemark \(application)")
+    } catch let error as PostgresError {
+      throw TidemarkError(error, of: .leaseStore)
+    }
     let pool = PostgresPool(connection, maximumConnections: maximumConnections, logger: logger)
     try self.init(
       application: application,

@@ -9,6 +9,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
       case streamNotFound, streamDisabled, shardNotFound, recordsTrimmed, captureLost, imageOmitted,
         throttled, iteratorExpired
       case sourceUnavailable, accessDenied, leaseNotFound, invalidConfiguration, unsupported
+      case permissionDenied, authenticationFailed, databaseNotFound, hostNotFound, schemaMismatch
+      case tooManyConnections, diskFull, readOnly
     }
     private var kind: Kind
     private init(_ kind: Kind) { self.kind = kind }
@@ -39,7 +41,7 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let iteratorExpired = Self(.iteratorExpired)
     /// The source did not answer.
     public static let sourceUnavailable = Self(.sourceUnavailable)
-    /// The source knows no such credentials, or does not allow them this call.
+    /// Amazon's services know no such credentials, or do not allow them this call.
     public static let accessDenied = Self(.accessDenied)
     /// The lease table has no such lease.
     public static let leaseNotFound = Self(.leaseNotFound)
@@ -47,6 +49,22 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
     public static let invalidConfiguration = Self(.invalidConfiguration)
     /// The operation is not possible on this stream, table or server.
     public static let unsupported = Self(.unsupported)
+    /// The database does not allow its role this; the advice says which right is missing, and for which role.
+    public static let permissionDenied = Self(.permissionDenied)
+    /// The database knows no such user, or the password is another.
+    public static let authenticationFailed = Self(.authenticationFailed)
+    /// The server has no database of this name.
+    public static let databaseNotFound = Self(.databaseNotFound)
+    /// No host has the name that the database's URL gives, and this process has never reached one of that name.
+    public static let hostNotFound = Self(.hostNotFound)
+    /// The database lacks the schema `tidemark`, or has another version of it.
+    public static let schemaMismatch = Self(.schemaMismatch)
+    /// The database takes no more connections for now.
+    public static let tooManyConnections = Self(.tooManyConnections)
+    /// The database's disk is full.
+    public static let diskFull = Self(.diskFull)
+    /// The database takes no writes: it is a standby that was not promoted (yet).
+    public static let readOnly = Self(.readOnly)
 
     public var description: String { kind.rawValue }
   }
@@ -58,6 +76,8 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
   public var advice: String?
   /// The error beneath, when there is one.
   public var underlying: (any Error)?
+  /// Whether the message says all that the error beneath says.
+  package var saysUnderlying = false
 
   public init(_ code: Code, _ message: String, advice: String? = nil, underlying: (any Error)? = nil) {
     self.code = code
@@ -70,14 +90,22 @@ public struct TidemarkError: Error, Sendable, CustomStringConvertible {
   public var isRetryable: Bool {
     switch code {
     case .storeUnavailable, .outcomeUnknown, .throttled, .iteratorExpired, .sourceUnavailable: true
+    case .tooManyConnections, .diskFull, .readOnly: true
     default: false
     }
   }
 
   public var description: String {
-    var text = "\(code): \(message)"
+    var text = "\(code): \(message.asSentence)"
     if let advice { text += " \(advice)" }
-    if let underlying { text += " (\(underlying))" }
+    if let underlying, !saysUnderlying { text += " (\(underlying))" }
     return text
+  }
+}
+
+extension String {
+  /// With a full stop, which messages of servers and services lack. A small first letter stays: it may be a name's.
+  package var asSentence: String {
+    last.map { ".!?".contains($0) } ?? true ? self : self + "."
   }
 }

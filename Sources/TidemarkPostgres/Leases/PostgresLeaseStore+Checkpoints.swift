@@ -3,7 +3,7 @@ import Tidemark
 
 extension PostgresLeaseStore {
   public func checkpoint(_ writes: [CheckpointWrite]) async throws -> [WriteOutcome] {
-    try await mappingErrors { try await Self.checkpoint(writes, in: pool) }
+    try await write { try await Self.checkpoint(writes, in: pool) }
   }
 
   /// Moves a checkpoint in the caller's own transaction: it commits with the caller's other writes or not at
@@ -148,7 +148,7 @@ extension PostgresLeaseStore {
       from.text,
       from.subSequenceNumber
     )
-    return try await mappingErrors {
+    return try await write {
       if try await pool.execute(statement) == 1 { return .accepted }
       return try await Self.reasons(ofRefused: [(grant, from)], in: pool)[0]
     }
@@ -165,7 +165,7 @@ extension PostgresLeaseStore {
     return try await Self.writingText { text in
       let rows = try letters.map { try DeadLetterRow($0, text) }
       let statement = Self.deadLetterStatement(rows, write.grant, checkpoint, from: from)
-      return try await mappingErrors {
+      return try await self.write {
         if try await !pool.query(statement).isEmpty { return .accepted }
         return try await Self.reasons(ofRefused: [(write.grant, from)], in: pool)[0]
       }

@@ -4,7 +4,7 @@ import Tidemark
 extension PostgresLeaseStore {
   /// All applications and the streams that they have leases or workers on, in the order of their names.
   public func scopes() async throws -> [LeaseScopeSummary] {
-    try await mappingReadErrors {
+    try await read {
       try await pool.query(
         """
         SELECT s.application, s.stream,

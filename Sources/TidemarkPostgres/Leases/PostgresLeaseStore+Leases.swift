@@ -19,7 +19,7 @@ extension PostgresLeaseStore {
       scope.stream,
       try NewLeases.json(leases)
     )
-    return try await mappingErrors { try await pool.query(statement).count }
+    return try await write { try await pool.query(statement).count }
   }
 
   public func leases(in scope: LeaseScope) async throws -> [Lease] {
@@ -52,7 +52,7 @@ extension PostgresLeaseStore {
     """
 
   private func read(_ statement: PostgresStatement) async throws -> [Lease] {
-    try await mappingReadErrors { try await pool.query(statement).map { try Lease($0) } }
+    try await read { try await pool.query(statement).map { try Lease($0) } }
   }
 
   // MARK: Operators
@@ -63,7 +63,7 @@ extension PostgresLeaseStore {
     to checkpoint: Checkpoint?
   ) async throws -> Lease {
     let change = try checkpoint.map { try reset(shardID, in: scope, to: StoredCheckpoint($0)) }
-    let results = try await mappingErrors {
+    let results = try await write {
       try await pool.pipeline([
         change
           ?? """
@@ -137,6 +137,6 @@ extension PostgresLeaseStore {
       scope.stream,
       shardIDs
     )
-    _ = try await mappingErrors { try await pool.query(statement) }
+    _ = try await write { try await pool.query(statement) }
   }
 }

@@ -48,7 +48,7 @@ extension PostgresLeaseStore {
 
   /// The epoch rises in the same statement that names the new owner, so there is no moment between.
   public func transfer(_ grant: LeaseGrant) async throws -> WriteOutcome {
-    let isGiven = try await mappingErrors {
+    let isGiven = try await write {
       try await transfers.give(grant) { try await self.transfer($0) }
     }
     if isGiven { return .accepted }
@@ -200,7 +200,7 @@ extension PostgresLeaseStore {
     _ statement: PostgresStatement,
     isRepeated: (GivenUp) -> Bool
   ) async throws -> WriteOutcome {
-    try await mappingErrors {
+    try await write {
       if try await !pool.query(statement).isEmpty { return .accepted }
       let rows = try await pool.query(
         """

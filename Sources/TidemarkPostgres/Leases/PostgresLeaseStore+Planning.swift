@@ -8,7 +8,7 @@ extension PostgresLeaseStore {
     handoffTimeout: Duration,
     decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
-    let (outcome, hindrance) = try await mappingErrors {
+    let (outcome, hindrance) = try await write {
       try await pool.transaction { transaction -> (PlanOutcome, Hindrance?) in
         let begun = try await transaction.pipeline(PlanningStatements.begin(as: incarnation, in: scope))[1]
         let (hasTurn, lives, _) = try begun[0].decode((Bool, Bool, Int64).self)

@@ -4,7 +4,7 @@ import Tidemark
 
 extension PostgresLeaseStore {
   public func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation {
-    try await mappingErrors {
+    try await write {
       let connection = try await PostgresConnection.connect(
         WorkerSession.configuration(configuration),
         logger: logger
@@ -45,7 +45,7 @@ extension PostgresLeaseStore {
       throw TidemarkError(.unsupported, "A worker cannot report itself dead.", advice: "Deregister it.")
     }
     guard let session = session(of: beat.incarnation) else { return nil }
-    let reply = try await mappingErrors { try await session.heartbeat(beat) }
+    let reply = try await write { try await session.heartbeat(beat) }
     if reply == nil { await endSession(of: beat.incarnation) }
     return reply
   }
@@ -69,7 +69,7 @@ extension PostgresLeaseStore {
       scope.application,
       scope.stream
     )
-    let rows = try await mappingReadErrors {
+    let rows = try await read {
       if let session = session(of: incarnation) { return try await session.query(statement) }
       return try await pool.query(statement)
     }
@@ -84,7 +84,7 @@ extension PostgresLeaseStore {
 
   public func deregister(_ incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {
     // Not through the session: it may be lost, and must end only once the leases are given up.
-    try await mappingErrors {
+    try await write {
       _ = try await pool.pipeline([
         """
         DELETE FROM tidemark_leases.worker
@@ -108,7 +108,7 @@ extension PostgresLeaseStore {
   }
 
   public func workers(in scope: LeaseScope) async throws -> [WorkerRecord] {
-    try await mappingReadErrors {
+    try await read {
       try await pool.query(
         """
         SELECT incarnation, worker_id, host, process_id, maximum_leases, state,

@@ -11,6 +11,7 @@ public final class PostgresLeaseStore: LeaseStore {
   let configuration: PostgresConfiguration
   let pool: PostgresPool
   let logger: Logger
+  private let clock: any MonotonicClock
   /// The `application_name` of all sessions of this process, if no other process has it.
   let sessionName: String?
   let transfers = TransferQueue()
@@ -23,16 +24,29 @@ public final class PostgresLeaseStore: LeaseStore {
   ///   - pool: for all other statements.
   ///   - hasOwnSessions: whether `configuration.applicationName` is this process's alone, and all sessions that have it
   ///     may be ended once its workers are declared dead. See ``PostgresConfiguration/namingProcess(_:)``.
+  ///   - clock: what pauses are measured with before a statement is repeated that other transactions were in the way of.
   public init(
     _ configuration: PostgresConfiguration,
     pool: PostgresPool,
     logger: Logger,
-    hasOwnSessions: Bool = false
+    hasOwnSessions: Bool = false,
+    clock: any MonotonicClock = ContinuousClock()
   ) {
     self.configuration = configuration
     self.pool = pool
     self.logger = logger
+    self.clock = clock
     sessionName = hasOwnSessions ? configuration.applicationName : nil
+  }
+
+  // MARK: Errors
+
+  func write<Value>(_ body: () async throws -> Value) async throws -> Value {
+    try await writing(.leaseStore) { try await retryingConflicts(clock: clock, body) }
+  }
+
+  func read<Value>(_ body: () async throws -> Value) async throws -> Value {
+    try await reading(.leaseStore) { try await retryingConflicts(clock: clock, body) }
   }
 
   // MARK: Sessions

@@ -18,7 +18,7 @@ struct CaptureRemoval: Sendable {
   func run() async throws {
     try await Task {
       try await withThrowingTaskGroup(of: Void.self) { group in
-        group.addTask { try await mappingStreamErrors { try await remove() } }
+        group.addTask { try await reading(.schema) { try await remove() } }
         group.addTask {
           try await clock.sleep(for: Self.limit)
           throw TidemarkError(.sourceUnavailable, "The database did not answer within \(Self.limit).")

@@ -45,7 +45,7 @@ package struct CaptureState: Sendable {
 
   /// - Returns: nil when the stream is not enabled, or not captured by decoding.
   static func of(_ stream: Int32, on pool: PostgresPool) async throws -> CaptureState? {
-    try await mappingStreamErrors {
+    try await reading(.capture) {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table,

@@ -64,7 +64,7 @@ package struct LogicalCapture: Sendable {
       } catch let error as PostgresError where error.sqlState == "55000" || error.sqlState == "42704" {
         if let reason = try await store.endIfLost() { throw TidemarkError.captureLost(reason) }
         // The slot is there, so it is the publication that is not, or was not when the next change was made.
-        guard error.sqlState == "42704" else { throw TidemarkError(streamError: error) }
+        guard error.sqlState == "42704" else { throw TidemarkError(error, of: .capture) }
         try await endOrWait(&poison, at: state.position, error)
       } catch let error as PoisonedCapture {
         try await endOrWait(&poison, at: state.position, error.cause)
@@ -76,7 +76,7 @@ package struct LogicalCapture: Sendable {
         logger.warning("The capture was cut short", metadata: ["error": "\(error)", "retry": "\(delay)"])
         try await clock.sleep(for: delay)
       } catch let error as PostgresError {
-        throw TidemarkError(streamError: error)
+        throw TidemarkError(error, of: .capture)
       }
     }
   }

@@ -30,7 +30,7 @@ struct LogicalEnabling: Sendable {
   ///
   /// - Returns: the stream's id.
   func run() async throws -> Int32 {
-    try await mappingStreamErrors {
+    try await reading(.schema) {
       do {
         return try await pool.withConnection { connection in
           if await connection.isPooled {

@@ -41,7 +41,7 @@ struct PostgresCaptureStore: CaptureStore {
     to end: CapturePosition,
     _ state: CaptureState
   ) async throws -> Bool {
-    try await mappingStreamErrors {
+    try await reading(.capture) {
       let (keys, newImages, oldImages): (any CapturedArray, any CapturedArray, any CapturedArray) =
         state.isUTF8
         ? (
@@ -84,13 +84,13 @@ struct PostgresCaptureStore: CaptureStore {
   }
 
   func end(because reason: String) async throws {
-    _ = try await mappingStreamErrors {
+    _ = try await reading(.capture) {
       try await pool.execute("SELECT tidemark.fail_stream(\(stream), \(reason))")
     }
   }
 
   func endIfLost() async throws -> String? {
-    try await mappingStreamErrors {
+    try await reading(.capture) {
       try await pool.query("SELECT tidemark.maintain_logical_capture(\(stream))")[0].decode(String?.self)
     }
   }

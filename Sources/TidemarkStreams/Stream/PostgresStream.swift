@@ -87,7 +87,7 @@ public final class PostgresStream: StreamSource {
   }
 
   public func shards() async throws -> [Shard] {
-    let shards = try await mappingStreamErrors {
+    let shards = try await reading(.stream) {
       try await Shard.list(of: name, for: application, on: pool)
     }
     guard !shards.isEmpty else {
@@ -127,7 +127,7 @@ public final class PostgresStream: StreamSource {
 
   /// The newest stream of the name: the only one that can have records that are still without a place.
   func identified() async throws -> StreamGeneration {
-    let rows = try await mappingStreamErrors {
+    let rows = try await reading(.stream) {
       try await pool.query(
         """
         SELECT s.stream_id, s.name, s.label, s.uid, s.view_type, s.capture

@@ -24,7 +24,7 @@ extension PostgresStreamAdmin {
   private func drop(_ id: Int32) async throws {
     guard let state = try await CaptureState.of(id, on: pool) else { return try await disable(id) }
     let lock = lock(on: Int64(state.source.table), for: "Disabling the stream")
-    try await mappingStreamErrors {
+    try await writing(.administration) {
       _ = try await lock.taking {
         try await pool.execute(
           """
@@ -40,7 +40,7 @@ extension PostgresStreamAdmin {
   func disable(_ id: Int32) async throws {
     guard let state = try await CaptureState.of(id, on: pool) else { return try await end(id) }
     let lock = lock(on: Int64(state.source.table), for: "Disabling the stream")
-    let end = try await mappingStreamErrors {
+    let end = try await reading(.schema) {
       try await lock.taking {
         try await pool.query("SELECT tidemark.end_logical_capture(\(id))::text")[0].decode(String.self)
       }
@@ -82,7 +82,7 @@ extension PostgresStreamAdmin {
   }
 
   private func end(_ id: Int32) async throws {
-    try await mappingStreamErrors {
+    try await writing(.administration) {
       // Most of the inbox, while the table is not locked yet.
       var isBehind = true
       while isBehind {

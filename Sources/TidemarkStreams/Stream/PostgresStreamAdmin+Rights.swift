@@ -12,7 +12,7 @@ extension PostgresStreamAdmin {
   public func grant(_ role: PostgresRole, to name: String, stream: String = "*", application: String = "*")
     async throws
   {
-    _ = try await mappingStreamErrors {
+    _ = try await writing(.schema) {
       try await pool.execute(
         "SELECT tidemark.grant_role(\(role.rawValue), \(name), \(stream), \(application))"
       )
@@ -21,7 +21,7 @@ extension PostgresStreamAdmin {
 
   /// Takes from a role of the database all rights that it has in the schema. Only the owner of the schema may.
   public func revokeAll(from name: String) async throws {
-    _ = try await mappingStreamErrors {
+    _ = try await writing(.schema) {
       try await pool.execute("SELECT tidemark.revoke_role(\(name))")
     }
   }

@@ -24,7 +24,7 @@ struct SnapshotMaker: Sendable {
 
   /// Returns once there is a snapshot, whoever has made it.
   func make() async throws {
-    try await mappingStreamErrors {
+    try await reading(.stream) {
       try await pool.withConnection { connection in
         do {
           try await make(on: connection)

@@ -23,7 +23,7 @@ struct StreamAdvance: Sendable {
     size: StepSize = StepSize(),
     on session: some PostgresQueryable
   ) async throws -> Self {
-    try await mappingStreamErrors {
+    try await reading(.stream) {
       let rows = try await session.query(
         PostgresStatement(
           """
@@ -101,9 +101,4 @@ extension PostgresPool {
       }
     }
   }
-}
-
-extension PostgresError {
-  /// An `INSERT` into a log whose newest partition the session does not know.
-  var isUnknownPartition: Bool { sqlState == "23514" }
 }

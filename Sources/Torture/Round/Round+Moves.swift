@@ -95,7 +95,7 @@ extension Round {
     await oldPool.close()
     do {
       try await admin.maintain()
-    } catch let error as TidemarkError where error.code != .sourceUnavailable {
+    } catch let error as TidemarkError where !error.isRetryable {
       note(Violation("A restored database cannot be looked after: \(error)"))
     }
     try await beginAnewIfCaptureIsLost(because: "dump")

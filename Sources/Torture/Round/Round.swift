@@ -266,9 +266,8 @@ final class Round: Sendable {
 
   private func note(_ error: TidemarkError, of fault: RoundPlan.Fault) {
     // Another fault was in the way, or a split came too late for its shard.
-    if [.sourceUnavailable, .shardNotFound, .invalidConfiguration, .streamDisabled].contains(error.code) {
-      return
-    }
+    let tooLate: Set<TidemarkError.Code> = [.shardNotFound, .invalidConfiguration, .streamDisabled]
+    if error.isRetryable || tooLate.contains(error.code) { return }
     note(Violation("\(fault.kind.rawValue) failed: \(error)"))
   }
 

@@ -236,8 +236,8 @@ struct PostgresLeaseStoreTests {
     let pool = PostgresPool(configuration, logger: LeaseDatabase.logger)
     let store = PostgresLeaseStore(configuration, pool: pool, logger: LeaseDatabase.logger)
     let error = await #expect(throws: TidemarkError.self) { try await store.leases(in: scope) }
-    #expect(error?.code == .unsupported)
-    #expect(error?.advice == "Run the migrations.")
+    #expect(error?.code == .schemaMismatch && error?.message.contains("tidemark.lease") == true)
+    #expect(error?.advice == "Run: tidemark migrate")
   }
 
   @Test("says that nothing was written when the server cannot be reached")

@@ -183,7 +183,8 @@ struct StreamRightsTests {
       $0.retention = .seconds(60)
     }
     let refused = try await #require(throws: TidemarkError.self) { try await admin.enable(table: "other") }
-    #expect((refused.underlying as? PostgresError)?.hint?.contains("GRANT \(roles.name("owner")) TO") == true)
+    #expect(refused.code == .permissionDenied)
+    #expect(refused.advice?.contains("GRANT \(roles.name("owner")) TO") == true)
     try await database.run("INSERT INTO mine VALUES (1, extract(epoch FROM now()) - 1)")
     try await admin.maintain()
     #expect(try await database.number("SELECT count(*) FROM mine") == 0)
@@ -216,6 +217,39 @@ struct StreamRightsTests {
       to: "producer"
     )
     try await roles.drop("producer")
+  }
+
+  @Test("Who lacks a right is told which command gives it, and to which role")
+  func advice() async throws {
+    let (database, roles) = try await makeStream()
+    try await roles.create("stranger")
+    let pool = try roles.pool("stranger")
+    let (admin, stream) = (PostgresStreamAdmin(pool), PostgresStream("item", pool: pool))
+    let store = PostgresLeaseStore(
+      try PostgresConfiguration(url: roles.url("stranger")),
+      pool: pool,
+      logger: StreamDatabase.logger
+    )
+    let asked: [(String?, @Sendable () async throws -> Void)] = [
+      ("consumer", { _ = try await stream.shards() }), ("consumer", { _ = try await store.scopes() }),
+      ("producer", { try await admin.put([1], partitionKey: "k", to: "item") }),
+      ("administrator", { try await admin.create("mine") }), (nil, { try await admin.revokeAll(from: "me") }),
+    ]
+    // The rights on the schema itself are missing first, then those in it.
+    for rights in ["SELECT 1", "GRANT USAGE ON SCHEMA tidemark TO \(roles.name("stranger"))"] {
+      try await database.run(rights)
+      for (kind, ask) in asked {
+        let error = try await #require(throws: TidemarkError.self) { try await ask() }
+        #expect(error.code == .permissionDenied && error.message.contains("permission denied for"))
+        let command = kind.map { "tidemark grant \($0) \(roles.name("stranger"))" }
+        #expect(
+          error.advice?.hasSuffix(command ?? "\(roles.name("stranger")) is neither.") == true,
+          "\(error)"
+        )
+      }
+    }
+    await pool.close()
+    try await roles.drop("stranger")
   }
 
   @Test("The schema's owner need be no superuser, if it belongs to the tables' owners")

@@ -265,10 +265,15 @@ struct PostgresWorkerTests {
     #expect(error?.advice?.contains("stream enable") == true)
   }
 
-  @Test("a database that was not migrated, or does not exist, ends the worker with a clear error")
+  @Test("what waiting does not mend ends the worker at its start with a clear error")
   func noDatabase() async throws {
     let server = try await TestServer.shared()
-    for url in [try await server.makeDatabase(), server.url(database: "no_such_database")] {
+    let errors: [(String, TidemarkError.Code, String)] = [
+      (try await server.makeDatabase(), .schemaMismatch, "tidemark migrate"),
+      (server.url(database: "no_such_database"), .databaseNotFound, "create it"),
+      ("postgresql://no..such..host/shop", .hostNotFound, "Check the host"),
+    ]
+    for (url, code, advice) in errors {
       let worker = try Worker(
         application: "test",
         stream: "items",
@@ -277,13 +282,71 @@ struct PostgresWorkerTests {
         processor: { Collector(shardID: $0.shardID, handled: Handled()) }
       )
       let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
-      #expect(error?.isRetryable == false)
+      #expect(error?.code == code && error?.isRetryable == false)
+      #expect(error?.advice?.contains(advice) == true)
     }
+  }
+
+  @Test("a role that may not register ends the worker with the command that lets it")
+  func noRights() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("items", shardCount: 1)
+    let roles = StreamRoles(database: database)
+    try await roles.create("reader")
+    // It may find the stream, and has no right on leases.
+    try await database.admin.grant(.administrator, to: roles.name("reader"))
+    let worker = try Worker(
+      application: "test",
+      stream: "items",
+      database: roles.url("reader"),
+      logger: StreamDatabase.logger,
+      processor: { Collector(shardID: $0.shardID, handled: Handled()) }
+    )
+    let error = await #expect(throws: TidemarkError.self) { try await worker.run() }
+    #expect(error?.code == .permissionDenied)
+    #expect(error?.advice?.hasSuffix("tidemark grant consumer \(roles.name("reader"))") == true)
+    try await roles.drop("reader")
+  }
+
+  @Test("a server that takes no more connections is waited for")
+  func crowded() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("items", shardCount: 1)
+    let roles = StreamRoles(database: database)
+    try await roles.create("crowd")
+    try await database.admin.grant(.consumer, to: roles.name("crowd"))
+    try await database.run("ALTER ROLE \(roles.name("crowd")) CONNECTION LIMIT 0")
+    let log = CollectedLog()
+    let worker = try Worker(
+      application: "test",
+      stream: "items",
+      database: roles.url("crowd"),
+      logger: log.logger,
+      processor: { Collector(shardID: $0.shardID, handled: Handled()) }
+    )
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await worker.run() }
+      try await eventually("the worker says what it waits for") {
+        log.lines.contains { $0.contains("trying again") && $0.contains("tooManyConnections") }
+      }
+      try await database.run("ALTER ROLE \(roles.name("crowd")) CONNECTION LIMIT -1")
+      try await eventually("the worker owns a lease") {
+        try await database.number("SELECT count(owner) FROM tidemark.lease") == 1
+      }
+      group.cancelAll()
+      while let result = await group.nextResult() {
+        if case .failure(let error) = result, !(error is CancellationError) { throw error }
+      }
+    }
+    try await database.run(
+      "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = '\(roles.name("crowd"))'"
+    )
+    try await roles.drop("crowd")
   }
 
   @Test("a URL that libpq cannot read is refused at once, without its password")
   func badURL() throws {
-    let error = #expect(throws: PostgresError.self) {
+    let error = #expect(throws: TidemarkError.self) {
       _ = try Worker(
         application: "test",
         stream: "items",

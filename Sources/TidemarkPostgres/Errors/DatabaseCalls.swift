@@ -1,0 +1,54 @@
+import PostgresClient
+import Tidemark
+
+/// Runs what only reads, or what is harmless to repeat: it does not matter whether a statement without an answer was done.
+nonisolated(nonsending) package func reading<Result>(
+  _ subject: DatabaseSubject,
+  _ body: () async throws -> Result
+) async throws -> Result {
+  do {
+    return try await body()
+  } catch let error as PostgresError {
+    throw error.translated(for: subject, isWriting: false)
+  }
+}
+
+/// Runs a write, and says what is known of its outcome.
+nonisolated(nonsending) package func writing<Result>(
+  _ subject: DatabaseSubject,
+  _ body: () async throws -> Result
+) async throws -> Result {
+  do {
+    return try await body()
+  } catch let error as PostgresError {
+    throw error.translated(for: subject, isWriting: true)
+  }
+}
+
+/// Repeats what the server has undone only because of another transaction: after a deadlock or a serialization failure.
+nonisolated(nonsending) package func retryingConflicts<Result>(
+  attempts: Int = 5,
+  clock: any MonotonicClock = ContinuousClock(),
+  _ body: () async throws -> Result
+) async throws -> Result {
+  var random = SystemRandomNumberGenerator()
+  // Drawn from zero up, or both would come together again.
+  let backoff = Backoff(initial: .milliseconds(4), maximum: .milliseconds(50), jitter: 1)
+  for attempt in 1..<attempts {
+    do {
+      return try await body()
+    } catch let error as PostgresError where error.isConflict {
+      try await clock.sleep(for: backoff.pause(afterAttempt: attempt, using: &random))
+    }
+  }
+  return try await body()
+}
+
+extension PostgresError {
+  fileprivate func translated(for subject: DatabaseSubject, isWriting: Bool) -> any Error {
+    if code == .cancelled { return CancellationError() }
+    return TidemarkError(self, of: subject, isWriting: isWriting)
+  }
+
+  fileprivate var isConflict: Bool { sqlState == "40001" || sqlState == "40P01" }
+}
