@@ -1,4 +1,5 @@
 import Foundation
+import LocalPostgres
 import TestSupport
 import Testing
 import TidemarkStreams
@@ -44,12 +45,53 @@ struct FailureTests {
     #expect(!outcome.errors.contains("s3cret"))
   }
 
-  @Test("A database that the server does not have is exit code 69")
+  @Test("A database or a host that there is not is exit code 69, with what to correct")
   func noSuchDatabase() async throws {
     let url = try await TestServer.shared().url(database: "no_such_database")
-    let outcome = try await CommandLineTool(databaseURL: url).run("workers", "list")
-    #expect(outcome.status == 69)
-    #expect(outcome.errors.contains("no_such_database"))
+    for (url, name) in [(url, "no_such_database"), ("postgresql://no..such..host/x", "no..such..host")] {
+      let outcome = try await CommandLineTool(databaseURL: url).run("workers", "list")
+      #expect(outcome.status == 69)
+      let lines = outcome.errors.split(separator: "\n")
+      #expect(lines.count == 2 && lines[0].contains(name))
+      #expect(lines[1].hasPrefix("Help: Check the ") && lines[1].contains("URL"))
+    }
+  }
+
+  @Test("A wrong password is exit code 69, and is not shown")
+  func wrongPassword() async throws {
+    var server = LocalPostgresConfiguration()
+    server.listensOnTCP = true
+    try await withLocalPostgres(server) { local in
+      let address = try #require(local.url().split(separator: "@").last)
+      let tidemark = CommandLineTool(databaseURL: "postgresql://postgres:s3cret@\(address)")
+      let outcome = try await tidemark.run("stream", "list")
+      #expect(outcome.status == 69)
+      let lines = outcome.errors.split(separator: "\n")
+      #expect(lines.count == 2 && lines[0].contains("refused the login"))
+      #expect(lines[1].hasPrefix("Help: Check the user and the password"))
+      #expect(!outcome.errors.contains("s3cret"))
+    }
+  }
+
+  @Test("A right that is missing is exit code 1, with the command that gives it")
+  func noRights() async throws {
+    let database = try await CommandDatabase.make()
+    let role = "stranger_" + UUID().uuidString.lowercased().prefix(8)
+    try await database.run("CREATE ROLE \(role) LOGIN PASSWORD 'secret'")
+    let url = database.url.replacing(/\/\/[^@\/]*@/, with: "//\(role):secret@")
+    let tidemark = CommandLineTool(databaseURL: url)
+    let asked = [
+      (["leases", "list"], "consumer"), (["stream", "put", "s", "--key", "k", "--data", "d"], "producer"),
+      (["stream", "create", "s"], "administrator"),
+    ]
+    for (arguments, rights) in asked {
+      let outcome = try await tidemark.start(arguments).outcome
+      #expect(outcome.status == 1)
+      let lines = outcome.errors.split(separator: "\n")
+      #expect(lines.count == 2 && lines[0].contains("permission denied for"), "\(outcome.errors)")
+      #expect(lines.last == "Help: Run as the schema's owner: tidemark grant \(rights) \(role)")
+    }
+    try await database.run("DROP OWNED BY \(role); DROP ROLE \(role)")
   }
 
   @Test(

@@ -71,7 +71,7 @@ struct Database: Sendable {
       return try await streams.maintainCaptures()
     } catch let error as TidemarkError {
       // A role that may not is no trouble: others may.
-      if (error.underlying as? PostgresError)?.sqlState != "42501" {
+      if error.code != .permissionDenied {
         warningLogger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
       }
       return []
@@ -92,9 +92,18 @@ struct Database: Sendable {
         )
         try await Migrator.migrateAll(pool, logger: logger)
       }
-      try await migrator(of: schema).check()
+      try await check(schema)
     case .schema(let schema):
+      try await check(schema)
+    }
+  }
+
+  private func check(_ schema: TidemarkSchema) async throws {
+    do {
       try await migrator(of: schema).check()
+    } catch let error as TidemarkError where error.code == .permissionDenied {
+      // The command's own statements say which rights it needs.
+      return
     }
   }
 

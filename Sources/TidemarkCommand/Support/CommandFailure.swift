@@ -2,6 +2,7 @@ import ArgumentParser
 import LocalPostgres
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Why a command did not do what it was asked to, as its user gets to see it.
 struct CommandFailure: Error {
@@ -24,7 +25,7 @@ struct CommandFailure: Error {
     switch error {
     case let failure as CommandFailure: self = failure
     case let error as TidemarkError: self.init(error)
-    case let error as PostgresError: self.init(error)
+    case let error as PostgresError: self.init(TidemarkError(error, of: .administration))
     case let error as LocalPostgresError:
       let lines = error.message.split(separator: "\n").map(String.init)
       self.init(lines.first ?? "", advice: error.advice, exitCode: .databaseUnavailable)
@@ -35,32 +36,22 @@ struct CommandFailure: Error {
   }
 
   private init(_ error: TidemarkError) {
-    guard let cause = error.underlying as? PostgresError else {
-      self.init(error.message.asSentence, advice: error.advice)
-      return
-    }
-    self.init(cause)
-    message = "\(error.message) \(message)"
-    advice = error.advice ?? advice
-  }
-
-  private init(_ error: PostgresError) {
-    // libpq writes a line for each host, and beneath it, indented, a question that is advice.
-    let lines = error.message.split(separator: "\n").filter { !$0.hasPrefix("\t") }
-    message = lines.joined(separator: "; ").asSentence
-    advice = error.hint
-    switch error.code {
-    case .invalidConfiguration:
-      exitCode = .validationFailure
-      advice = advice ?? "Write it as postgresql://USER@HOST:PORT/DATABASE."
-    case .server where !error.endsSession:
-      exitCode = .failure
-    case .connectionFailed, .connectionLost, .timeout, .closed, .server:
-      exitCode = .databaseUnavailable
+    let cause = error.underlying as? PostgresError
+    exitCode = cause.map(Self.exitCode) ?? .failure
+    message = error.message.asSentence
+    advice = error.advice
+    if exitCode == .databaseUnavailable {
       advice =
         advice ?? "Check that the server runs and that --database-url or TIDEMARK_DATABASE_URL names it."
-    default:
-      exitCode = .failure
+    }
+  }
+
+  private static func exitCode(of error: PostgresError) -> ExitCode {
+    switch error.code {
+    case .invalidConfiguration: .validationFailure
+    case .connectionFailed, .hostNotFound, .connectionLost, .timeout, .closed: .databaseUnavailable
+    case .server where error.endsSession: .databaseUnavailable
+    default: .failure
     }
   }
 
@@ -80,13 +71,5 @@ extension PostgresError {
   /// Whether the server has no session for this command (any more): it stops, is full, or lost the client.
   fileprivate var endsSession: Bool {
     ["57P", "53", "08"].contains { sqlState?.hasPrefix($0) == true }
-  }
-}
-
-extension String {
-  /// PostgreSQL's messages end without a full stop. They begin with a small letter, which stays: it may be a
-  /// name's.
-  fileprivate var asSentence: String {
-    last.map { ".!?".contains($0) } ?? true ? self : self + "."
   }
 }
