@@ -156,6 +156,7 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     example("FirstProcessor"),
+    example("OrderProjector"),
     example("CustomProcessor"),
     example("CustomerTotals"),
     example("AmazonStreams", "TidemarkAWS"),
@@ -223,8 +224,8 @@ let package = Package(
     .testTarget(
       name: "ExampleTests",
       dependencies: [
-        "FirstProcessor", "CustomProcessor", "CustomerTotals", "LocalPostgres", "PostgresClient",
-        "TestSupport",
+        "FirstProcessor", "OrderProjector", "CustomProcessor", "CustomerTotals", "LocalPostgres",
+        "PostgresClient", "TestSupport", "TidemarkPostgres",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: swiftSettings

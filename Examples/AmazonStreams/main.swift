@@ -9,27 +9,29 @@ import TidemarkStreams
 import UnixSignals
 
 let logger = Logger(label: "amazon-streams")
-guard let source = try source(named: CommandLine.arguments.dropFirst().joined()) else {
-  logger.error("Name a stream: kinesis:NAME or dynamodb:TABLE; NAME and TABLE may be ARNs")
-  exit(64)
+await exitOnFailure {
+  guard let source = try streamSource(named: CommandLine.arguments.dropFirst().joined()) else {
+    logger.error("Name a stream: kinesis:NAME or dynamodb:TABLE; NAME and TABLE may be ARNs")
+    exit(64)
+  }
+  let database = try await ExampleDatabase.openForLeases(logger: logger)
+
+  let worker = try Worker(
+    application: "amazon-streams",
+    stream: source,
+    leases: PostgresLeaseStore(database.configuration, pool: database.pool, logger: logger),
+    logger: logger
+  ) { shard in RecordPrinter(shard: shard) }
+
+  let services = ServiceGroup(
+    services: [database, worker],
+    gracefulShutdownSignals: [.sigint, .sigterm],
+    logger: logger
+  )
+  try await services.run()
 }
-let database = try await ExampleDatabase.openForLeases(logger: logger)
 
-let worker = try Worker(
-  application: "amazon-streams",
-  stream: source,
-  leases: PostgresLeaseStore(database.configuration, pool: database.pool, logger: logger),
-  logger: logger
-) { shard in RecordPrinter(shard: shard) }
-
-let services = ServiceGroup(
-  services: [database, worker],
-  gracefulShutdownSignals: [.sigint, .sigterm],
-  logger: logger
-)
-try await services.run()
-
-func source(named name: String) throws -> (any StreamSource)? {
+func streamSource(named name: String) throws -> (any StreamSource)? {
   // An ARN has colons too.
   let parts = name.split(separator: ":", maxSplits: 1).map(String.init)
   switch parts.first {

@@ -6,23 +6,25 @@ import TidemarkStreams
 import UnixSignals
 
 let logger = Logger(label: "custom-processor")
-let database = try await ExampleDatabase.open(logger: logger)
+await exitOnFailure {
+  let database = try await ExampleDatabase.open(logger: logger)
 
-var configuration = WorkerConfiguration()
-configuration.failurePolicy = FailurePolicy(maximumAttempts: 3, whenExhausted: .deadLetter)
+  var configuration = WorkerConfiguration()
+  configuration.failurePolicy = FailurePolicy(maximumAttempts: 3, whenExhausted: .deadLetter)
 
-let worker = try Worker(
-  application: "custom-processor",
-  stream: "orders",
-  database: database.configuration,
-  pool: database.pool,
-  configuration: configuration,
-  logger: logger
-) { _ in OrderAuditor() }
+  let worker = try Worker(
+    application: "custom-processor",
+    stream: "orders",
+    database: database.configuration,
+    pool: database.pool,
+    configuration: configuration,
+    logger: logger
+  ) { _ in OrderAuditor() }
 
-let services = ServiceGroup(
-  services: [database, worker],
-  gracefulShutdownSignals: [.sigint, .sigterm],
-  logger: logger
-)
-try await services.run()
+  let services = ServiceGroup(
+    services: [database, worker],
+    gracefulShutdownSignals: [.sigint, .sigterm],
+    logger: logger
+  )
+  try await services.run()
+}

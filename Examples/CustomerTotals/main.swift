@@ -6,19 +6,21 @@ import TidemarkStreams
 import UnixSignals
 
 let logger = Logger(label: "customer-totals")
-let database = try await ExampleDatabase.open(creating: CustomerTotals.table, logger: logger)
+await exitOnFailure {
+  let database = try await ExampleDatabase.open(creating: CustomerTotals.table, logger: logger)
 
-let worker = try Worker(
-  application: "customer-totals",
-  stream: "orders",
-  database: database.configuration,
-  pool: database.pool,
-  logger: logger
-) { [pool = database.pool] _ in CustomerTotals(pool: pool) }
+  let worker = try Worker(
+    application: "customer-totals",
+    stream: "orders",
+    database: database.configuration,
+    pool: database.pool,
+    logger: logger
+  ) { [pool = database.pool] _ in CustomerTotals(pool: pool) }
 
-let services = ServiceGroup(
-  services: [database, worker],
-  gracefulShutdownSignals: [.sigint, .sigterm],
-  logger: logger
-)
-try await services.run()
+  let services = ServiceGroup(
+    services: [database, worker],
+    gracefulShutdownSignals: [.sigint, .sigterm],
+    logger: logger
+  )
+  try await services.run()
+}

@@ -19,8 +19,10 @@ final class ExampleProcess: Sendable {
   private let ending = Ending()
   private let outputFile: URL
 
-  /// - Parameter database: the URL that the example is given; `nil` for a server of its own.
-  init(_ name: String, database: String?) throws {
+  /// - Parameters:
+  ///   - database: the URL that the example is given; `nil` for a server of its own.
+  ///   - environment: what it is given besides.
+  init(_ name: String, database: String?, environment: [String: String] = [:]) throws {
     let tests = try #require(Bundle.main.executableURL)
     let executable = tests.deletingLastPathComponent().appending(path: name)
     try #require(FileManager.default.isExecutableFile(atPath: executable.path), "\(name) was not built")
@@ -31,9 +33,8 @@ final class ExampleProcess: Sendable {
     let process = Process()
     process.executableURL = executable
     process.environment = ProcessInfo.processInfo.environment.merging(
-      ["TIDEMARK_DATABASE_URL": database ?? ""],
-      uniquingKeysWith: { $1 }
-    )
+      environment.merging(["TIDEMARK_DATABASE_URL": database ?? ""]) { $1 }
+    ) { $1 }
     process.standardInput = FileHandle.nullDevice
     process.standardOutput = output
     process.standardError = output

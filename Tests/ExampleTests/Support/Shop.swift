@@ -3,13 +3,14 @@ import PostgresClient
 import TestSupport
 import Testing
 
+let quietLogger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler() }
+
 /// The tables of a running example, as a test writes to them and looks at them.
 struct Shop: Sendable {
   let pool: PostgresPool
 
   init(_ url: String) throws {
-    let logger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler() }
-    pool = PostgresPool(try PostgresConfiguration(url: url), maximumConnections: 8, logger: logger)
+    pool = PostgresPool(try PostgresConfiguration(url: url), maximumConnections: 8, logger: quietLogger)
   }
 
   /// Waits until the example has made its tables and its worker owns leases.

@@ -89,7 +89,11 @@ extension SourceRule {
     SourceRule(
       name: "nothing that ends the process",
       pattern:
-        #"\b(fatalError|precondition|preconditionFailure|assert|assertionFailure|abort|exit)\s*\(|\b(try|as)!"#
+        #"\b(fatalError|precondition|preconditionFailure|assert|assertionFailure|abort|exit)\s*\(|\b(try|as)!"#,
+      exceptions: [
+        // It is what this is for.
+        Exception(path: "Sources/Tidemark/Support/exitOnFailure.swift", line: "exit(1)")
+      ]
     ),
     SourceRule(
       name: "no database, no network, no operating system",
@@ -102,6 +106,10 @@ extension SourceRule {
         Exception(path: "Sources/Tidemark/Worker/WorkerIdentity.swift", line: "import Glibc"),
         Exception(path: "Sources/Tidemark/Worker/WorkerIdentity.swift", line: "import Musl"),
         Exception(path: "Sources/Tidemark/Worker/WorkerIdentity.swift", line: "import Darwin"),
+        // For exit and the line that says why.
+        Exception(path: "Sources/Tidemark/Support/exitOnFailure.swift", line: "import Glibc"),
+        Exception(path: "Sources/Tidemark/Support/exitOnFailure.swift", line: "import Musl"),
+        Exception(path: "Sources/Tidemark/Support/exitOnFailure.swift", line: "import Darwin"),
       ]
     ),
   ]
