@@ -94,7 +94,10 @@ public struct PostgresConfiguration: Sendable, CustomStringConvertible, CustomRe
     var configuration = self
     configuration.parameters["replication"] = "database"
     configuration.clientEncoding = settings["client_encoding"] ?? clientEncoding
-    let options = self.settings.merging(settings) { $1 }.sorted { $0.key < $1.key }.map { name, value in
+    var settings = self.settings.merging(settings) { $1 }
+    // Warnings end the session, and must not be hidden by its role's setting.
+    settings["client_min_messages"] = "warning"
+    let options = settings.sorted { $0.key < $1.key }.map { name, value in
       // The server splits the text at spaces.
       "-c \(name)=\(value.replacing("\\", with: "\\\\").replacing(" ", with: "\\ "))"
     }

@@ -8,6 +8,8 @@ final class ConnectionHandle: @unchecked Sendable {
   private var connection: OpaquePointer?
   private var watch: SocketWatch?
   private let loop: EventLoop
+  /// The server's warning that it leaves changes out of a replication, as ``watchForOmission()`` noted it.
+  private(set) var omission: PostgresError?
 
   init(_ connection: OpaquePointer, loop: EventLoop) {
     self.connection = connection
@@ -34,6 +36,23 @@ final class ConnectionHandle: @unchecked Sendable {
   /// Whether a transaction is open, as libpq knows it from the server's last message.
   var transactionStatus: PGTransactionStatusType {
     connection.map { PQtransactionStatus($0) } ?? PQTRANS_UNKNOWN
+  }
+
+  /// Where a publication is missing, servers since version 18 warn and go on without its changes. Those before end the
+  /// session with an error, whose SQLSTATE the warning gets.
+  func watchForOmission() throws {
+    PQsetNoticeReceiver(
+      try get(),
+      { handle, notice in
+        func field(_ code: Unicode.Scalar) -> String? {
+          PQresultErrorField(notice, Int32(code.value)).map { String(cString: $0) }
+        }
+        guard let handle, field("C") == "55000" else { return }
+        Unmanaged<ConnectionHandle>.fromOpaque(handle).takeUnretainedValue().omission =
+          PostgresError(.server, field("M") ?? "", sqlState: "42704", detail: field("D"), hint: field("H"))
+      },
+      Unmanaged.passUnretained(self).toOpaque()
+    )
   }
 
   func startWatching(_ watch: SocketWatch) {

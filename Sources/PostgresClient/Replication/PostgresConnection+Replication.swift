@@ -25,6 +25,7 @@ extension PostgresConnection {
   func startReplication(_ command: String, statusInterval: Duration) async throws {
     try await takeTurn()
     defer { turns.release() }
+    try handle.watchForOmission()
     _ = try await perform(isInTransaction: true) { connection in
       try connection.send { PQsendQuery($0, command) }
       guard let result = try await connection.nextResult() else {
@@ -100,8 +101,9 @@ extension PostgresConnection {
       var row: UnsafeMutablePointer<CChar>?
       let length = PQgetCopyData(try handle.get(), &row, 1)
       defer { PQfreemem(row) }
-      if length < 0 { throw endOfReplication() }
-      if length == 0 { break }
+      let isOver = length < 0 || handle.omission != nil
+      if isOver, chunk.isEmpty { throw endOfReplication() }
+      if isOver || length == 0 { break }
       let message = UnsafeRawBufferPointer(start: row, count: Int(length))
       try note(message)
       chunk.append(message)
@@ -119,7 +121,7 @@ extension PostgresConnection {
 
   /// The server's reason for having ended the stream, if it gave one.
   private func endOfReplication() -> PostgresError {
-    var error = failure
+    var error = failure ?? handle.omission
     while error == nil, let connection = try? handle.get(), PQisBusy(connection) == 0,
       let result = PQgetResult(connection).map(QueryResult.init)
     {

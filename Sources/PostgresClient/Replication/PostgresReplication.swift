@@ -50,6 +50,9 @@ public struct PostgresReplication: Sendable {
 
   /// Waits for messages, and returns all that have come, at most about 1 MiB. For one task at a time. Cancelling it
   /// ends the session.
+  ///
+  /// - Throws: ``PostgresError``, which ends the session: with SQLSTATE 42704 when a publication is missing, or was when
+  ///   the next change was made. What was sent before an error is returned before it is thrown.
   public func receive() async throws -> PostgresReplicationChunk {
     try await connection.receiveReplication()
   }

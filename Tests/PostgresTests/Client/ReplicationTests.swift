@@ -46,13 +46,17 @@ struct ReplicationTests {
 
     /// A slot keeps the server's log, which other tests share.
     func drop() async throws {
+      try await waitUntilFree()
+      _ = try await writer.query("SELECT pg_drop_replication_slot(\(slot))")
+    }
+
+    func waitUntilFree() async throws {
       try await eventually("the slot is free") {
         try await writer.value(
           "SELECT NOT active FROM pg_replication_slots WHERE slot_name = \(slot)",
           as: Bool.self
         )
       }
-      _ = try await writer.query("SELECT pg_drop_replication_slot(\(slot))")
     }
   }
 
@@ -120,6 +124,23 @@ struct ReplicationTests {
     }
     #expect(try await transaction(try #require(second)).types == "BRIC")
     await second?.close()
+    try await source.drop()
+  }
+
+  @Test("A missing publication is an error on every version, which comes after what was sent before it")
+  func missingPublication() async throws {
+    let source = try await Source.make()
+    try await source.writer.execute("INSERT INTO item VALUES (1)")
+    try await source.writer.executeScript("DROP PUBLICATION p; INSERT INTO item VALUES (2)")
+    for _ in 1...3 {
+      let replication = try await source.replicate(settings: ["client_min_messages": "error"])
+      #expect(try await transaction(replication).types == "BRIC")
+      let error = try await postgresError { while true { _ = try await replication.receive() } }
+      #expect(error.sqlState == "42704")
+      #expect(error.message.contains("publication \"p\""))
+      await replication.close()
+      try await source.waitUntilFree()
+    }
     try await source.drop()
   }
 
