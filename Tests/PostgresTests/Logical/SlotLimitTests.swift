@@ -81,13 +81,11 @@ struct SlotLimitTests {
     }
   }
 
-  @Test("A stream whose slot the server takes for idle is ended by the next worker, which says why")
+  @Test(
+    "A stream whose slot the server takes for idle is ended by the next worker, which says why",
+    .needsPostgres(18)
+  )
   func idleTimeout() async throws {
-    let version = try await StreamDatabase.make().number(
-      "SELECT current_setting('server_version_num')::bigint"
-    )
-    // Earlier servers do not.
-    guard version >= 180_000 else { return }
     try await withServer(["idle_replication_slot_timeout": "1s"]) { database in
       try await items(database)
       try await eventually("the slot is lost") {

@@ -13,6 +13,8 @@ struct MendedStreamTests {
     var capture = StreamCapture.trigger
     var change: String
     var conditions: [String]
+    /// The first version of PostgreSQL where it can happen.
+    var since: Int32 = 14
   }
 
   private static let damages = [
@@ -75,7 +77,8 @@ struct MendedStreamTests {
     Damage(
       capture: .logical,
       change: "ALTER PUBLICATION tidemark_1 SET TABLE item WHERE (id > 5)",
-      conditions: ["publication"]
+      conditions: ["publication"],
+      since: 15
     ),
     Damage(
       capture: .logical,
@@ -94,6 +97,7 @@ struct MendedStreamTests {
     arguments: damages
   )
   func mended(damage: Damage) async throws {
+    guard try await PostgresVersion.isAtLeast(damage.since) else { return }
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, v int)")
     try await database.admin.enable(
