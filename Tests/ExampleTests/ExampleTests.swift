@@ -55,7 +55,8 @@ struct ExampleTests {
       try await shop.waitUntilOpen(example)
       try await shop.pool.execute("INSERT INTO orders (customer, cents) VALUES ('Ada', -1)")
       try await eventually("a dead letter") {
-        let count: Int = try await shop.pool.query("SELECT count(*) FROM tidemark_leases.dead_letter")[0].decode()
+        let count: Int = try await shop.pool.query("SELECT count(*) FROM tidemark_leases.dead_letter")[0]
+          .decode()
         return count > 0
       }
       let before = try await shop.checkpoints(of: example)

@@ -24,13 +24,17 @@ enum PermissionAdvice {
     guard let rights = subject.rights else {
       return "Run this as the schema's owner, or as a superuser; \(role) is neither."
     }
-    return "Run as the schema's owner: tidemark grant \(rights) \(shellWord(role))"
+    let grant = "Run as the schema's owner: tidemark grant \(rights) \(shellWord(role))"
+    // The role has rights, but not to this application on this stream.
+    return message.contains("row-level security")
+      ? grant + " --application APPLICATION --stream STREAM" : grant
   }
 
   /// Whether the schema has, or may have, a table of this name. A message names it without its schema.
   static func isOurs(_ table: some StringProtocol) -> Bool {
-    let names = /(migration|history|worker|dead_letter|shard|step|jump|put_token|expiry_run|conditions_look)/
-    let families = /(lease|stream|log|inbox|snapshot|logical|capture)(_[a-z0-9_]+)?/
+    let names =
+      /(migration|history|access|presence|adding|worker|dead_letter|dead_letter_count|plan_turn|shard|step|jump|put_token|expiry_run|conditions_look|own_capture)/
+    let families = /(lease|stream|log|inbox|turn|snapshot|logical|capture|visible)(_[a-z0-9_]+)?/
     let name = String(table)
     return name.wholeMatch(of: names) != nil || name.wholeMatch(of: families) != nil
   }

@@ -116,7 +116,7 @@ struct SQLStateMeaning: Sendable {
 
 extension PostgresError {
   /// Whether a text has a character or bytes that the session's encoding, UTF-8, or the database's cannot have.
-  var isUntranslatable: Bool { sqlState == "22021" || sqlState == "22P05" }
+  package var isUntranslatable: Bool { sqlState == "22021" || sqlState == "22P05" }
 
   /// An `INSERT` into a log whose newest partition the session does not know. Of the message only the log's name is the
   /// same in all languages.

@@ -6,7 +6,7 @@ extension PostgresLeaseStore {
   ///
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives.
   public func deleteLeases(in scope: LeaseScope) async throws {
-    try await mappingErrors {
+    try await write {
       try await pool.transaction { transaction in
         // A worker that registers waits for this.
         _ = try await transaction.query(

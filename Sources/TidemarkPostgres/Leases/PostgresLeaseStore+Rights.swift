@@ -19,7 +19,7 @@ extension PostgresLeaseStore {
   public func grant(_ role: Role, to name: String, application: String = "*", stream: String = "*")
     async throws
   {
-    _ = try await mappingErrors {
+    _ = try await writing(.schema) {
       try await pool.execute(
         "SELECT tidemark_leases.grant_role(\(role.rawValue), \(name), \(application), \(stream))"
       )
@@ -28,7 +28,7 @@ extension PostgresLeaseStore {
 
   /// Takes from a role of the database all rights that it has in the schema. Only the owner of the schema may.
   public func revokeAll(from name: String) async throws {
-    _ = try await mappingErrors {
+    _ = try await writing(.schema) {
       try await pool.execute("SELECT tidemark_leases.revoke_role(\(name))")
     }
   }

@@ -17,8 +17,10 @@ struct Shop: Sendable {
   func waitUntilOpen(_ example: ExampleProcess) async throws {
     try await eventually("the example's worker owns leases") {
       guard example.isRunning else { throw ExampleEnded(output: example.output) }
-      let isMigrated: Bool = try await pool.query("SELECT to_regclass('tidemark_leases.lease') IS NOT NULL")[0]
-        .decode()
+      let isMigrated: Bool = try await pool.query("SELECT to_regclass('tidemark_leases.lease') IS NOT NULL")[
+        0
+      ]
+      .decode()
       guard isMigrated else { return false }
       return try await !checkpoints(of: example).isEmpty
     }

@@ -24,7 +24,7 @@ struct StreamRightsTests {
     "SELECT tidemark.close_shards(1, '{0}')", "SELECT tidemark.split_open_shard(1, 'x', 1)",
     "SELECT tidemark.end_stream(1)",
     "UPDATE tidemark.access SET stream = '*'", "SELECT tidemark.appear('snapshot of 1 for a')",
-   
+
     "SELECT tidemark.create_capture_function(1)", "SELECT tidemark.create_triggers(1)",
     "DELETE FROM tidemark.stream_problem", "UPDATE tidemark.conditions_look SET looked_at = 'infinity'",
     "DELETE FROM tidemark.put_token",
