@@ -11,7 +11,7 @@ struct LeaseListing: Sendable {
   static func of(_ scope: LeaseScope, in database: Database) async throws -> LeaseListing {
     let store = database.leases
     // The leases first: whoever owns one then is registered already.
-    let leases = try await store.leases(in: scope)
+    let leases = try await store.visibleLeases(in: scope)
     let workers = try await store.workers(in: scope)
     return LeaseListing(
       scope: scope,

@@ -48,12 +48,12 @@ struct ListLeases: AsyncParsableCommand {
   private static func table(_ scopes: [LeaseScopeSummary]) -> Table {
     var table = Table([
       ("APPLICATION", .left), ("STREAM", .left), ("WORKERS", .right), ("LEASES", .right), ("OWNED", .right),
-      ("ENDED", .right), ("STOPPED", .right), ("MILLIS BEHIND", .right),
+      ("ENDED", .right), ("STOPPED", .right), ("DEAD LETTERS", .right), ("MILLIS BEHIND", .right),
     ])
     for summary in scopes {
       table.add([
         summary.scope.application, summary.scope.stream, "\(summary.liveWorkers)", "\(summary.leases)",
-        "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)",
+        "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)", "\(summary.deadLetters)",
         summary.millisBehindLatest.map(String.init) ?? "-",
       ])
     }
@@ -71,6 +71,7 @@ extension LeaseScopeSummary {
       "owned_leases": JSON(ownedLeases),
       "ended_leases": JSON(endedLeases),
       "stopped_leases": JSON(stoppedLeases),
+      "dead_letters": JSON(deadLetters),
       "millis_behind_latest": JSON(millisBehindLatest),
     ])
   }

@@ -38,7 +38,7 @@ struct ListWorkers: AsyncParsableCommand {
   }
 
   private static func rows(of scope: LeaseScope, in database: Database) async throws -> [Row] {
-    let owners = try await database.leases.leases(in: scope).compactMap(\.owner)
+    let owners = try await database.leases.visibleLeases(in: scope).compactMap(\.owner)
     let owned = Dictionary(owners.map { ($0, 1) }, uniquingKeysWith: +)
     return try await database.leases.workers(in: scope).map {
       Row(worker: $0, ownedLeases: owned[$0.incarnation] ?? 0)

@@ -70,6 +70,13 @@ struct SQLStateMeaning: Sendable {
     advice: "Run: tidemark migrate",
     replacesHint: true
   )
+  /// Retention has taken a stream whose records somebody was about to read or move.
+  private static let lacksStream = Self(
+    code: .streamNotFound,
+    verb: "has this stream no more",
+    advice: "List those there are: tidemark stream list.",
+    replacesHint: true
+  )
   private static let conflict = Self(
     verb: "refused this for now",
     advice: "Other transactions were in the way. Try again."
@@ -97,6 +104,7 @@ struct SQLStateMeaning: Sendable {
     }
     guard let state = error.sqlState else { return error.isRetryable ? silence : refusal(of: error) }
     if isForeign(error, state) { return refusal(of: error) }
+    if isOfStream(error, state) { return lacksStream }
     return table[state] ?? table[String(state.prefix(2))] ?? refusal(of: error)
   }
 
@@ -112,6 +120,12 @@ struct SQLStateMeaning: Sendable {
     default: false
     }
   }
+
+  /// Whether a table or function is missing that a stream has of its own.
+  private static func isOfStream(_ error: PostgresError, _ state: String) -> Bool {
+    ["42P01", "42883"].contains(state)
+      && error.message.contains(/tidemark\.(log|inbox|sequence|append|capture|expire)_[0-9]/)
+  }
 }
 
 extension PostgresError {
@@ -120,5 +134,5 @@ extension PostgresError {
 
   /// An `INSERT` into a log whose newest partition the session does not know. Of the message only the log's name is the
   /// same in all languages.
-  var isUnknownPartition: Bool { sqlState == "23514" && message.contains(/\blog_[0-9]/) }
+  package var isUnknownPartition: Bool { sqlState == "23514" && message.contains(/\blog_[0-9]/) }
 }

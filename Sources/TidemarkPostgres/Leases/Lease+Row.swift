@@ -12,11 +12,18 @@ extension Lease {
 
   /// Where those columns are from. The limit makes the server look each lease's measurement up by its key: while
   /// it has no statistics it expects one lease, and a plain join then reads all measurements once for each.
-  static let tables = """
-    tidemark_leases.lease AS l LEFT JOIN LATERAL (
-      SELECT * FROM tidemark_leases.lease_load AS o
+  static let tables = tables("lease", "lease_load")
+
+  /// The same as whoever may only look sees it: without what a processor has noted.
+  static let visibleTables = tables("visible_lease", "visible_load")
+
+  private static func tables(_ leases: String, _ loads: String) -> String {
+    """
+    tidemark_leases.\(leases) AS l LEFT JOIN LATERAL (
+      SELECT * FROM tidemark_leases.\(loads) AS o
       WHERE (o.application, o.stream, o.shard_id) = (l.application, l.stream, l.shard_id) LIMIT 1) AS m ON true
     """
+  }
 
   init(_ row: PostgresRow) throws {
     let (

@@ -11,4 +11,5 @@ public struct LeaseScopeSummary: Sendable, Hashable {
   public var stoppedLeases: Int
   /// The most of any lease that has not ended; `nil` until one was measured.
   public var millisBehindLatest: Int64?
+  public var deadLetters: Int
 }

@@ -4,7 +4,8 @@ import Tidemark
 
 extension PostgresLeaseStore {
   public func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation {
-    try await write {
+    try await Migrator(pool, schema: .leases, logger: logger).check()
+    return try await write {
       let connection = try await PostgresConnection.connect(
         WorkerSession.configuration(configuration),
         logger: logger
@@ -114,7 +115,7 @@ extension PostgresLeaseStore {
         SELECT incarnation, worker_id, host, process_id, maximum_leases, state,
           extract(epoch FROM failover_interval)::float8,
           extract(epoch FROM clock_timestamp() - heartbeat_at)::float8
-        FROM tidemark_leases.worker
+        FROM tidemark_leases.visible_worker
         WHERE application = \(scope.application) AND stream = \(scope.stream)
         ORDER BY incarnation
         """

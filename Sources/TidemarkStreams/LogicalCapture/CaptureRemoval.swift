@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Removes slot and publication of a capture whose stream is not enabled, and restores its table's REPLICA IDENTITY.
 struct CaptureRemoval: Sendable {

@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// What the database says about the capture of an enabled stream, and about its slot.
 package struct CaptureState: Sendable {

@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// What the database says about types, as far as it matters for their JSON.
 struct FormatCatalog {

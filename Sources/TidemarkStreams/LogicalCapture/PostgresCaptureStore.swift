@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// A capture's place and records in the database of its table.
 struct PostgresCaptureStore: CaptureStore {

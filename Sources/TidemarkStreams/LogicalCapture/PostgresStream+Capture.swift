@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStream {
   private func capture(_ stream: StreamGeneration, onAppend: @escaping @Sendable () -> Void = {})

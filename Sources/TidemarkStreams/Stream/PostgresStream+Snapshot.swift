@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStream {
   /// Takes a snapshot of the stream's table for the application, if it is new and has none, and waits while somebody

@@ -2,6 +2,7 @@ import Logging
 import PostgresClient
 import Synchronization
 import Tidemark
+import TidemarkPostgres
 
 /// A change stream, or a stream of records that were put, in PostgreSQL.
 ///
@@ -23,6 +24,7 @@ public final class PostgresStream: StreamSource {
   /// The application whose snapshot comes first, if it has one.
   let application: String?
   private let generations = Mutex<[Int32: StreamGeneration]>([:])
+  private let isSchemaChecked = Mutex(false)
 
   /// - Parameters:
   ///   - pool: The database that has the stream. ``run()`` keeps one of its connections.
@@ -127,6 +129,10 @@ public final class PostgresStream: StreamSource {
 
   /// The newest stream of the name: the only one that can have records that are still without a place.
   func identified() async throws -> StreamGeneration {
+    if !isSchemaChecked.withLock(\.self) {
+      try await Migrator(pool, schema: .streams, logger: logger).check()
+      isSchemaChecked.withLock { $0 = true }
+    }
     let rows = try await reading(.stream) {
       try await pool.query(
         """

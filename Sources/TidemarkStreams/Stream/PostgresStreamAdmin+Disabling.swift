@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStreamAdmin {
   /// Ends the capture and closes all shards. What was captured stays readable until retention.

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStreamAdmin {
   /// For how long rows of a table are expired in one go.

@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 extension PostgresStreamAdmin {
   /// Gives a role of the database the rights that it needs. Only the owner of the schema may.

@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Makes the snapshot of a stream's table for one application; the migrations `snapshots` and `logical_snapshots` say
 /// how it works.

@@ -1,5 +1,6 @@
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// What `tidemark.advance` answers.
 struct StreamAdvance: Sendable {

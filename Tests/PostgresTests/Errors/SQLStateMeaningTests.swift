@@ -94,6 +94,23 @@ struct SQLStateMeaningTests {
     #expect(error.advice == "Run: tidemark migrate")
   }
 
+  @Test("what a stream has of its own is missing only where the stream is")
+  func missingStream() async throws {
+    let database = try await StreamDatabase.make(connections: 1)
+    for (missing, code) in [
+      ("SELECT FROM tidemark.log_7", TidemarkError.Code.streamNotFound),
+      ("SELECT tidemark.sequence_7(1, 2)", .streamNotFound),
+      ("SELECT FROM tidemark.later", .schemaMismatch), ("SELECT tidemark.later()", .schemaMismatch),
+      ("SELECT FROM nothing", .unsupported),
+    ] {
+      let error = await #expect(throws: TidemarkError.self) {
+        try await reading(.stream) { try await database.run(missing) }
+      }
+      #expect(error?.code == code, "\(missing)")
+    }
+    await database.pool.close()
+  }
+
   @Test("what the client takes for passing, a worker waits for as well")
   func retryable() {
     for state in ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "26000", "08006", "53000", "53300"] {

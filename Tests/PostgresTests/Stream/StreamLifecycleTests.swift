@@ -122,8 +122,8 @@ struct StreamLifecycleTests {
     let url = try await TestServer.shared().makeDatabase()
     let stream = PostgresStream("item", pool: try StreamDatabase.makePool(url, connections: 1))
     let error = try await #require(throws: TidemarkError.self) { try await stream.shards() }
-    #expect(error.code == .streamNotFound)
-    #expect(error.advice?.contains("migrations") == true)
+    #expect(error.code == .schemaMismatch)
+    #expect(error.advice == "Run: tidemark migrate")
   }
 
   @Test(
