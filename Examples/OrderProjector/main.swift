@@ -1,7 +1,7 @@
 import Logging
 import ServiceLifecycle
 import Tidemark
-import TidemarkPostgres
+import TidemarkStreams
 import UnixSignals
 
 struct OrderProjector: RecordProcessor {

@@ -4,6 +4,7 @@ import PostgresClient
 import TestSupport
 import Testing
 import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("Programs that cannot start", .needsMachineAlone)
 struct StartFailureTests {
@@ -43,7 +44,7 @@ struct StartFailureTests {
       words = try await lastWords(of: start())
       #expect(words.contains("does not exist. Run: tidemark migrate"))
       let shop = try server.pool("shop")
-      try await Migrator(shop, logger: quietLogger).migrate()
+      try await Migrator.migrateAll(shop, logger: quietLogger)
       words = try await lastWords(of: start())
       #expect(
         words.contains(
@@ -51,12 +52,14 @@ struct StartFailureTests {
         )
       )
       try await PostgresStreamAdmin(shop).grant(.consumer, to: "app")
+      try await PostgresLeaseStore(PostgresConfiguration(url: server.url(user: "app", password: "right")), pool: shop, logger: quietLogger)
+        .grant(.consumer, to: "app", application: "order-projector")
       words = try await lastWords(of: start())
       #expect(words.contains(#"there is no stream "orders". Enable one"#))
       try await PostgresStreamAdmin(shop).create("orders", shardCount: 1)
       let program = try start()
       try await eventually("it works") {
-        try await shop.query("SELECT count(owner) FROM tidemark.lease")[0].decode(Int.self) == 1
+        try await shop.query("SELECT count(owner) FROM tidemark_leases.lease")[0].decode(Int.self) == 1
       }
       program.send(SIGTERM)
       #expect(try await program.waitUntilExit() == .init(status: 0, isSignal: false))

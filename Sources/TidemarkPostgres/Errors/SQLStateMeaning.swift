@@ -124,7 +124,7 @@ struct SQLStateMeaning: Sendable {
   /// Whether a table or function is missing that a stream has of its own.
   private static func isOfStream(_ error: PostgresError, _ state: String) -> Bool {
     ["42P01", "42883"].contains(state)
-      && error.message.contains(/tidemark\.(log|inbox|sequence|append|capture|expire)_[0-9]/)
+      && error.message.contains(/tidemark\.(log|inbox|turn|sequence|append|capture|truncate|copy)_[0-9]/)
   }
 }
 

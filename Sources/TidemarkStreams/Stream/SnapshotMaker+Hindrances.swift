@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// Why an attempt to make a snapshot was given up. Another one may be luckier.
 struct SnapshotHindrance: Error {

@@ -2,6 +2,7 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkStreams
 
 @testable import TidemarkPostgres
 
@@ -82,7 +83,7 @@ struct PermissionAdviceTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
     try await database.admin.enable(table: "item", shardCount: 1)
     let tables = try await database.pool.query(
-      "SELECT relname::text FROM pg_class WHERE relnamespace = 'tidemark'::regnamespace AND relkind IN ('r', 'p', 'v')"
+      "SELECT relname::text FROM pg_class WHERE relnamespace IN ('tidemark'::regnamespace, 'tidemark_leases'::regnamespace) AND relkind IN ('r', 'p', 'v')"
     ).map { try $0.decode(String.self) }
     #expect(tables.count > 15 && tables.contains("inbox_1"))
     #expect(tables.filter { !PermissionAdvice.isOurs($0) } == [])

@@ -4,10 +4,14 @@ import Testing
 import Tidemark
 
 @testable import TidemarkPostgres
+import TidemarkStreams
 
 @Suite("What PostgreSQL's errors mean", .sharesMachine)
 struct SQLStateMeaningTests {
-  private static let migrations = Migration.all.map(\.up).joined(separator: "\n")
+  private static let migrations: String = {
+    let schemas = [TidemarkSchema.leases, .streams]
+    return schemas.flatMap(\.migrations).map(\.up).joined(separator: "\n")
+  }()
 
   /// What the migrations raise and do not catch themselves.
   private static let raised = Set(migrations.matches(of: /ERRCODE = '(\w+)'/).map { String($0.1) })
@@ -144,7 +148,7 @@ struct SQLStateMeaningTests {
       }
       return try #require(error)
     }
-    let readOnly = try await error("BEGIN READ ONLY; DELETE FROM tidemark.lease")
+    let readOnly = try await error("BEGIN READ ONLY; DELETE FROM tidemark_leases.lease")
     #expect(readOnly.code == .readOnly && readOnly.message.contains("cannot execute DELETE"))
     let slow = try await error("SET LOCAL statement_timeout = '1ms'; SELECT pg_sleep(10)")
     #expect(slow.code == .sourceUnavailable && slow.advice?.contains("statement_timeout") == true)
