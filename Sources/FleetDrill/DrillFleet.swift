@@ -9,8 +9,12 @@ import TidemarkStreams
 /// A fleet of real worker processes over a real table: what the demonstration shows and what fleet tests drive.
 public final class DrillFleet: Sendable {
   public let database: String
+  /// The database that the leases are in, if it is another one.
+  private let leases: String?
   public let directory: String
   public let pool: PostgresPool
+  /// Of the database with the leases.
+  public let leasePool: PostgresPool
   public let table: OrdersTable
   public let audit: LeaseAudit
   public let admin: PostgresStreamAdmin
@@ -25,15 +29,18 @@ public final class DrillFleet: Sendable {
   /// - Parameters:
   ///   - executable: the program `tidemark`, whose subcommand `drill-worker` is a worker.
   ///   - directory: for the workers' histories and logs.
+  ///   - leases: another database that the leases shall stand in.
   ///   - options: further arguments of every worker.
   public init(
     database: String,
+    leases: String? = nil,
     executable: String,
     directory: String,
     shards: Int = 4,
     options: [String] = []
   ) async throws {
     self.database = database
+    self.leases = leases
     self.executable = executable
     self.directory = directory
     self.options = options
@@ -41,10 +48,17 @@ public final class DrillFleet: Sendable {
     var logger = Logger(label: "tidemark.drill")
     logger.logLevel = .error
     pool = PostgresPool(try PostgresConfiguration(url: database), maximumConnections: 12, logger: logger)
+    leasePool =
+      if let leases {
+        PostgresPool(try PostgresConfiguration(url: leases), maximumConnections: 4, logger: logger)
+      } else {
+        pool
+      }
     table = OrdersTable(pool)
-    audit = LeaseAudit(pool)
+    audit = LeaseAudit(leasePool)
     admin = PostgresStreamAdmin(pool)
-    try await Migrator.migrateAll(pool, logger: logger)
+    try await Migrator(leasePool, schema: .leases, logger: logger).migrate()
+    try await Migrator(pool, schema: .streams, logger: logger).migrate()
     try await table.create()
     try await admin.enable(table: "orders", shardCount: shards)
     try await audit.install()
@@ -58,6 +72,7 @@ public final class DrillFleet: Sendable {
       name: name,
       command: launcher + [executable] + arguments + options,
       database: database,
+      leases: leases,
       log: "\(directory)/\(name).log"
     )
     processes.withLock { $0.append(process) }
@@ -94,7 +109,7 @@ public final class DrillFleet: Sendable {
   /// - Returns: when, as ``HistoryEntry/at``.
   func sessionEnd(of name: String) async throws -> Int64 {
     try await wait("the server ends the session of \(name)") {
-      let rows = try await pool.query(
+      let rows = try await leasePool.query(
         """
         SELECT count(*) FROM tidemark_leases.worker AS w
         JOIN pg_locks AS l ON l.locktype = 'advisory' AND l.granted AND l.mode = 'ExclusiveLock'
@@ -151,8 +166,8 @@ public final class DrillFleet: Sendable {
   public func standing() async throws -> Standing {
     let scope = try await scope()
     let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: database),
-      pool: pool,
+      try PostgresConfiguration(url: leases ?? database),
+      pool: leasePool,
       logger: Logger(label: "tidemark.drill")
     )
     let workers = try await store.workers(in: scope)

@@ -3,6 +3,7 @@ import Logging
 import PostgresClient
 import ServiceLifecycle
 import Tidemark
+import TidemarkPostgres
 import TidemarkStreams
 import UnixSignals
 
@@ -10,6 +11,7 @@ import UnixSignals
 public struct DrillWorker: Sendable {
   public var name: String
   let database: String
+  private let leases: String?
   public var application = "drill"
   public var stream = "orders"
   /// The file that its history is appended to.
@@ -26,6 +28,7 @@ public struct DrillWorker: Sendable {
     }
     self.name = name
     database = url
+    leases = ProcessInfo.processInfo.environment[WorkerProcess.leasesVariable]
     self.history = history
   }
 
@@ -55,11 +58,17 @@ public struct DrillWorker: Sendable {
     let pool = PostgresPool(connection, maximumConnections: 8, logger: logger)
     var identity = WorkerIdentity.current()
     identity.workerID = name
+    var leaseConnection = connection
+    var leasePool = pool
+    if let leases {
+      leaseConnection = try PostgresConfiguration(url: leases)
+      leaseConnection.applicationName = connection.applicationName
+      leasePool = PostgresPool(leaseConnection, maximumConnections: 4, logger: logger)
+    }
     let worker = try Worker(
       application: application,
-      stream: stream,
-      database: connection,
-      pool: pool,
+      stream: PostgresStream(stream, pool: pool, logger: logger),
+      leases: PostgresLeaseStore(leaseConnection, pool: leasePool, logger: logger),
       configuration: configuration,
       identity: identity,
       logger: logger
@@ -70,5 +79,6 @@ public struct DrillWorker: Sendable {
       logger: logger
     ).run()
     await pool.close()
+    if leases != nil { await leasePool.close() }
   }
 }

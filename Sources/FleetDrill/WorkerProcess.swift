@@ -11,6 +11,8 @@ public final class WorkerProcess: @unchecked Sendable {
 
   /// The environment's variable that names the database.
   public static let databaseVariable = "TIDEMARK_DATABASE_URL"
+  /// Where the leases are kept, if that is another database.
+  static let leasesVariable = "TIDEMARK_LEASES_URL"
 
   public let name: String
   public var processID: Int32 { process.processIdentifier }
@@ -22,15 +24,17 @@ public final class WorkerProcess: @unchecked Sendable {
   /// - Parameters:
   ///   - command: the program's path and its arguments, which everybody on this machine can read.
   ///   - database: its URL, which the worker finds in its environment as ``databaseVariable``.
+  ///   - leases: the URL of the database with the leases, if they are not in that one.
   ///   - log: the file that its output is appended to.
-  public init(name: String, command: [String], database: String, log: String) throws {
+  public init(name: String, command: [String], database: String, leases: String? = nil, log: String) throws {
     self.name = name
     let output = try PrivateFiles.open(log, O_WRONLY | O_APPEND)
     process.executableURL = URL(fileURLWithPath: command[0])
     process.arguments = Array(command.dropFirst())
-    process.environment = ProcessInfo.processInfo.environment.merging([Self.databaseVariable: database]) {
-      $1
-    }
+    var environment = ProcessInfo.processInfo.environment
+    environment[Self.databaseVariable] = database
+    environment[Self.leasesVariable] = leases
+    process.environment = environment
     process.standardInput = lifeline
     process.standardOutput = output
     process.standardError = output

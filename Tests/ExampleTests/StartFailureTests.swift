@@ -52,8 +52,12 @@ struct StartFailureTests {
         )
       )
       try await PostgresStreamAdmin(shop).grant(.consumer, to: "app")
-      try await PostgresLeaseStore(PostgresConfiguration(url: server.url(user: "app", password: "right")), pool: shop, logger: quietLogger)
-        .grant(.consumer, to: "app", application: "order-projector")
+      try await PostgresLeaseStore(
+        PostgresConfiguration(url: server.url(user: "app", password: "right")),
+        pool: shop,
+        logger: quietLogger
+      )
+      .grant(.consumer, to: "app", application: "order-projector")
       words = try await lastWords(of: start())
       #expect(words.contains(#"there is no stream "orders". Enable one"#))
       try await PostgresStreamAdmin(shop).create("orders", shardCount: 1)

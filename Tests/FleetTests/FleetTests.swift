@@ -45,6 +45,25 @@ struct FleetTests {
     }
   }
 
+  @Test("leases and streams stand in different databases, and a crash and a drain go as elsewhere")
+  func leasesElsewhere() async throws {
+    try await FleetUnderTest.run(hasLeasesElsewhere: true) { test in
+      let members = try Self.names.map { try test.start($0) }
+      try await test.waitForBalance(of: Self.names)
+      let shards = try await test.fleet.standing().shards(of: members[0].name)
+      let moment = HistoryEntry.now()
+      members[0].crash()
+      _ = try await test.recoveries(of: shards, from: members[0].name, since: moment)
+      try await test.waitForBalance(of: ["b", "c"])
+      _ = try await test.finish()
+      let schemas = "SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'tidemark%'"
+      for (pool, schema) in [(test.fleet.pool, "tidemark"), (test.fleet.leasePool, "tidemark_leases")] {
+        let present = try await pool.query(PostgresStatement(stringLiteral: schemas))[0].decode(String.self)
+        #expect(present == schema)
+      }
+    }
+  }
+
   @Test("children start only after their parent's end, and long before the next shard sync")
   func split() async throws {
     try await FleetUnderTest.run { test in

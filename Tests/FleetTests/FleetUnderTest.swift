@@ -40,6 +40,7 @@ final class FleetUnderTest: Sendable {
     standby kind: StandbyKind? = nil,
     options: [String] = [],
     withPooler: Bool = false,
+    hasLeasesElsewhere: Bool = false,
     _ body: @Sendable @escaping (FleetUnderTest) async throws -> Void
   ) async throws {
     let files = try TemporaryDirectory()
@@ -50,8 +51,14 @@ final class FleetUnderTest: Sendable {
       let standby: LocalPostgres? =
         if let kind { try await Standby.start(of: server, isSynchronous: kind == .synchronous) } else { nil }
       let pooler = withPooler ? try await Pooler.start(inFrontOf: server) : nil
+      if hasLeasesElsewhere {
+        let connection = try await Standby.connect(to: server)
+        try await connection.execute("CREATE DATABASE leases")
+        await connection.close()
+      }
       let fleet = try await DrillFleet(
         database: pooler?.url ?? standby.map { server.url(orOn: $0) } ?? server.url(),
+        leases: hasLeasesElsewhere ? server.url(database: "leases") : nil,
         executable: try executable(),
         directory: files.path,
         options: [
@@ -76,6 +83,7 @@ final class FleetUnderTest: Sendable {
         try await group.waitForAll()
       }
       await fleet.pool.close()
+      if hasLeasesElsewhere { await fleet.leasePool.close() }
       await standby?.stop(mode: .immediate)
       withExtendedLifetime(pooler) {}
     }

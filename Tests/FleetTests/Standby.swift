@@ -47,7 +47,7 @@ enum Standby {
     await connection.close()
   }
 
-  private static func connect(to server: LocalPostgres) async throws -> PostgresConnection {
+  static func connect(to server: LocalPostgres) async throws -> PostgresConnection {
     var logger = Logger(label: "tidemark.standby")
     logger.logLevel = .error
     return try await PostgresConnection.connect(PostgresConfiguration(url: server.url()), logger: logger)

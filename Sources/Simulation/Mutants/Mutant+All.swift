@@ -233,7 +233,7 @@ extension Mutant {
   ]
 
   private static let model = "Sources/TidemarkTestKit/Streams/StreamModel.swift"
-  private static let position = "Sources/TidemarkPostgres/Stream/ShardPosition.swift"
+  private static let position = "Sources/TidemarkStreams/Stream/ShardPosition.swift"
 
   private static let places = [
     Mutant(
@@ -294,7 +294,7 @@ extension Mutant {
     ),
   ]
 
-  private static let logical = "Sources/TidemarkPostgres/LogicalCapture"
+  private static let logical = "Sources/TidemarkStreams/LogicalCapture"
 
   private static let capture = [
     Mutant(

@@ -53,7 +53,8 @@ struct ListLeases: AsyncParsableCommand {
     for summary in scopes {
       table.add([
         summary.scope.application, summary.scope.stream, "\(summary.liveWorkers)", "\(summary.leases)",
-        "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)", "\(summary.deadLetters)",
+        "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)",
+        "\(summary.deadLetters)",
         summary.millisBehindLatest.map(String.init) ?? "-",
       ])
     }

@@ -27,15 +27,17 @@ LANGUAGE sql STABLE
 RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.access AS a
   WHERE a.kind = ANY (kinds) AND pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
 
--- Policies ask for the caller's rights once a statement, and not for each row.
+-- A policy asks for the caller's rights once a statement, and not for each row. It does so by a query and not by that
+-- function, which the server would plan anew each time.
 DO $$
 DECLARE
   name text;
 BEGIN
   FOREACH name IN ARRAY ARRAY['lease_scope', 'worker', 'lease', 'lease_load', 'dead_letter', 'plan_turn'] LOOP
     EXECUTE format('ALTER TABLE tidemark_leases.%I ENABLE ROW LEVEL SECURITY', name);
-    EXECUTE format('CREATE POLICY consumer ON tidemark_leases.%I USING ((application || %L || stream) LIKE ANY '
-      '((SELECT tidemark_leases.granted_scopes(%L))::text[]))', name, E'\x1f', ARRAY['consumer']);
+    EXECUTE format('CREATE POLICY consumer ON tidemark_leases.%I USING ((application || %L || stream) LIKE ANY (ARRAY('
+      'SELECT unnest(a.scopes) FROM tidemark_leases.access AS a '
+      'WHERE a.kind = %L AND pg_has_role(to_regrole(quote_ident(a.role_name)), %L))))', name, E'\x1f', 'consumer', 'USAGE');
   END LOOP;
 END $$;
 

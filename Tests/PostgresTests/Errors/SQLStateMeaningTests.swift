@@ -2,9 +2,9 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkStreams
 
 @testable import TidemarkPostgres
-import TidemarkStreams
 
 @Suite("What PostgreSQL's errors mean", .sharesMachine)
 struct SQLStateMeaningTests {

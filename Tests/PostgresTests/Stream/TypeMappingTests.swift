@@ -46,7 +46,7 @@ struct TypeMappingTests {
 
   private static func rows() throws -> [Row] {
     let root = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "../../..")
-    let page = root.appending(path: "Sources/TidemarkPostgres/Documentation.docc/TypeMapping.md")
+    let page = root.appending(path: "Sources/TidemarkStreams/Documentation.docc/TypeMapping.md")
     return try String(contentsOf: page, encoding: .utf8).split(separator: "\n").filter { $0.hasPrefix("|") }
       .compactMap { Row($0) }
   }

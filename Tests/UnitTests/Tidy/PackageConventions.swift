@@ -4,19 +4,29 @@ enum PackageConventions {
   /// once.
   static func problems(ofMigrations fileNames: [String]) -> [String] {
     var problems: [String] = []
-    var directions: [String: [String]] = [:]
+    // By version and chapter.
+    var chapters: [Int: [Int: [String]]] = [:]
     for name in fileNames.sorted() {
-      guard let match = name.wholeMatch(of: /(\d{4}_[a-z0-9_]+)\.(up|down)\.sql/) else {
+      guard let match = name.wholeMatch(of: /v(\d+)_(\d{2})_[a-z0-9_]+\.(up|down)\.sql/),
+        let version = Int(match.1), let chapter = Int(match.2)
+      else {
         problems.append("\(name) is not named like a migration")
         continue
       }
-      directions[String(match.1), default: []].append(String(match.2))
+      chapters[version, default: [:]][chapter, default: []].append(String(match.3))
     }
-    for (index, migration) in directions.keys.sorted().enumerated() {
-      if Int(migration.prefix(4)) != index + 1 {
-        problems.append("\(migration) does not have the number \(index + 1)")
+    for (index, version) in chapters.keys.sorted().enumerated() {
+      if version != index + 1 { problems.append("version \(version) does not have the number \(index + 1)") }
+      for (index, chapter) in (chapters[version] ?? [:]).sorted(by: { $0.key < $1.key }).enumerated() {
+        if chapter.key != index + 1 {
+          problems.append(
+            "chapter \(chapter.key) of version \(version) does not have the number \(index + 1)"
+          )
+        }
+        if chapter.value != ["down", "up"] {
+          problems.append("chapter \(chapter.key) of version \(version) has not both directions")
+        }
       }
-      if directions[migration] != ["down", "up"] { problems.append("\(migration) has not both directions") }
     }
     return problems
   }

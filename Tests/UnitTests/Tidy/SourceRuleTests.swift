@@ -88,10 +88,14 @@ struct SourceRuleTests {
 
   @Test("migrations without a way back, with a gap, with a number twice or with another name are found")
   func migrations() {
-    let good = ["0001_a.up.sql", "0001_a.down.sql", "0002_b.up.sql", "0002_b.down.sql"]
+    let good = [
+      "v1_01_a.up.sql", "v1_01_a.down.sql", "v1_02_b.up.sql", "v1_02_b.down.sql", "v2_01_c.up.sql",
+      "v2_01_c.down.sql",
+    ]
     #expect(PackageConventions.problems(ofMigrations: good) == [])
     for bad in [
-      good.dropLast() + [], good.dropFirst(2) + [], good + ["0002_c.up.sql", "0002_c.down.sql"],
+      good.dropLast() + [], good.dropFirst(2) + [], good.dropFirst(4) + [],
+      good + ["v2_01_d.up.sql", "v2_01_d.down.sql"], good + ["v4_01_d.up.sql", "v4_01_d.down.sql"],
       good + ["3.sql"],
     ] {
       #expect(!PackageConventions.problems(ofMigrations: bad).isEmpty, "\(bad)")

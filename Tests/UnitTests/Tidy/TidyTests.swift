@@ -24,9 +24,12 @@ struct TidyTests {
     for file in files { #expect(PackageConventions.unfinished(in: file) == []) }
   }
 
-  @Test("migrations are numbered without gaps, and each can be taken back")
-  func migrations() throws {
-    let files = try SourceFile.all(under: "Sources/TidemarkPostgres/Migrations", endings: [""])
+  @Test(
+    "migrations are numbered without gaps, and each can be taken back",
+    arguments: ["TidemarkPostgres", "TidemarkStreams"]
+  )
+  func migrations(of module: String) throws {
+    let files = try SourceFile.all(under: "Sources/\(module)/Migrations", endings: [""])
     try #require(!files.isEmpty, "no migrations were found")
     let names = files.compactMap { $0.path.split(separator: "/").last.map(String.init) }
     #expect(PackageConventions.problems(ofMigrations: names) == [])
@@ -35,7 +38,7 @@ struct TidyTests {
   @Test("each limit of streams that is described names a test suite that there is")
   func limits() throws {
     let page = try #require(
-      SourceFile.all(under: "Sources/TidemarkPostgres/Documentation.docc", endings: ["Limits.md"]).first
+      SourceFile.all(under: "Sources/TidemarkStreams/Documentation.docc", endings: ["Limits.md"]).first
     )
     let suites = try SourceFile.all(under: "Tests").compactMap { file in
       file.text.firstMatch(of: /@Suite\(\s*"([^"]+)"/).map { String($0.1) }
