@@ -61,11 +61,12 @@ public struct Migrator: Sendable {
   ///
   /// - Throws: `schemaMismatch` that says what to do if it is none of them.
   public func check() async throws {
-    let (current, oldestProgram) = try await reading(.schema) { () async throws -> (Int32, Int32) in
-      guard try await isSetUp(pool) else { return (0, 0) }
-      return try await pool.query(
-        "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM \(identifier: schema.name).migration"
-      )[0].decode((Int32, Int32).self)
+    let (current, oldestProgram): (Int32, Int32)
+    do {
+      (current, oldestProgram) = try await reading(.schema) { try await versions() }
+    } catch let error as TidemarkError where error.code == .permissionDenied {
+      // Whoever may not see the version may do nothing: what comes next says which rights that needs.
+      return
     }
     if (schema.oldestVersion...latestVersion).contains(Int(current)) { return }
     // A newer one says which programs it has left working.
@@ -80,6 +81,14 @@ public struct Migrator: Sendable {
         : "The schema \(schema.name) is version \(current); this program needs \(needed).",
       advice: current > latestVersion ? "Update the program." : "Run: tidemark migrate"
     )
+  }
+
+  /// The version that the database has, and that of the oldest programs which it has left working.
+  private func versions() async throws -> (Int32, Int32) {
+    guard try await isSetUp(pool) else { return (0, 0) }
+    return try await pool.query(
+      "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM \(identifier: schema.name).migration"
+    )[0].decode((Int32, Int32).self)
   }
 
   /// All migrations that this program knows or the database has, in order.

@@ -92,18 +92,9 @@ struct Database: Sendable {
         )
         try await Migrator.migrateAll(pool, logger: logger)
       }
-      try await check(schema)
-    case .schema(let schema):
-      try await check(schema)
-    }
-  }
-
-  private func check(_ schema: TidemarkSchema) async throws {
-    do {
       try await migrator(of: schema).check()
-    } catch let error as TidemarkError where error.code == .permissionDenied {
-      // The command's own statements say which rights it needs.
-      return
+    case .schema(let schema):
+      try await migrator(of: schema).check()
     }
   }
 

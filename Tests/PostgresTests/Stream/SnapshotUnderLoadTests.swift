@@ -190,8 +190,8 @@ struct SnapshotUnderLoadTests {
           SELECT pid, state, query FROM pg_stat_activity
           WHERE datname = current_database() AND pid <> pg_backend_pid())
         SELECT count(*) FROM maker m
-        WHERE EXISTS (SELECT FROM maker c WHERE c.query LIKE '%"copy_1"(%' AND c.state = 'active')
-          AND CASE WHEN '\(state)' = 'active' THEN m.query LIKE '%"copy_1"(%' ELSE EXISTS (
+        WHERE EXISTS (SELECT FROM maker c WHERE c.query LIKE '%"copy__"(%' AND c.state = 'active')
+          AND CASE WHEN '\(state)' = 'active' THEN m.query LIKE '%"copy__"(%' ELSE EXISTS (
             SELECT FROM pg_locks l WHERE l.pid = m.pid AND l.relation = 'item'::regclass
               AND l.mode = 'AccessShareLock') AND m.query LIKE '%pg_export_snapshot%' END
           AND CASE WHEN m.state = '\(state)' THEN pg_terminate_backend(m.pid) END
