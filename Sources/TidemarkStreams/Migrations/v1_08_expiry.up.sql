@@ -18,13 +18,13 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE a.attrelid = of_table AND a.attname = column_name AND a.attnum > 0 AND NOT a.attisdropped) AS k
   JOIN (VALUES
     ('timestamptz'::regtype, '$1', '''-infinity''::pg_catalog.timestamptz'),
-    ('timestamp'::regtype, '($1 AT TIME ZONE ''UTC'')', '''-infinity''::timestamp'),
-    ('date'::regtype, '($1 AT TIME ZONE ''UTC'')::date', '''-infinity''::pg_catalog.date'),
+    ('timestamp'::regtype, '($1 AT TIME ZONE ''UTC'')', '''-infinity''::pg_catalog.timestamp'),
+    ('date'::regtype, '($1 AT TIME ZONE ''UTC'')::pg_catalog.date', '''-infinity''::pg_catalog.date'),
     ('numeric'::regtype, 'extract(epoch FROM $1)', 'extract(epoch FROM $2)'),
-    ('integer'::regtype, 'pg_catalog.floor(extract(epoch FROM $1))::bigint',
-      'pg_catalog.floor(extract(epoch FROM $2))::bigint'),
-    ('bigint'::regtype, 'pg_catalog.floor(extract(epoch FROM $1))::bigint',
-      'pg_catalog.floor(extract(epoch FROM $2))::bigint')
+    ('integer'::regtype, 'pg_catalog.floor(extract(epoch FROM $1))::pg_catalog.int8',
+      'pg_catalog.floor(extract(epoch FROM $2))::pg_catalog.int8'),
+    ('bigint'::regtype, 'pg_catalog.floor(extract(epoch FROM $1))::pg_catalog.int8',
+      'pg_catalog.floor(extract(epoch FROM $2))::pg_catalog.int8')
   ) AS b (type, latest, earliest) ON b.type = k.type
 $$;
 
@@ -33,7 +33,8 @@ $$;
 CREATE FUNCTION tidemark.expiry_statement(
   of_table oid, column_name text, now timestamptz, maximum_rows integer
 ) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- Other styles name the time zone by letters, which may stand for several.
+LANGUAGE sql STABLE SET datestyle = 'ISO' SET search_path = pg_catalog, pg_temp AS $$
   SELECT format($sql$
     WITH found AS MATERIALIZED (
       SELECT e.tableoid AS part, e.ctid AS place FROM %2$s AS e WHERE %1$s LIMIT %3$s
@@ -68,6 +69,14 @@ BEGIN
   IF NOT FOUND OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
     RETURN;
   END IF;
+  -- Rows are locked before they are deleted, for which the server asks for a right to update as well.
+  IF NOT (has_table_privilege(asking, stream.source_table, 'SELECT')
+      AND has_table_privilege(asking, stream.source_table, 'DELETE')
+      AND has_any_column_privilege(asking, stream.source_table, 'UPDATE')) THEN
+    problem := format('the role %I may not delete rows: GRANT SELECT, DELETE, UPDATE (%I) ON %s TO %1$I', asking,
+      stream.expiry_column, stream.source_table);
+    RETURN;
+  END IF;
   -- From here on nobody can end the capture, and what they did before is seen.
   EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', stream.source_table);
   SELECT * INTO stream FROM tidemark.stream s
@@ -87,15 +96,6 @@ BEGIN
       AND c.condition IN ('key', 'key type', 'capture owner', 'row triggers', 'publication', 'replica identity'))
     OR stream.capture = 'TRIGGER' AND current_setting('session_replication_role') = 'replica' THEN
     statement := NULL;
-    RETURN;
-  END IF;
-  -- Rows are locked before they are deleted, for which the server asks for a right to update as well.
-  IF NOT (has_table_privilege(asking, stream.source_table, 'SELECT')
-      AND has_table_privilege(asking, stream.source_table, 'DELETE')
-      AND has_any_column_privilege(asking, stream.source_table, 'UPDATE')) THEN
-    statement := NULL;
-    problem := format('the role %I may not delete rows: GRANT SELECT, DELETE, UPDATE (%I) ON %s TO %1$I', asking,
-      stream.expiry_column, stream.source_table);
     RETURN;
   END IF;
   INSERT INTO tidemark.expiry_run (stream_id, xid) VALUES (of_stream, pg_current_xact_id());
