@@ -314,7 +314,8 @@ BEGIN
 END $body$
 $create$,
     'append_' || of_stream, of_stream, 'log_' || of_stream);
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I FROM PUBLIC', 'append_' || of_stream);
+  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
+    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_' || of_stream;
 END $$;
 
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
@@ -509,11 +510,13 @@ BEGIN
 END $$;
 
 -- Ends an enabled stream whose capture cannot go on, with the reason. Changes are missing then, which readers learn at
--- its end.
+-- its end. A capturer does so where it captures; elsewhere it is disabling, which is for whoever owns the table.
 CREATE FUNCTION tidemark.fail_stream(of_stream integer, reason text) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.require('{capturer,administrator}', of_stream);
+  PERFORM tidemark.require_ownership(s.source_table) FROM tidemark.stream s
+    WHERE s.stream_id = of_stream AND NOT (s.capture = 'LOGICAL' AND tidemark.may('{capturer}', s.name));
   PERFORM tidemark.end_failed_stream(of_stream, reason);
 END $$;
 
