@@ -31,12 +31,12 @@ enum HeartbeatStatements {
       """
       INSERT INTO tidemark_leases.worker (
         application, stream, worker_id, host, process_id, maximum_leases, failover_interval,
-        has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_role, session_name)
+        has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_name)
       SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
         \(worker.processID), \(maximumLeases as Int32?),
         make_interval(secs => \(worker.failoverInterval.inSeconds)),
-        \(hasSession), pg_postmaster_start_time(), now, now, now, u.oid, \(hasSession ? sessionName : nil)::text
-      FROM clock_timestamp() AS now, pg_roles AS u WHERE u.rolname = session_user
+        \(hasSession), pg_postmaster_start_time(), now, now, now, \(hasSession ? sessionName : nil)::text
+      FROM clock_timestamp() AS now
       RETURNING incarnation,
         CASE WHEN has_session THEN pg_try_advisory_lock(session_key) ELSE false END,
         tidemark_leases.lease_channel(application, stream)

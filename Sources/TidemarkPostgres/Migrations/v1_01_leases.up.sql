@@ -151,7 +151,7 @@ CREATE TABLE tidemark_leases.worker (
   refused_shard_ids text[] COLLATE "C" NOT NULL DEFAULT '{}',
   -- What tells all sessions of the worker's process from others', where there is such a thing: their role and their
   -- application_name, which has a token in it. Once the worker is dead they are ended.
-  session_role oid NOT NULL,
+  session_role oid NOT NULL DEFAULT to_regrole(quote_ident(session_user)),
   session_name text,
   died_at timestamptz,
   has_left boolean NOT NULL DEFAULT false

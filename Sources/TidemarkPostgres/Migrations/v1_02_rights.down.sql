@@ -13,5 +13,6 @@ BEGIN
   END LOOP;
 END $$;
 DROP FUNCTION tidemark_leases.granted_scopes(text[]);
+DROP VIEW tidemark_leases.given;
 DROP TABLE tidemark_leases.access;
 DROP FUNCTION tidemark_leases.like_pattern(text);

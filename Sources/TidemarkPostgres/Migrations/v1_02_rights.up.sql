@@ -7,7 +7,8 @@ CREATE FUNCTION tidemark_leases.like_pattern(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN replace(regexp_replace(pattern, '([\\%_])', '\\\1', 'g'), '*', '%');
 
--- The rights that were given. They count together with those in the catalog, which go when their role is dropped.
+-- The rights that were given. Each counts as long as its role may read this table by itself, which goes when the role is
+-- dropped: another one of the same name has none of them.
 CREATE TABLE tidemark_leases.access (
   kind text NOT NULL CHECK (kind IN ('consumer', 'monitor')),
   role_name text NOT NULL,
@@ -21,11 +22,19 @@ CREATE TABLE tidemark_leases.access (
   PRIMARY KEY (kind, role_name, application, stream)
 );
 
+-- The rights that count.
+CREATE VIEW tidemark_leases.given AS
+  SELECT a.kind, a.scopes, r.role FROM tidemark_leases.access AS a
+  JOIN (SELECT e.grantee AS role, pg_get_userbyid(e.grantee) AS role_name
+    FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS e
+    WHERE c.oid = 'tidemark_leases.access'::regclass AND e.privilege_type = 'SELECT') AS r
+    ON r.role_name = a.role_name;
+
 -- What the scopes are LIKE that the caller has rights of these kinds to. Not SECURITY DEFINER: the caller is who asks.
 CREATE FUNCTION tidemark_leases.granted_scopes(kinds text[]) RETURNS text[]
 LANGUAGE sql STABLE
-RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.access AS a
-  WHERE a.kind = ANY (kinds) AND pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
+RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.given AS a
+  WHERE a.kind = ANY (kinds) AND pg_has_role(a.role, 'USAGE'));
 
 -- A policy asks for the caller's rights once a statement, and not for each row. It does so by a query and not by that
 -- function, which the server would plan anew each time.
@@ -103,21 +112,24 @@ BEGIN
       HINT = 'Give names or patterns, in which * stands for any characters.';
   END IF;
   -- What an earlier role of the name had is gone with that.
-  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = grant_role.role_name AND NOT EXISTS (
-    SELECT FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS e
-    WHERE n.nspname = 'tidemark_leases' AND e.grantee = receiver::oid);
+  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = grant_role.role_name
+    AND NOT EXISTS (SELECT FROM tidemark_leases.given AS g WHERE g.role = receiver);
   INSERT INTO tidemark_leases.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark_leases TO %s', receiver);
-  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.visible_scope, '
+  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.given, tidemark_leases.visible_scope, '
     'tidemark_leases.visible_worker, tidemark_leases.visible_lease, tidemark_leases.visible_load, '
     'tidemark_leases.dead_letter_count TO %s', receiver);
   EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.granted_scopes, tidemark_leases.is_owner, '
     'tidemark_leases.checkpoint_rank TO %s', receiver);
   IF kind = 'consumer' THEN
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.worker, '
-      'tidemark_leases.lease, tidemark_leases.lease_load, tidemark_leases.dead_letter, tidemark_leases.plan_turn TO %s',
-      receiver);
+    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.lease, '
+      'tidemark_leases.lease_load, tidemark_leases.dead_letter, tidemark_leases.plan_turn TO %s', receiver);
+    -- Not what would stand for another worker: its number, its lock, and the role whose sessions end with it.
+    EXECUTE format('GRANT SELECT, DELETE, INSERT (application, stream, worker_id, host, process_id, maximum_leases, '
+      'failover_interval, has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_name), '
+      'UPDATE (state, has_session, session_process, server_started_at, heartbeat_at, heartbeating_since, '
+      'refused_shard_ids, died_at, has_left) ON tidemark_leases.worker TO %s', receiver);
     EXECUTE format('GRANT SELECT ON tidemark_leases.history TO %s', receiver);
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.known_history, tidemark_leases.next_history, '
       'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel TO %s', receiver);
@@ -137,3 +149,22 @@ BEGIN
 END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM PUBLIC;
+
+-- What the owner's default privileges give to others is not meant for what is in here.
+DO $$
+DECLARE
+  receiver text;
+BEGIN
+  FOR receiver IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+    FROM (SELECT c.relowner, c.relacl, c.relnamespace FROM pg_class AS c
+      UNION ALL
+      SELECT p.proowner, p.proacl, p.pronamespace FROM pg_proc AS p) AS o (owner, acl, namespace)
+    CROSS JOIN aclexplode(o.acl) AS a
+    WHERE o.namespace = 'tidemark_leases'::regnamespace AND a.grantee <> o.owner
+    GROUP BY a.grantee
+  LOOP
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark_leases FROM %s', receiver);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tidemark_leases FROM %s', receiver);
+    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM %s', receiver);
+  END LOOP;
+END $$;

@@ -5,7 +5,26 @@ CREATE FUNCTION tidemark.like_pattern(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN replace(regexp_replace(pattern, '([\\%_])', '\\\1', 'g'), '*', '%');
 
--- The rights that were given. They count together with those in the catalog, which go when their role is dropped.
+-- Takes all rights to a table, sequence or function from everybody but its owner: what the default privileges of that give
+-- to others is not meant for what is in here.
+CREATE FUNCTION tidemark.make_private(of_kind text, name text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  receiver text;
+BEGIN
+  FOR receiver IN SELECT 'PUBLIC' UNION SELECT a.grantee::regrole::text
+    FROM (SELECT c.relowner, c.relacl FROM pg_class AS c WHERE of_kind = 'TABLE' AND c.oid = to_regclass(name)
+      UNION ALL
+      SELECT p.proowner, p.proacl FROM pg_proc AS p WHERE of_kind = 'FUNCTION' AND p.oid = to_regprocedure(name)
+    ) AS o (owner, acl) CROSS JOIN aclexplode(o.acl) AS a
+    WHERE a.grantee NOT IN (0, o.owner)
+  LOOP
+    EXECUTE format('REVOKE ALL ON %s %s FROM %s', of_kind, name, receiver);
+  END LOOP;
+END $$;
+
+-- The rights that were given. Each counts as long as its role may read this table by itself, which goes when the role is
+-- dropped: another one of the same name has none of them.
 CREATE TABLE tidemark.access (
   kind text NOT NULL CHECK (kind IN ('consumer', 'administrator', 'capturer', 'producer', 'expirer', 'monitor')),
   role_name text NOT NULL,
@@ -21,11 +40,27 @@ CREATE FUNCTION tidemark.caller() RETURNS name
 LANGUAGE sql STABLE
 RETURN coalesce(nullif(current_setting('role'), 'none'), session_user);
 
+-- The rights that count.
+CREATE VIEW tidemark.given AS
+  SELECT a.*, r.role FROM tidemark.access AS a
+  JOIN (SELECT e.grantee AS role, pg_get_userbyid(e.grantee) AS role_name
+    FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS e
+    WHERE c.oid = 'tidemark.access'::regclass AND e.privilege_type = 'SELECT') AS r
+    ON r.role_name = a.role_name;
+
 -- The rights of these kinds that a role has, itself or by a role that it belongs to.
-CREATE FUNCTION tidemark.rights_of(role_name name, kinds text[]) RETURNS SETOF tidemark.access
+CREATE FUNCTION tidemark.rights_of(asking name, kinds text[]) RETURNS SETOF tidemark.access
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT a.* FROM tidemark.access a
-    WHERE a.kind = ANY (kinds) AND pg_has_role(role_name, to_regrole(quote_ident(a.role_name)), 'USAGE')
+  SELECT a.kind, a.role_name, a.application, a.stream FROM tidemark.given AS a
+    WHERE a.kind = ANY (kinds) AND pg_has_role(asking, a.role, 'USAGE')
+$$;
+
+-- The roles that are consumers of the streams of a name, for an application if one is named.
+CREATE FUNCTION tidemark.readers(stream_name text, of_application text DEFAULT NULL) RETURNS SETOF regrole
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT DISTINCT a.role::regrole FROM tidemark.given AS a
+    WHERE a.kind = 'consumer' AND stream_name LIKE tidemark.like_pattern(a.stream)
+      AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application))
 $$;
 
 CREATE FUNCTION tidemark.is_owner(role_name name) RETURNS boolean

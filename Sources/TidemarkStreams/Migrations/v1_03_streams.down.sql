@@ -20,7 +20,7 @@ DROP FUNCTION tidemark.partition_interval(interval);
 DROP FUNCTION tidemark.add_shard(integer, bigint, bigint, bigint, text[]);
 DROP FUNCTION tidemark.note_loss(integer, bigint);
 DROP FUNCTION tidemark.follow_history(integer);
-DROP FUNCTION tidemark.create_log_table(integer, bigint, text);
+DROP FUNCTION tidemark.create_log_table(integer, bigint, text, text);
 DROP FUNCTION tidemark.log_table(integer, bigint);
 DROP FUNCTION tidemark.utf8(text);
 DROP FUNCTION tidemark.partition_hash(text);

@@ -158,8 +158,9 @@ CREATE FUNCTION tidemark.log_table(of_stream integer, partition_ordinal bigint) 
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN format('log_%s_%s', of_stream, partition_ordinal);
 
--- Makes one, for everybody who may read the log.
-CREATE FUNCTION tidemark.create_log_table(of_stream integer, partition_ordinal bigint, more text DEFAULT '')
+-- Makes one, for all consumers of the stream, or one for a snapshot, for those of its application.
+CREATE FUNCTION tidemark.create_log_table(
+  of_stream integer, partition_ordinal bigint, more text DEFAULT '', of_application text DEFAULT NULL)
 RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -167,10 +168,9 @@ DECLARE
   reader regrole;
 BEGIN
   EXECUTE format('CREATE TABLE tidemark.%I (LIKE tidemark.%I INCLUDING ALL%s)', name, 'log_' || of_stream, more);
-  FOR reader IN SELECT DISTINCT a.grantee::regrole
-    FROM pg_class c CROSS JOIN aclexplode(c.relacl) AS a
-    WHERE c.oid = format('tidemark.%I', 'log_' || of_stream)::regclass AND a.privilege_type = 'SELECT'
-      AND a.grantee NOT IN (0, c.relowner)
+  PERFORM tidemark.make_private('TABLE', format('tidemark.%I', name));
+  FOR reader IN SELECT r.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.readers(s.name, of_application) AS r
+    WHERE s.stream_id = of_stream
   LOOP
     EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', name, reader);
   END LOOP;
@@ -392,6 +392,8 @@ BEGIN
       PRIMARY KEY (shard_ordinal, sequence_number)
     ) PARTITION BY RANGE (sequence_number)$sql$, 'log_' || new_id);
   EXECUTE format('CREATE TABLE tidemark.%I ()', 'turn_' || new_id);
+  PERFORM tidemark.make_private('TABLE', format('tidemark.%I', t.name || new_id || t.suffix))
+    FROM (VALUES ('inbox_', ''), ('inbox_', '_id_seq'), ('log_', ''), ('turn_', '')) AS t (name, suffix);
   PERFORM tidemark.create_sequencing_function(new_id);
   PERFORM tidemark.grant_log(new_id);
   RETURN new_id;

@@ -274,7 +274,7 @@ DECLARE
   owner CONSTANT regrole := (SELECT c.relowner FROM pg_class c WHERE c.oid = source);
   needs_grant boolean;
 BEGIN
-  EXECUTE format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', function_name);
+  PERFORM tidemark.make_private('FUNCTION', function_name);
   IF owner = (SELECT p.proowner FROM pg_proc p WHERE p.oid = function_name::regprocedure) THEN
     RETURN;
   END IF;

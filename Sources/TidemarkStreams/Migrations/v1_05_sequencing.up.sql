@@ -155,7 +155,7 @@ $create$,
     -- Without decompressing anything: a value's full size stands in front of it.
     '(octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
       '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0))');
-  EXECUTE format('REVOKE ALL ON FUNCTION tidemark.%I(integer, bigint) FROM PUBLIC', 'sequence_' || of_stream);
+  PERFORM tidemark.make_private('FUNCTION', format('tidemark.%I(integer, bigint)', 'sequence_' || of_stream));
 END $$;
 
 -- The sequencing step, and what a consumer needs to know after it, in one statement.

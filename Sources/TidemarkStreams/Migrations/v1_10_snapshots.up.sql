@@ -129,7 +129,8 @@ BEGIN
   END IF;
   -- With the check, attaching it need not read it. Nor must it wait until somebody has vacuumed it.
   PERFORM tidemark.create_log_table(of_stream, partition_ordinal,
-    format(', CHECK (sequence_number >= %s AND sequence_number <= %s)', partition_ordinal << 32, last_number));
+    format(', CHECK (sequence_number >= %s AND sequence_number <= %s)', partition_ordinal << 32, last_number),
+    of_application);
   EXECUTE format('ALTER TABLE tidemark.%I SET (autovacuum_enabled = false)',
     tidemark.log_table(of_stream, partition_ordinal));
   -- The table's owner, whose function copies the rows, and as a sign for check_copy whoever makes this.

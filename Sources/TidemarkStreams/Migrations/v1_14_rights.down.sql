@@ -5,7 +5,7 @@ DROP FUNCTION tidemark.log_tables(integer);
 DROP FUNCTION tidemark.lock_logs();
 DROP FUNCTION tidemark.grant_copy(integer);
 DROP FUNCTION tidemark.grant_log(integer);
-DROP FUNCTION tidemark.grantees(text, text);
+DROP POLICY application ON tidemark.shard;
 DROP POLICY application ON tidemark.snapshot;
 DO $$
 DECLARE

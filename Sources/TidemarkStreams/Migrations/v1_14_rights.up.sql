@@ -16,14 +16,14 @@ ALTER FUNCTION tidemark.position_at SECURITY DEFINER;
 -- table: its policy asks once a statement.
 CREATE FUNCTION tidemark.visible_names() RETURNS text[]
 LANGUAGE sql STABLE
-RETURN ARRAY(SELECT tidemark.like_pattern(a.stream) FROM tidemark.access AS a
-  WHERE pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
+RETURN ARRAY(SELECT tidemark.like_pattern(a.stream) FROM tidemark.given AS a
+  WHERE pg_has_role(a.role, 'USAGE'));
 
 -- The applications whose snapshots the current role has made, or watches.
 CREATE FUNCTION tidemark.visible_applications() RETURNS text[]
 LANGUAGE sql STABLE
-RETURN ARRAY(SELECT tidemark.like_pattern(a.application) FROM tidemark.access AS a
-  WHERE a.kind IN ('consumer', 'monitor', 'administrator') AND pg_has_role(to_regrole(quote_ident(a.role_name)), 'USAGE'));
+RETURN ARRAY(SELECT tidemark.like_pattern(a.application) FROM tidemark.given AS a
+  WHERE a.kind IN ('consumer', 'monitor', 'administrator') AND pg_has_role(a.role, 'USAGE'));
 
 -- Whoever has a right to a stream sees what there is to know of it, and nothing of others.
 ALTER TABLE tidemark.stream ENABLE ROW LEVEL SECURITY;
@@ -43,16 +43,9 @@ BEGIN
 END $$;
 CREATE POLICY application ON tidemark.snapshot AS RESTRICTIVE FOR SELECT
   USING (application LIKE ANY ((SELECT tidemark.visible_applications())::text[]));
+CREATE POLICY application ON tidemark.shard AS RESTRICTIVE FOR SELECT
+  USING (application IS NULL OR application LIKE ANY ((SELECT tidemark.visible_applications())::text[]));
 
--- The roles that have a right to the streams of a name, and rights in the catalog: a role of the same name that was made
--- later has none.
-CREATE FUNCTION tidemark.grantees(of_kind text, stream_name text) RETURNS SETOF regrole
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT DISTINCT r.oid::regrole FROM tidemark.access a JOIN pg_roles r ON r.rolname = a.role_name
-    WHERE a.kind = of_kind AND stream_name LIKE tidemark.like_pattern(a.stream) AND EXISTS (
-      SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS e
-      WHERE n.nspname = 'tidemark' AND e.grantee = r.oid)
-$$;
 
 -- Lets consumers of a stream read its log, and lock its turn, before they see anything, for a snapshot.
 CREATE FUNCTION tidemark.grant_log(of_stream integer) RETURNS void
@@ -61,13 +54,16 @@ DECLARE
   reader regrole;
   log text;
 BEGIN
-  FOR reader IN SELECT g.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.grantees('consumer', s.name) AS g
+  FOR reader IN SELECT r.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.readers(s.name) AS r
     WHERE s.stream_id = of_stream
   LOOP
     EXECUTE format('GRANT UPDATE ON tidemark.%I TO %s', 'turn_' || of_stream, reader);
-    FOR log IN SELECT * FROM tidemark.log_tables(of_stream) LOOP
-      EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', log, reader);
-    END LOOP;
+  END LOOP;
+  FOR log, reader IN SELECT l.log, r.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.log_tables(of_stream) AS l
+      CROSS JOIN LATERAL tidemark.readers(s.name, l.application) AS r
+    WHERE s.stream_id = of_stream
+  LOOP
+    EXECUTE format('GRANT SELECT ON tidemark.%I TO %s', log, reader);
   END LOOP;
 END $$;
 
@@ -79,7 +75,7 @@ DECLARE
 BEGIN
   IF EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'copy_' || of_stream)
   THEN
-    FOR reader IN SELECT g.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.grantees('consumer', s.name) AS g
+    FOR reader IN SELECT r.* FROM tidemark.stream s CROSS JOIN LATERAL tidemark.readers(s.name) AS r
       WHERE s.stream_id = of_stream
     LOOP
       EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', 'copy_' || of_stream, reader);
@@ -104,17 +100,14 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     FROM (SELECT o.stream_id FROM tidemark.stream o ORDER BY 1) AS s
 $$;
 
--- The tables of a stream's log, or of all streams': of each the log itself and its partitions, also one that a snapshot
--- is copied to.
-CREATE FUNCTION tidemark.log_tables(of_stream integer) RETURNS SETOF text
+-- The tables that hold a stream's records, also one that a snapshot is copied to, and the application that a snapshot is
+-- for. Not the log itself: whoever may read that may read all snapshots.
+CREATE FUNCTION tidemark.log_tables(of_stream integer, OUT log text, OUT application text) RETURNS SETOF record
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 'log_' || s.stream_id FROM tidemark.stream s WHERE s.stream_id = coalesce(of_stream, s.stream_id)
-  UNION
-  SELECT tidemark.log_table(p.stream_id, p.partition_ordinal) FROM tidemark.log_partition p
-    WHERE p.stream_id = coalesce(of_stream, p.stream_id)
-  UNION
-  SELECT tidemark.log_table(n.stream_id, n.partition_ordinal) FROM tidemark.snapshot n
-    WHERE n.stream_id = coalesce(of_stream, n.stream_id) AND n.completed_at IS NULL
+  SELECT tidemark.log_table(of_stream, p.partition_ordinal), n.application
+    FROM (SELECT q.partition_ordinal FROM tidemark.log_partition q WHERE q.stream_id = of_stream
+      UNION SELECT m.partition_ordinal FROM tidemark.snapshot m WHERE m.stream_id = of_stream) AS p
+    LEFT JOIN tidemark.snapshot n ON n.stream_id = of_stream AND n.partition_ordinal = p.partition_ordinal
 $$;
 
 -- Gives a role rights to the streams whose names a pattern stands for: those of a consumer (reads them, for the applications
@@ -158,13 +151,12 @@ BEGIN
   END IF;
   PERFORM tidemark.lock_logs();
   -- What an earlier role of the name had is gone with that.
-  DELETE FROM tidemark.access AS a WHERE a.role_name = grant_role.role_name AND NOT EXISTS (
-    SELECT FROM pg_namespace AS n CROSS JOIN aclexplode(n.nspacl) AS e
-    WHERE n.nspname = 'tidemark' AND e.grantee = receiver::oid);
+  DELETE FROM tidemark.access AS a WHERE a.role_name = grant_role.role_name
+    AND NOT EXISTS (SELECT FROM tidemark.given AS g WHERE g.role = receiver);
   INSERT INTO tidemark.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', receiver);
-  EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.stream TO %s', receiver);
+  EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.given, tidemark.stream TO %s', receiver);
   FOREACH name IN ARRAY function_names LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, receiver);
   END LOOP;
@@ -202,6 +194,14 @@ BEGIN
     WHERE s.status = 'ENABLED' AND c.relowner = grantee::oid;
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark.visible_names, tidemark.visible_applications, tidemark.grantees, tidemark.grant_log,
+REVOKE ALL ON FUNCTION tidemark.visible_names, tidemark.visible_applications, tidemark.grant_log,
   tidemark.grant_copy, tidemark.lock_logs, tidemark.log_tables, tidemark.find_role, tidemark.grant_role,
   tidemark.revoke_role FROM PUBLIC;
+
+DO $$
+BEGIN
+  PERFORM tidemark.make_private('TABLE', format('tidemark.%I', c.relname)) FROM pg_class AS c
+    WHERE c.relnamespace = 'tidemark'::regnamespace AND c.relkind IN ('r', 'v', 'S');
+  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
+    WHERE p.pronamespace = 'tidemark'::regnamespace;
+END $$;
