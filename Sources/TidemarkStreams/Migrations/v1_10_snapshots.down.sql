@@ -10,7 +10,7 @@ END $$;
 DROP FUNCTION tidemark.drop_snapshot(integer, text);
 DROP FUNCTION tidemark.complete_snapshot(integer, text, bigint);
 DROP FUNCTION tidemark.create_copy_function(integer);
-DROP FUNCTION tidemark.check_copy(integer, bigint, regclass);
+DROP FUNCTION tidemark.check_copy(integer, bigint, regclass, name);
 DROP FUNCTION tidemark.begin_snapshot(integer, text);
 DROP FUNCTION tidemark.reserve_snapshot(integer, text);
 DROP FUNCTION tidemark.snapshot_source(integer);

@@ -172,10 +172,11 @@ BEGIN
   SELECT * INTO partition_ordinal, starts, ordinals FROM tidemark.reserve_snapshot(of_stream, of_application);
 END $$;
 
--- Refuses a copy that is no part of the making of a snapshot by the role that makes it. The function that copies asks: it
--- has the rights of the table's owner. Whoever copies sees what there was before the snapshot was begun; rights in the
+-- Refuses a copy that is no part of the making of a snapshot by the role that makes it. The function that copies asks,
+-- before all else: it runs as the table's owner, who may have had it run as whoever calls it. Whoever copies sees what there was before the snapshot was begun; rights in the
 -- catalog are seen as they are.
-CREATE FUNCTION tidemark.check_copy(of_stream integer, to_partition bigint, source regclass) RETURNS void
+CREATE FUNCTION tidemark.check_copy(of_stream integer, to_partition bigint, source regclass, runs_as name)
+RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
@@ -186,6 +187,10 @@ BEGIN
     OR stream.source_table NOT IN (source, coalesce(pg_partition_root(source), source)) THEN
     RAISE EXCEPTION 'a snapshot has rows of the stream''s own table, and takes none once it is finished'
       USING ERRCODE = 'TM005', HINT = 'Copy rows of that table, before complete_snapshot.';
+  ELSIF runs_as <> (SELECT pg_get_userbyid(c.relowner) FROM pg_class c WHERE c.oid = stream.source_table) THEN
+    RAISE EXCEPTION 'the function that copies rows of % runs as the role "%", which does not own that table',
+      stream.source_name, runs_as USING ERRCODE = 'insufficient_privilege', HINT = format('Have it run as the owner: '
+        'ALTER FUNCTION tidemark.copy_%s SECURITY DEFINER.', of_stream);
   ELSIF NOT has_table_privilege(tidemark.caller(), target, 'DELETE') THEN
     RAISE EXCEPTION 'the snapshot is made by another role than "%"', tidemark.caller()
       USING ERRCODE = 'insufficient_privilege', HINT = 'Copy as the role that has begun it.';
@@ -219,7 +224,7 @@ $create$, 'copy_' || of_stream, format($body$
 DECLARE
   rows_copied bigint;
 BEGIN
-  PERFORM tidemark.check_copy(%1$s, to_partition, source);
+  PERFORM tidemark.check_copy(%1$s, to_partition, source, current_user);
   EXECUTE format($sql$
     INSERT INTO tidemark.%%I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       size_in_bytes, created_at)
