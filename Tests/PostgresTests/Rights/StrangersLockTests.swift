@@ -1,0 +1,92 @@
+import PostgresClient
+import TestSupport
+import Testing
+
+@testable import TidemarkPostgres
+@testable import TidemarkStreams
+
+@Suite("A stranger's lock", .sharesMachine)
+struct StrangersLockTests {
+  @Test("on a worker's key, which it has read and waits for, hides no death and makes none")
+  func liveness() async throws {
+    let database = try await StreamDatabase.make()
+    let roles = StreamRoles(database: database)
+    try await roles.create("stranger")
+    let session = try StreamDatabase.makePool(database.url, connections: 1)
+    let stranger = try roles.pool("stranger")
+    try await session.withConnection {
+      try await $0.executeScript(
+        """
+        INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+          server_started_at, registered_at, heartbeat_at, heartbeating_since)
+        VALUES ('a', 's', 'w', 'h', 1, '6 s', true, pg_postmaster_start_time(), now(), now(), now());
+        SELECT pg_advisory_lock(w.session_key) FROM tidemark_leases.worker AS w
+        """
+      )
+    }
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        // As anybody can.
+        _ = try? await stranger.query(
+          """
+          SELECT pg_advisory_lock(k.classid::bigint << 32 | k.objid::bigint) FROM pg_locks AS k
+          WHERE k.locktype = 'advisory' AND k.granted
+            AND k.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+          """
+        )
+        // Holds it until the end.
+        try await Task.sleep(for: .seconds(3600))
+      }
+      func isWaiting() async throws -> Int64 {
+        try await database.number(
+          "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+            + "(SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
+      }
+      try await eventually("the stranger waits") { try await isWaiting() == 1 }
+      func isDead() async throws -> Bool {
+        try await database.pool.query(
+          PostgresStatement(
+            "SELECT EXISTS (SELECT FROM tidemark_leases.worker AS w WHERE \(PlanningStatements.isDead))",
+            Int64(0),
+            "a",
+            "s"
+          )
+        )[0].decode(Bool.self)
+      }
+      #expect(try await !isDead())
+      try await database.run(
+        "SELECT pg_terminate_backend(w.session_process) FROM tidemark_leases.worker AS w"
+      )
+      try await eventually("the stranger has the lock") { try await isWaiting() == 0 }
+      try await eventually("the worker is dead") { try await isDead() }
+      group.cancelAll()
+    }
+    await session.close()
+    await stranger.close()
+    try await roles.drop("stranger")
+  }
+
+  @Test("on all keys that there are keeps nothing from being captured, moved and planned")
+  func keys() async throws {
+    let database = try await StreamDatabase.make()
+    let roles = StreamRoles(database: database)
+    try await roles.create("stranger")
+    let stranger = try StreamDatabase.makePool(roles.url("stranger"), connections: 1)
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item")
+    try await stranger.execute(
+      """
+      SELECT pg_advisory_lock(hashtext(n), 1), pg_advisory_lock(hashtext(n))
+      FROM unnest('{tidemark,tidemark.step,tidemark.wake,tidemark.enable,tidemark.snapshot,plan}'::text[]) AS n
+      """
+    )
+    try await database.run("INSERT INTO item SELECT generate_series(1, 10)")
+    #expect(try await database.stream("item").readAll().count == 10)
+    try await database.admin.maintain()
+    try await Migrator.migrateAll(database.pool, logger: StreamDatabase.logger)
+    try await database.admin.disable("item")
+    await stranger.close()
+    try await roles.drop("stranger")
+  }
+}
