@@ -30,6 +30,7 @@ public struct TidemarkSchema: Sendable {
         chapters: [
           (PackageResources.v1_01_leases_up_sql, PackageResources.v1_01_leases_down_sql),
           (PackageResources.v1_02_rights_up_sql, PackageResources.v1_02_rights_down_sql),
+          (PackageResources.v1_03_life_up_sql, PackageResources.v1_03_life_down_sql),
         ]
       )
     ]

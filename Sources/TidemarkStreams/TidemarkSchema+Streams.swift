@@ -29,6 +29,7 @@ extension TidemarkSchema {
           ),
           (PackageResources.v1_13_conditions_up_sql, PackageResources.v1_13_conditions_down_sql),
           (PackageResources.v1_14_rights_up_sql, PackageResources.v1_14_rights_down_sql),
+          (PackageResources.v1_15_life_up_sql, PackageResources.v1_15_life_down_sql),
         ]
       )
     ]

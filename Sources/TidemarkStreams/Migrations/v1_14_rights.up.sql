@@ -131,7 +131,8 @@ DECLARE
       'note_loss', 'position_at', 'utf8', 'begin_making', 'snapshot_source', 'begin_snapshot', 'complete_snapshot',
       'request_cut', 'place_cut', 'end_cut', 'begin_logical_snapshot', 'log_table']
     WHEN 'administrator' THEN sees || looks_after || expires || ARRAY['create_stream', 'enable_stream', 'disable_stream',
-      'alter_stream', 'split_shard', 'merge_shards', 'drop_snapshot', 'fail_stream']
+      'alter_stream', 'split_shard', 'merge_shards', 'drop_snapshot', 'fail_stream',
+      'drop_stream']
     WHEN 'capturer' THEN sees || ARRAY['advance', 'capture_state', 'maintain_logical_capture', 'mark_log', 'slot_name',
       'append_captured', 'type_parts', 'column_types', 'fail_stream']
     WHEN 'producer' THEN ARRAY['visible_names', 'like_pattern', 'find_stream', 'streams_named', 'put']

@@ -1,0 +1,1 @@
+DROP FUNCTION tidemark_leases.after_restore();

@@ -1,0 +1,33 @@
+-- What a copy of a database needs before it is used: one that was restored from a dump, made from a template, or
+-- brought back from a backup. Begins a history, and forgets the workers that are another database's, by their
+-- incarnations: those of this history are no less than it asks for. Their leases go to whoever comes. Returns what it cannot put right.
+-- For the owner of the schema only.
+CREATE FUNCTION tidemark_leases.after_restore(OUT subject text, OUT problem text, OUT remedy text) RETURNS SETOF record
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  first_incarnation CONSTANT bigint := tidemark_leases.enter_history() << 12;
+  floor CONSTANT bigint := tidemark_leases.epoch_floor();
+BEGIN
+  -- Locks the scopes, and notes the history in them: whoever was told a later version was told what is lost.
+  UPDATE tidemark_leases.lease_scope AS s SET assignment_version = s.assignment_version + 1,
+    change_version = s.change_version + 1;
+  DELETE FROM tidemark_leases.worker AS w WHERE w.incarnation < first_incarnation;
+  DELETE FROM tidemark_leases.lease_load;
+  UPDATE tidemark_leases.lease AS l SET owner = NULL, last_owner = l.owner, last_epoch = l.epoch,
+      epoch = greatest(l.epoch + 1, floor), left_epoch = greatest(l.epoch + 1, floor), updated_at = clock_timestamp()
+    WHERE l.owner < first_incarnation;
+  UPDATE tidemark_leases.lease AS l SET handoff_to = NULL, handoff_deadline = NULL
+    WHERE l.handoff_to < first_incarnation OR l.handoff_to IS NOT NULL AND l.owner IS NULL;
+  -- Rights are noted here, and stand in the catalog: a dump may leave those out.
+  RETURN QUERY SELECT format('role %s', a.role_name),
+    CASE WHEN r.oid IS NULL THEN 'there is no such role here' ELSE 'the role has no rights to the leases here' END,
+    CASE WHEN r.oid IS NULL THEN format('CREATE ROLE %I, and then: ', a.role_name) ELSE '' END
+      || format('tidemark grant %s %s --stream ''%s'' --application ''%s''', a.kind, quote_ident(a.role_name),
+        a.stream, a.application)
+    FROM tidemark_leases.access a LEFT JOIN pg_roles r ON r.rolname = a.role_name
+    WHERE NOT EXISTS (SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS e
+      WHERE n.nspname = 'tidemark_leases' AND e.grantee = r.oid)
+    ORDER BY a.role_name, a.kind, a.stream;
+END $$;
+
+REVOKE ALL ON FUNCTION tidemark_leases.after_restore FROM PUBLIC;

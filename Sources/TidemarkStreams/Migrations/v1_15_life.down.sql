@@ -1,0 +1,2 @@
+DROP FUNCTION tidemark.after_restore();
+DROP FUNCTION tidemark.drop_stream(integer);
