@@ -16,8 +16,8 @@ struct TidemarkCommand: AsyncParsableCommand {
       cannot be reached; 128 + n ended by signal n.
       """,
     subcommands: [
-      Migrate.self, StreamCommands.self, LeasesCommands.self, WorkersCommands.self, GrantRights.self,
-      RevokeRights.self, Demo.self,
+      Migrate.self, StreamCommands.self, LeasesCommands.self, WorkersCommands.self, ApplicationCommands.self,
+      GrantRights.self, RevokeRights.self, Restore.self, Uninstall.self, Demo.self,
       DrillCommand.self,
       DrillWorkerCommand.self,
     ]

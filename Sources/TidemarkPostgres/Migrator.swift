@@ -15,8 +15,8 @@ public struct Migrator: Sendable {
     public var appliedAt: Timestamp?
   }
 
-  private let pool: PostgresPool
-  private let schema: TidemarkSchema
+  let pool: PostgresPool
+  let schema: TidemarkSchema
   private let logger: Logger
 
   public init(_ pool: PostgresPool, schema: TidemarkSchema, logger: Logger) {
@@ -294,7 +294,7 @@ public struct Migrator: Sendable {
   }
 
   /// Not `to_regclass`: it may answer from what the session remembers of before it waited for the lock.
-  private func isSetUp(_ database: some PostgresQueryable) async throws -> Bool {
+  func isSetUp(_ database: some PostgresQueryable) async throws -> Bool {
     try await database.query(
       "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = \(schema.name) AND tablename = 'migration')"
     )[0].decode(Bool.self)

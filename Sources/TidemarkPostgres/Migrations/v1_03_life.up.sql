@@ -1,7 +1,7 @@
 -- What a copy of a database needs before it is used: one that was restored from a dump, made from a template, or
 -- brought back from a backup. Begins a history, and forgets the workers that are another database's, by their
--- incarnations: those of this history are no less than it asks for. Their leases go to whoever comes. Returns what it cannot put right.
--- For the owner of the schema only.
+-- incarnations: those of this history are no less than it asks for. Their leases go to whoever comes. Returns what it
+-- cannot put right. For the owner of the schema only.
 CREATE FUNCTION tidemark_leases.after_restore(OUT subject text, OUT problem text, OUT remedy text) RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -55,9 +55,9 @@ BEGIN
 END $$;
 
 -- What a copy of a database needs before it is used: one that was restored from a dump, made from a template, or
--- brought back from a backup. Begins a history, so that no number is given out twice, forgets what was true of the other
--- database's transactions, sessions and slots, and makes again what has the number of a table in it. Returns what it
--- cannot put right. Harmless where nothing is wrong. For the owner of the schema only.
+-- brought back from a backup. Begins a history, so that no number is given out twice, forgets what was true of the
+-- other database's transactions, sessions and slots, and makes again what has the number of a table in it. Returns
+-- what it cannot put right. Harmless where nothing is wrong. For the owner of the schema only.
 CREATE FUNCTION tidemark.after_restore(OUT subject text, OUT problem text, OUT remedy text) RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -102,8 +102,8 @@ BEGIN
         has_table := false;
       ELSIF stream.capture = 'LOGICAL' AND NOT EXISTS (SELECT FROM pg_replication_slots r
           WHERE r.slot_name = tidemark.slot_name(capture) AND r.database = current_database()) THEN
-        reason := 'this is a copy of the database, which has no replication slot: what was not captured before the copy '
-          'was made, and what was committed since, is missing';
+        reason := 'this is a copy of the database, which has no replication slot: what was not captured before the '
+          'copy was made, and what was committed since, is missing';
       END IF;
       IF reason IS NULL THEN
         PERFORM tidemark.follow_history(stream.stream_id);
