@@ -9,7 +9,8 @@ struct StreamCommands: ParsableCommand {
       or by its full one, name/label. tail and workers read all streams of a short name, one after the other.
       """,
     subcommands: [
-      CreateStream.self, EnableStream.self, AlterStream.self, DisableStream.self, DropStream.self, DescribeStream.self,
+      CreateStream.self, EnableStream.self, AlterStream.self, DisableStream.self, DropStream.self,
+      DescribeStream.self,
       ListStreams.self, CheckStreams.self,
       PutRecords.self, TailStream.self, SplitShard.self, MergeShards.self,
       SnapshotCommands.self,
