@@ -5,9 +5,14 @@
 CREATE FUNCTION tidemark_leases.after_restore(OUT subject text, OUT problem text, OUT remedy text) RETURNS SETOF record
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  first_incarnation CONSTANT bigint := tidemark_leases.enter_history() << 12;
-  floor CONSTANT bigint := tidemark_leases.epoch_floor();
+  first_incarnation bigint;
+  floor bigint;
 BEGIN
+  -- Workers may have registered in the other database before it noted a history.
+  INSERT INTO tidemark_leases.history (history_number, server_started_at, database_oid, table_oid, timeline)
+    SELECT 0, 'epoch', 0, 0, 'unknown' WHERE NOT EXISTS (SELECT FROM tidemark_leases.history);
+  first_incarnation := tidemark_leases.enter_history() << 12;
+  floor := tidemark_leases.epoch_floor();
   -- Locks the scopes, and notes the history in them: whoever was told a later version was told what is lost.
   UPDATE tidemark_leases.lease_scope AS s SET assignment_version = s.assignment_version + 1,
     change_version = s.change_version + 1;

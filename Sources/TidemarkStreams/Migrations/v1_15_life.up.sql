@@ -50,7 +50,6 @@ BEGIN
   DELETE FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
   DELETE FROM tidemark.expiry_run r WHERE r.stream_id = of_stream;
   DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  PERFORM pg_notify('tidemark_log_' || of_stream, '');
   RETURN true;
 END $$;
 
