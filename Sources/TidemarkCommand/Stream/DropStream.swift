@@ -19,12 +19,12 @@ struct DropStream: AsyncParsableCommand {
 
   func run() async throws {
     try confirmation.checkCanAsk()
-    let name = try await database.use(.schema(.streams)) { database in
+    let fullName = try await database.use(.schema(.streams)) { database in
       let stream = try await database.streams.describe(name)
       try confirmation.confirm("Drop the stream \(stream.fullName) and all that it holds?")
       try await database.streams.drop(stream.fullName)
       return stream.fullName
     }
-    try Terminal.write("The stream \(name) is gone.\n".printable)
+    try Terminal.write("The stream \(fullName) is gone.\n".printable)
   }
 }
