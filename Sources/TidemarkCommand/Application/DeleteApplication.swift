@@ -44,9 +44,10 @@ struct DeleteApplication: AsyncParsableCommand {
       }
       return scopes
     }
+    let names = scopes.map(\.stream).joined(separator: ", ")
     try output.show(
       .object(["deleted": .array(scopes.map { JSON($0.stream) })]),
-      text: "Deleted what \(application) had on \(scopes.map(\.stream).joined(separator: ", ")).\n".printable
+      text: "Deleted what \(application.printable) had on \(names.printable).\n"
     )
   }
 }

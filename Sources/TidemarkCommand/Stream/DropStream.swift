@@ -25,6 +25,6 @@ struct DropStream: AsyncParsableCommand {
       try await database.streams.drop(stream.fullName)
       return stream.fullName
     }
-    try Terminal.write("The stream \(fullName) is gone.\n".printable)
+    try Terminal.write("The stream \(fullName.printable) is gone.\n")
   }
 }
