@@ -113,7 +113,8 @@ struct RestoreTests {
       await source.pool.close()
       let name = "tidemark_copy_" + UUID().uuidString.lowercased().replacing("-", with: "")
       let origin = try #require(URL(string: source.url)?.lastPathComponent)
-      let server = try StreamDatabase.makePool(TestServer.shared().url(database: "postgres"), connections: 1)
+      let postgres = try await TestServer.shared().url(database: "postgres")
+      let server = try StreamDatabase.makePool(postgres, connections: 1)
       try await server.withConnection {
         try await $0.executeScript("CREATE DATABASE \(name) TEMPLATE \(origin)")
       }
