@@ -75,9 +75,13 @@ struct RemovalTests {
     try await database.run(
       """
       INSERT INTO items SELECT g FROM generate_series(1, 20) AS g;
-      BEGIN ISOLATION LEVEL REPEATABLE READ;
-      SELECT tidemark.begin_snapshot(1, 'half');
-      COMMIT;
+      """
+    )
+    try await database.run(
+      "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT tidemark.begin_snapshot(1, 'half'); COMMIT"
+    )
+    try await database.run(
+      """
       INSERT INTO tidemark_leases.lease_scope (application, stream) VALUES ('a', 's')
       """
     )
