@@ -12,8 +12,8 @@ extension PostgresLeaseStore {
       try await pool.transaction { transaction -> (PlanOutcome, Hindrance?) in
         let begun = try await transaction.pipeline(PlanningStatements.begin(as: incarnation, in: scope))[1]
         let (hasTurn, lives, _) = try begun[0].decode((Bool, Bool, Int64).self)
-        guard hasTurn else { return (.busy, nil) }
         guard lives else { return (.dead, nil) }
+        guard hasTurn else { return (.busy, nil) }
         let round = try PlanningRound(
           try await transaction.pipeline(PlanningStatements.read(as: incarnation, in: scope)),
           handoffTimeout: handoffTimeout
