@@ -138,7 +138,8 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres", "FleetDrill",
+        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
+        "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -184,7 +185,8 @@ let package = Package(
     .testTarget(
       name: "PostgresTests",
       dependencies: [
-        "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres", "TestSupport",
+        "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",
+        "TestSupport",
       ],
       swiftSettings: swiftSettings
     ),
@@ -207,7 +209,8 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
+        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient",
+        "LocalPostgres",
         "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -216,7 +219,8 @@ let package = Package(
     .testTarget(
       name: "FleetTests",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres", "TidemarkStreams",
+        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres",
+        "TidemarkStreams",
         "TidemarkCommand", "Torture",
       ],
       swiftSettings: swiftSettings

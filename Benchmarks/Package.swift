@@ -39,7 +39,7 @@ let package = Package(
       dependencies: [
         .product(name: "Tidemark", package: "tidemark"),
         .product(name: "TidemarkPostgres", package: "tidemark"),
-      .product(name: "TidemarkStreams", package: "tidemark"),
+        .product(name: "TidemarkStreams", package: "tidemark"),
         .product(name: "PostgresClient", package: "tidemark"),
         .product(name: "LocalPostgres", package: "tidemark"),
         .product(name: "Logging", package: "swift-log"),
