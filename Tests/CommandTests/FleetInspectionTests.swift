@@ -82,7 +82,7 @@ struct FleetInspectionTests {
     }
     let fleet = try await Fleet.make()
     let text = try await fleet.database.tidemark.run("leases", "list")
-    #expect(text.table.last == ["app", "orders/1", "1", "2", "1", "0", "1", "-"])
+    #expect(text.table.last == ["app", "orders/1", "1", "2", "1", "0", "1", "0", "-"])
     let json = try await fleet.database.tidemark.run("leases", "list", "--json")
     #expect(
       try json.decode([String: [Application]].self) == [

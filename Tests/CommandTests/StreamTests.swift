@@ -13,7 +13,7 @@ struct StreamTests {
     let tidemark = try await CommandDatabase.make(migrated: false).tidemark
     let text = try await tidemark.run("stream", "create", "clicks", "--shards", "2", "--retention", "90m")
     #expect(text.status == 0)
-    #expect(text.errors.contains("migrating"))
+    #expect(text.errors.contains("setting the database up"))
     #expect(text.table.contains(["Retention", "90m"]))
     #expect(text.table.contains(["Shards", "2", "open,", "0", "closed"]))
     let json = try await tidemark.run("stream", "create", "views", "--retention", "1500ms", "--json")
@@ -184,7 +184,7 @@ struct StreamTests {
         "\(number): \(text)"
       )
       if number != 5 {
-        #expect(text.contains(#"a\u{202E}b"#) && text.contains(#"[2J\n"#), "\(number): \(text)")
+        #expect(text.contains(#"a\u{202E}b"#) && text.contains("[2J"), "\(number): \(text)")
       }
     }
   }
@@ -304,10 +304,12 @@ struct StreamTests {
     let role = "tidemark_command_\(UInt64.random(in: 0 ... .max))"
     try await database.run("CREATE ROLE \(role)")
     func mayRead() async throws -> Bool {
-      try await database.pool.query("SELECT has_table_privilege(\(role), 'tidemark.log_1', 'SELECT')")[0]
-        .decode(
-          Bool.self
-        )
+      try await database.pool.query(
+        "SELECT has_function_privilege(\(role), 'tidemark.note_loss(integer, bigint)', 'EXECUTE')"
+      )[0]
+      .decode(
+        Bool.self
+      )
     }
     #expect(try await tidemark.run("grant", "administrator", role).status == 0)
     #expect(try await !mayRead())

@@ -42,7 +42,7 @@ struct StartFailureTests {
       words = try await lastWords(of: start(password: nil))
       #expect(words.contains("no password supplied. Check the user and the password"))
       words = try await lastWords(of: start())
-      #expect(words.contains("does not exist. Run: tidemark migrate"))
+      #expect(words.contains("The database has no schema tidemark. Run: tidemark migrate"))
       let shop = try server.pool("shop")
       try await Migrator.migrateAll(shop, logger: quietLogger)
       words = try await lastWords(of: start())

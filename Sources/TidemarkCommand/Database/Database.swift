@@ -84,9 +84,7 @@ struct Database: Sendable {
       return
     case .firstUse(let schema):
       // What is there already others use, and its version is not this command's to change.
-      var versions: [Int] = []
-      for schema in Self.schemas { versions.append(try await migrator(of: schema).currentVersion()) }
-      if versions.allSatisfy({ $0 == 0 }) {
+      if try await hasNoSchema() {
         Terminal.note(
           "setting the database up: the schemas \(Self.schemas.map(\.name).joined(separator: " and "))"
         )
@@ -95,6 +93,16 @@ struct Database: Sendable {
       try await migrator(of: schema).check()
     case .schema(let schema):
       try await migrator(of: schema).check()
+    }
+  }
+
+  private func hasNoSchema() async throws -> Bool {
+    do {
+      for schema in Self.schemas where try await migrator(of: schema).currentVersion() > 0 { return false }
+      return true
+    } catch let error as TidemarkError where error.code == .permissionDenied {
+      // There is one that this role may not see.
+      return false
     }
   }
 

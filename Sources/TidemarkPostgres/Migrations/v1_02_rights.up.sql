@@ -45,8 +45,7 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['lease_scope', 'worker', 'lease', 'lease_load', 'dead_letter', 'plan_turn'] LOOP
     EXECUTE format('ALTER TABLE tidemark_leases.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('CREATE POLICY consumer ON tidemark_leases.%I USING ((application || %L || stream) LIKE ANY (ARRAY('
-      'SELECT unnest(a.scopes) FROM tidemark_leases.access AS a '
-      'WHERE a.kind = %L AND pg_has_role(to_regrole(quote_ident(a.role_name)), %L))))', name, E'\x1f', 'consumer', 'USAGE');
+      'SELECT unnest(a.scopes) FROM tidemark_leases.given AS a WHERE a.kind = %L AND pg_has_role(a.role, %L))))', name, E'\x1f', 'consumer', 'USAGE');
   END LOOP;
 END $$;
 

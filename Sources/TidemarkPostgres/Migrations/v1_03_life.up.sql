@@ -35,4 +35,14 @@ BEGIN
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark_leases.after_restore FROM PUBLIC;
+DO $$
+DECLARE
+  receiver text;
+BEGIN
+  FOR receiver IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+    FROM pg_proc AS p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
+    WHERE p.oid = 'tidemark_leases.after_restore'::regproc AND a.grantee <> p.proowner
+  LOOP
+    EXECUTE format('REVOKE ALL ON FUNCTION tidemark_leases.after_restore FROM %s', receiver);
+  END LOOP;
+END $$;

@@ -41,7 +41,7 @@ BEGIN
   UPDATE tidemark.stream s SET topology_version = s.topology_version + 1
     WHERE s.name = stream.name AND s.stream_id <> of_stream;
   -- Before the log itself, for there is one that is no part of it: of a snapshot that was never finished.
-  FOR log IN SELECT t.* FROM tidemark.log_tables(of_stream) AS t WHERE t <> 'log_' || of_stream LOOP
+  FOR log IN SELECT t.log FROM tidemark.log_tables(of_stream) AS t LOOP
     EXECUTE format('DROP TABLE IF EXISTS tidemark.%I', log);
   END LOOP;
   EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream,
@@ -137,4 +137,8 @@ BEGIN
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 
-REVOKE ALL ON FUNCTION tidemark.drop_stream, tidemark.after_restore FROM PUBLIC;
+DO $$
+BEGIN
+  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
+    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname IN ('drop_stream', 'after_restore');
+END $$;
