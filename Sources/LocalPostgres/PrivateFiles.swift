@@ -10,6 +10,7 @@ package enum PrivateFiles {
     in parent: String = FileManager.default.temporaryDirectory.path(percentEncoded: false),
     permissions: mode_t = 0o700
   ) throws -> String {
+    // mkdtemp(3) writes the name into what it is given.
     var template = Array("\(parent.hasSuffix("/") ? parent : parent + "/")\(name)-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw unusable(parent) }
     let path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)

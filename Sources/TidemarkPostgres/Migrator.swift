@@ -54,7 +54,7 @@ public struct Migrator: Sendable {
 
   /// The version that the database has; 0 without the schema.
   public func currentVersion() async throws -> Int {
-    try await status().last { $0.appliedAt != nil }?.version ?? 0
+    Int(try await reading(.schema) { try await versions() }.0)
   }
 
   /// Compares the version that the database has with those that this program works with.

@@ -19,6 +19,7 @@ public enum WatchedArguments {
         while !Task.isCancelled {
           let commands = try descendants().map(command)
           seen.commands.withLock { $0.formUnion(commands) }
+          // Nothing tells that a process has begun: one that lives shorter than this may be missed.
           try await Task.sleep(for: .milliseconds(10))
         }
       }

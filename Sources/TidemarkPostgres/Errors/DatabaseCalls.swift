@@ -6,11 +6,7 @@ nonisolated(nonsending) package func reading<Result>(
   _ subject: DatabaseSubject,
   _ body: () async throws -> Result
 ) async throws -> Result {
-  do {
-    return try await body()
-  } catch let error as PostgresError {
-    throw error.translated(for: subject, isWriting: false)
-  }
+  try await translatingErrors(of: subject, isWriting: false, body)
 }
 
 /// Runs a write, and says what is known of its outcome.
@@ -18,10 +14,19 @@ nonisolated(nonsending) package func writing<Result>(
   _ subject: DatabaseSubject,
   _ body: () async throws -> Result
 ) async throws -> Result {
+  try await translatingErrors(of: subject, isWriting: true, body)
+}
+
+nonisolated(nonsending) private func translatingErrors<Result>(
+  of subject: DatabaseSubject,
+  isWriting: Bool,
+  _ body: () async throws -> Result
+) async throws -> Result {
   do {
     return try await body()
   } catch let error as PostgresError {
-    throw error.translated(for: subject, isWriting: true)
+    if error.code == .cancelled { throw CancellationError() }
+    throw TidemarkError(error, of: subject, isWriting: isWriting)
   }
 }
 
@@ -45,10 +50,5 @@ nonisolated(nonsending) package func retryingConflicts<Result>(
 }
 
 extension PostgresError {
-  fileprivate func translated(for subject: DatabaseSubject, isWriting: Bool) -> any Error {
-    if code == .cancelled { return CancellationError() }
-    return TidemarkError(self, of: subject, isWriting: isWriting)
-  }
-
   fileprivate var isConflict: Bool { sqlState == "40001" || sqlState == "40P01" }
 }

@@ -45,7 +45,8 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['lease_scope', 'worker', 'lease', 'lease_load', 'dead_letter', 'plan_turn'] LOOP
     EXECUTE format('ALTER TABLE tidemark_leases.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('CREATE POLICY consumer ON tidemark_leases.%I USING ((application || %L || stream) LIKE ANY (ARRAY('
-      'SELECT unnest(a.scopes) FROM tidemark_leases.given AS a WHERE a.kind = %L AND pg_has_role(a.role, %L))))', name, E'\x1f', 'consumer', 'USAGE');
+      'SELECT unnest(a.scopes) FROM tidemark_leases.given AS a WHERE a.kind = %L AND pg_has_role(a.role, %L))))', name,
+      E'\x1f', 'consumer', 'USAGE');
   END LOOP;
 END $$;
 
@@ -116,8 +117,8 @@ BEGIN
   INSERT INTO tidemark_leases.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark_leases TO %s', receiver);
-  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.given, tidemark_leases.visible_scope, '
-    'tidemark_leases.visible_worker, tidemark_leases.visible_lease, tidemark_leases.visible_load, '
+  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.given, '
+    'tidemark_leases.visible_scope, tidemark_leases.visible_worker, tidemark_leases.visible_lease, tidemark_leases.visible_load, '
     'tidemark_leases.dead_letter_count TO %s', receiver);
   EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.granted_scopes, tidemark_leases.is_owner, '
     'tidemark_leases.checkpoint_rank TO %s', receiver);
@@ -145,25 +146,4 @@ BEGIN
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark_leases FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark_leases FROM %s', grantee);
-END $$;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM PUBLIC;
-
--- What the owner's default privileges give to others is not meant for what is in here.
-DO $$
-DECLARE
-  receiver text;
-BEGIN
-  FOR receiver IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-    FROM (SELECT c.relowner, c.relacl, c.relnamespace FROM pg_class AS c
-      UNION ALL
-      SELECT p.proowner, p.proacl, p.pronamespace FROM pg_proc AS p) AS o (owner, acl, namespace)
-    CROSS JOIN aclexplode(o.acl) AS a
-    WHERE o.namespace = 'tidemark_leases'::regnamespace AND a.grantee <> o.owner
-    GROUP BY a.grantee
-  LOOP
-    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark_leases FROM %s', receiver);
-    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tidemark_leases FROM %s', receiver);
-    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM %s', receiver);
-  END LOOP;
 END $$;

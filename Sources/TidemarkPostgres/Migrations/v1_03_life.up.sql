@@ -35,14 +35,24 @@ BEGIN
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 
+-- Nothing here is for everybody, or for whom the owner's default privileges give it to. This is the end of the version: what
+-- it has made is made by now.
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM PUBLIC;
+
 DO $$
 DECLARE
   receiver text;
 BEGIN
-  FOR receiver IN SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
-    FROM pg_proc AS p CROSS JOIN aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS a
-    WHERE p.oid = 'tidemark_leases.after_restore'::regproc AND a.grantee <> p.proowner
+  FOR receiver IN SELECT CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
+    FROM (SELECT c.relowner, c.relacl, c.relnamespace FROM pg_class AS c
+      UNION ALL
+      SELECT p.proowner, p.proacl, p.pronamespace FROM pg_proc AS p) AS o (owner, acl, namespace)
+    CROSS JOIN aclexplode(o.acl) AS a
+    WHERE o.namespace = 'tidemark_leases'::regnamespace AND a.grantee <> o.owner
+    GROUP BY a.grantee
   LOOP
-    EXECUTE format('REVOKE ALL ON FUNCTION tidemark_leases.after_restore FROM %s', receiver);
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark_leases FROM %s', receiver);
+    EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tidemark_leases FROM %s', receiver);
+    EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM %s', receiver);
   END LOOP;
 END $$;

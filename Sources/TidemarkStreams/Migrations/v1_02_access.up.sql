@@ -28,7 +28,7 @@ END $$;
 CREATE TABLE tidemark.access (
   kind text NOT NULL CHECK (kind IN ('consumer', 'administrator', 'capturer', 'producer', 'expirer', 'monitor')),
   role_name text NOT NULL,
-  -- A consumer's only.
+  -- A consumer's and a monitor's; others have *.
   application text NOT NULL,
   stream text NOT NULL,
   PRIMARY KEY (kind, role_name, application, stream)
@@ -48,13 +48,6 @@ CREATE VIEW tidemark.given AS
     WHERE c.oid = 'tidemark.access'::regclass AND e.privilege_type = 'SELECT') AS r
     ON r.role_name = a.role_name;
 
--- The rights of these kinds that a role has, itself or by a role that it belongs to.
-CREATE FUNCTION tidemark.rights_of(asking name, kinds text[]) RETURNS SETOF tidemark.access
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT a.kind, a.role_name, a.application, a.stream FROM tidemark.given AS a
-    WHERE a.kind = ANY (kinds) AND pg_has_role(asking, a.role, 'USAGE')
-$$;
-
 -- The roles that are consumers of the streams of a name, for an application if one is named.
 CREATE FUNCTION tidemark.readers(stream_name text, of_application text DEFAULT NULL) RETURNS SETOF regrole
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -63,21 +56,18 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application))
 $$;
 
-CREATE FUNCTION tidemark.is_owner(role_name name) RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT pg_has_role(role_name, n.nspowner, 'USAGE') FROM pg_namespace n WHERE n.nspname = 'tidemark'
-$$;
-
--- Whether the caller has one of these rights to a stream of that name, for an application if one is named.
+-- Whether the caller has one of these rights to a stream of that name, for an application if one is named. Every step asks:
+-- a query within this function is planned once a session, one within a function in SQL each time.
 CREATE FUNCTION tidemark.may(kinds text[], stream_name text, of_application text DEFAULT NULL) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   asking CONSTANT name := tidemark.caller();
 BEGIN
-  RETURN EXISTS (SELECT FROM tidemark.rights_of(asking, kinds) AS a
-      WHERE stream_name LIKE tidemark.like_pattern(a.stream)
-        AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application)))
-    OR tidemark.is_owner(asking);
+  RETURN (SELECT pg_has_role(asking, n.nspowner, 'USAGE') FROM pg_namespace n WHERE n.nspname = 'tidemark')
+    OR EXISTS (SELECT FROM tidemark.given AS a
+      WHERE a.kind = ANY (kinds) AND pg_has_role(asking, a.role, 'USAGE')
+        AND stream_name LIKE tidemark.like_pattern(a.stream)
+        AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application)));
 END $$;
 
 -- Refuses a caller who has none of these rights to a stream. One that does not exist (any more) is the caller's business.
@@ -134,7 +124,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     WHERE p.work = at_work)
 $$;
 
--- Notes that this session is at a work until it ends or leaves it; false if another one is.
+-- Notes that this session is at a work until it ends; false if another one is.
 CREATE FUNCTION tidemark.appear(at_work text) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

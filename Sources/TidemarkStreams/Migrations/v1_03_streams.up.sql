@@ -213,7 +213,7 @@ CREATE TABLE tidemark.jump (
 
 -- Has the stream's numbers go on from the database's history if they were last given out on another one: whatever was
 -- lost with that, no number is given out twice. Returns whether they have jumped. Before every step that gives out
--- numbers, under the step's lock.
+-- numbers, in the stream's turn.
 CREATE FUNCTION tidemark.follow_history(of_stream integer) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -402,7 +402,7 @@ END $$;
 CREATE FUNCTION tidemark.create_stream(
   stream_name text, kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
 ) RETURNS integer
-LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT tidemark.refuse('{administrator}', stream_name) WHERE NOT tidemark.may('{administrator}', stream_name);
   SELECT tidemark.add_stream(stream_name, kept_for, shard_count, NULL, NULL, NULL, NULL)
 $$;
@@ -491,7 +491,7 @@ END $$;
 -- The position before the first record of a shard that is not older than since; the stream's head if there is
 -- none yet. Partitions that were closed before then are not looked at.
 CREATE FUNCTION tidemark.position_at(of_stream integer, of_ordinal integer, since timestamptz) RETURNS bigint
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   partition bigint;
   first_record bigint;

@@ -631,7 +631,7 @@ CREATE FUNCTION tidemark.enable_stream(
   source regclass, stream_name text DEFAULT NULL, view text DEFAULT 'NEW_AND_OLD_IMAGES',
   kept_for interval DEFAULT interval '24 hours', shard_count integer DEFAULT 4
 ) RETURNS integer
-LANGUAGE plpgsql SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET lock_timeout = '500ms' SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   new_id integer := tidemark.begin_stream(source, stream_name, view, kept_for, shard_count, 'TRIGGER');
 BEGIN
@@ -699,7 +699,7 @@ BEGIN
   PERFORM tidemark.check_isolation();
   SELECT * INTO stream FROM tidemark.stream s WHERE s.stream_id = of_stream;
   IF stream.status = 'ENABLED' THEN
-    -- Before the step's lock, because this waits for the table's writers.
+    -- Before the turn, because this waits for the table's writers.
     PERFORM tidemark.switch_triggers_off(of_stream);
   END IF;
   PERFORM tidemark.take_turn(of_stream);

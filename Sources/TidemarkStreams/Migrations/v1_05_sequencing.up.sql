@@ -32,7 +32,7 @@ BEGIN
   END;
 END $$;
 
--- For what takes the step's lock: in any other transaction its snapshot would be older than that, and hide what the
+-- For what takes a stream's turn: in any other transaction its snapshot would be older than that, and hide what the
 -- last one did who had the lock.
 CREATE FUNCTION tidemark.check_isolation() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -45,7 +45,7 @@ BEGIN
 END $$;
 
 -- The open shards of a stream, by the hashes that they begin with. They are kept with the stream, so that a step need
--- not gather thousands of them. The caller holds the stream's step lock.
+-- not gather thousands of them. The caller has the stream's turn.
 CREATE FUNCTION tidemark.route_records(of_stream integer, OUT starts bigint[], OUT ordinals integer[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -64,7 +64,7 @@ BEGIN
 END $$;
 
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
--- least one if there is one. Returns how many. The caller holds the stream's step lock.
+-- least one if there is one. Returns how many. The caller has the stream's turn.
 CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint)
 RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -1,6 +1,6 @@
 -- Closes shards at the stream's head and returns the number at which their children start. The closing takes a
 -- number of its own, so that a shard's range is never empty, and it is news of the shards that it closes. The
--- caller holds the stream's step lock.
+-- caller has the stream's turn.
 CREATE FUNCTION tidemark.close_shards(of_stream integer, ordinals integer[]) RETURNS bigint
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

@@ -1,5 +1,5 @@
 -- Counts what the steps since the last count have written to each open shard, and notes how long each has been hot or
--- cold. The caller holds the stream's step lock.
+-- cold. The caller has the stream's turn.
 CREATE FUNCTION tidemark.measure_shards(stream tidemark.stream) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -196,7 +196,7 @@ CREATE FUNCTION tidemark.alter_stream(
   new_merge_below double precision, new_sustained_time interval, new_minimum_shards integer,
   new_maximum_shards integer, new_maximum_image_size integer, expiry text
 ) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
   problems text[];

@@ -34,7 +34,7 @@ BEGIN
   RETURN tidemark.appear(tidemark.snapshot_work(of_stream, of_application));
 END $$;
 
--- Deletes a snapshot, finished or not. The caller holds the step's lock.
+-- Deletes a snapshot, finished or not. The caller has the stream's turn.
 CREATE FUNCTION tidemark.discard_snapshot(of_stream integer, of_application text) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -51,7 +51,7 @@ BEGIN
   END IF;
 END $$;
 
--- Deletes the unfinished snapshots that nobody is making any more. The caller holds the step's lock.
+-- Deletes the unfinished snapshots that nobody is making any more. The caller has the stream's turn.
 CREATE FUNCTION tidemark.discard_abandoned_snapshots(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -71,7 +71,7 @@ END $$;
 
 -- Says why a stream can have no snapshot; returns its table.
 CREATE FUNCTION tidemark.snapshot_source(of_stream integer) RETURNS regclass
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   stream tidemark.stream;
 BEGIN
@@ -91,8 +91,8 @@ BEGIN
 END $$;
 
 -- Ends the open shards behind all that is sequenced and what is visible in the inbox, and begins their children behind
--- a log partition that it reserves. starts and ordinals are the hash ranges and shards of the copy. The caller holds the
--- step's lock.
+-- a log partition that it reserves. starts and ordinals are the hash ranges and shards of the copy. The caller has the
+-- stream's turn.
 CREATE FUNCTION tidemark.reserve_snapshot(
   of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

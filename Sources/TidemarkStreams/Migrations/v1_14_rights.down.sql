@@ -17,5 +17,3 @@ BEGIN
     EXECUTE format('DROP POLICY visible ON tidemark.%I', table_name);
   END LOOP;
 END $$;
-DROP FUNCTION tidemark.visible_applications();
-DROP FUNCTION tidemark.visible_names();

@@ -2,33 +2,12 @@
 -- with the rights of the schema's owner and ask what the caller was given (see tidemark.access). Writers of tables need
 -- nothing here.
 
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM PUBLIC;
-
--- What these change belongs to the schema's owner, whoever calls them.
-ALTER FUNCTION tidemark.create_stream SECURITY DEFINER;
-ALTER FUNCTION tidemark.enable_stream SECURITY DEFINER;
-ALTER FUNCTION tidemark.alter_stream SECURITY DEFINER;
-ALTER FUNCTION tidemark.snapshot_source SECURITY DEFINER;
--- It reads the log's partitions one by one.
-ALTER FUNCTION tidemark.position_at SECURITY DEFINER;
-
--- The names that streams have which the current role has rights to. Not SECURITY DEFINER, and so asked of whoever reads a
--- table: its policy asks once a statement.
-CREATE FUNCTION tidemark.visible_names() RETURNS text[]
-LANGUAGE sql STABLE
-RETURN ARRAY(SELECT tidemark.like_pattern(a.stream) FROM tidemark.given AS a
-  WHERE pg_has_role(a.role, 'USAGE'));
-
--- The applications whose snapshots the current role has made, or watches.
-CREATE FUNCTION tidemark.visible_applications() RETURNS text[]
-LANGUAGE sql STABLE
-RETURN ARRAY(SELECT tidemark.like_pattern(a.application) FROM tidemark.given AS a
-  WHERE a.kind IN ('consumer', 'monitor', 'administrator') AND pg_has_role(a.role, 'USAGE'));
-
--- Whoever has a right to a stream sees what there is to know of it, and nothing of others.
+-- Whoever has a right to a stream sees what there is to know of it, and nothing of others; of snapshots those of its own
+-- applications. Policies ask by queries: a function would be planned anew in each statement. They name streams one by one,
+-- for a reader asks about one.
 ALTER TABLE tidemark.stream ENABLE ROW LEVEL SECURITY;
-CREATE POLICY visible ON tidemark.stream FOR SELECT
-  USING (name LIKE ANY ((SELECT tidemark.visible_names())::text[]));
+CREATE POLICY visible ON tidemark.stream FOR SELECT USING (name LIKE ANY (ARRAY(
+  SELECT tidemark.like_pattern(a.stream) FROM tidemark.given AS a WHERE pg_has_role(a.role, 'USAGE'))));
 DO $$
 DECLARE
   table_name text;
@@ -38,14 +17,16 @@ BEGIN
   LOOP
     EXECUTE format('ALTER TABLE tidemark.%I ENABLE ROW LEVEL SECURITY', table_name);
     EXECUTE format('CREATE POLICY visible ON tidemark.%I FOR SELECT '
-      'USING (stream_id IN (SELECT s.stream_id FROM tidemark.stream s))', table_name);
+      'USING (EXISTS (SELECT FROM tidemark.stream s WHERE s.stream_id = %1$I.stream_id))', table_name);
+  END LOOP;
+  FOREACH table_name IN ARRAY ARRAY['snapshot', 'shard'] LOOP
+    EXECUTE format('CREATE POLICY application ON tidemark.%I AS RESTRICTIVE FOR SELECT '
+      'USING (application IS NULL OR application LIKE ANY (ARRAY('
+      'SELECT tidemark.like_pattern(a.application) FROM tidemark.given AS a '
+      'WHERE a.kind = ANY (%L) AND pg_has_role(a.role, %L))))', table_name,
+      ARRAY['consumer', 'monitor', 'administrator'], 'USAGE');
   END LOOP;
 END $$;
-CREATE POLICY application ON tidemark.snapshot AS RESTRICTIVE FOR SELECT
-  USING (application LIKE ANY ((SELECT tidemark.visible_applications())::text[]));
-CREATE POLICY application ON tidemark.shard AS RESTRICTIVE FOR SELECT
-  USING (application IS NULL OR application LIKE ANY ((SELECT tidemark.visible_applications())::text[]));
-
 
 -- Lets consumers of a stream read its log, and lock its turn, before they see anything, for a snapshot.
 CREATE FUNCTION tidemark.grant_log(of_stream integer) RETURNS void
@@ -121,7 +102,7 @@ CREATE FUNCTION tidemark.grant_role(
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   receiver CONSTANT regrole := tidemark.find_role(role_name);
-  sees CONSTANT text[] := ARRAY['visible_names', 'visible_applications', 'like_pattern', 'find_stream', 'streams_named',
+  sees CONSTANT text[] := ARRAY['like_pattern', 'find_stream', 'streams_named',
     'stream_conditions'];
   looks_after CONSTANT text[] := ARRAY['advance', 'maintain_stream', 'manage_shards', 'watch_conditions', 'mend_stream',
     'capture_state', 'maintain_logical_capture', 'drop_dead_captures', 'mark_log', 'slot_name'];
@@ -135,7 +116,7 @@ DECLARE
       'drop_stream']
     WHEN 'capturer' THEN sees || ARRAY['advance', 'capture_state', 'maintain_logical_capture', 'mark_log', 'slot_name',
       'append_captured', 'type_parts', 'column_types', 'fail_stream']
-    WHEN 'producer' THEN ARRAY['visible_names', 'like_pattern', 'find_stream', 'streams_named', 'put']
+    WHEN 'producer' THEN ARRAY['like_pattern', 'find_stream', 'streams_named', 'put']
     WHEN 'expirer' THEN sees || expires
     WHEN 'monitor' THEN sees || ARRAY['slot_name'] END;
   name text;
@@ -193,16 +174,4 @@ BEGIN
   END LOOP;
   PERFORM tidemark.grant_capture(s.stream_id) FROM tidemark.stream s JOIN pg_class c ON c.oid = s.source_table
     WHERE s.status = 'ENABLED' AND c.relowner = grantee::oid;
-END $$;
-
-REVOKE ALL ON FUNCTION tidemark.visible_names, tidemark.visible_applications, tidemark.grant_log,
-  tidemark.grant_copy, tidemark.lock_logs, tidemark.log_tables, tidemark.find_role, tidemark.grant_role,
-  tidemark.revoke_role FROM PUBLIC;
-
-DO $$
-BEGIN
-  PERFORM tidemark.make_private('TABLE', format('tidemark.%I', c.relname)) FROM pg_class AS c
-    WHERE c.relnamespace = 'tidemark'::regnamespace AND c.relkind IN ('r', 'v', 'S');
-  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
-    WHERE p.pronamespace = 'tidemark'::regnamespace;
 END $$;

@@ -137,8 +137,12 @@ BEGIN
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 
+-- Nothing here is for everybody, or for whom the owner's default privileges give it to. This is the end of the version: what
+-- it has made is made by now.
 DO $$
 BEGIN
+  PERFORM tidemark.make_private('TABLE', format('tidemark.%I', c.relname)) FROM pg_class AS c
+    WHERE c.relnamespace = 'tidemark'::regnamespace AND c.relkind IN ('r', 'v', 'S');
   PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
-    WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname IN ('drop_stream', 'after_restore');
+    WHERE p.pronamespace = 'tidemark'::regnamespace;
 END $$;

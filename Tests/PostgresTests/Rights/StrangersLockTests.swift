@@ -34,7 +34,7 @@ struct StrangersLockTests {
             AND k.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
           """
         )
-        // Holds it until the end.
+        // Holds it until the test cancels this: the time only has to be longer.
         try await Task.sleep(for: .seconds(3600))
       }
       func isWaiting() async throws -> Int64 {
