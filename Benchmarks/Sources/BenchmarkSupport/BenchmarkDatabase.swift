@@ -84,7 +84,7 @@ package struct BenchmarkDatabase {
     try await pool.query(
       """
       SELECT relname::text, pg_table_size(oid), pg_indexes_size(oid) FROM pg_class
-      WHERE relnamespace = 'tidemark'::regnamespace AND relkind = 'r'
+      WHERE relnamespace = 'tidemark_leases'::regnamespace AND relkind = 'r'
         AND relname IN ('worker', 'lease', 'lease_scope', 'lease_load')
       ORDER BY relname
       """

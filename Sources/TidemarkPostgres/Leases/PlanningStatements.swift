@@ -77,9 +77,10 @@ enum PlanningStatements {
       PostgresStatement(clearHandoffs, values.1, values.2),
       PostgresStatement(
         """
-        DELETE FROM tidemark_leases.worker
-        WHERE application = $1 AND stream = $2 AND state = 'dead'
-          AND heartbeat_at < clock_timestamp() - interval '1 hour'
+        SELECT tidemark_leases.forget_dead_workers($1, $2) WHERE EXISTS (
+          SELECT FROM tidemark_leases.worker
+          WHERE application = $1 AND stream = $2 AND state = 'dead'
+            AND heartbeat_at < clock_timestamp() - interval '1 hour')
         """,
         values.1,
         values.2

@@ -16,7 +16,9 @@ extension PostgresLeaseStore {
           """
         )
         try await Self.refuseWorkers(in: scope, transaction)
-        try await Self.delete(scope, from: ["lease", "lease_load", "worker"], transaction)
+        _ = try await transaction.query(
+          "SELECT tidemark_leases.delete_leases(\(scope.application), \(scope.stream), false)"
+        )
       }
     }
   }
@@ -42,10 +44,8 @@ extension PostgresLeaseStore {
         ).map { LeaseScope(application: application, stream: try $0.decode(String.self)) }
         for scope in scopes {
           try await Self.refuseWorkers(in: scope, transaction)
-          try await Self.delete(
-            scope,
-            from: ["lease", "lease_load", "worker", "dead_letter", "plan_turn", "lease_scope"],
-            transaction
+          _ = try await transaction.query(
+            "SELECT tidemark_leases.delete_leases(\(scope.application), \(scope.stream), true)"
           )
         }
         return scopes
@@ -78,21 +78,6 @@ extension PostgresLeaseStore {
         .invalidConfiguration,
         "The application \(scope.application) is at work on \(scope.stream): \(living.joined(separator: ", ")).",
         advice: "Stop its workers first."
-      )
-    }
-  }
-
-  private static func delete(
-    _ scope: LeaseScope,
-    from tables: [String],
-    _ transaction: PostgresTransaction
-  ) async throws {
-    for table in tables {
-      try await transaction.execute(
-        """
-        DELETE FROM tidemark_leases.\(identifier: table)
-        WHERE application = \(scope.application) AND stream = \(scope.stream)
-        """
       )
     }
   }

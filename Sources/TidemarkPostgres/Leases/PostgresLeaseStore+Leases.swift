@@ -107,36 +107,10 @@ extension PostgresLeaseStore {
   /// Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is
   /// being read from a position of its own, and no lease of a parent is left that could start them anew.
   public func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws {
-    let statement = PostgresStatement(
-      """
-      WITH gone AS (
-        DELETE FROM tidemark_leases.lease AS d
-        WHERE d.application = $1 AND d.stream = $2 AND d.shard_id = ANY ($3) AND d.ended_at IS NOT NULL
-          AND NOT EXISTS (
-            SELECT FROM tidemark_leases.lease AS parent
-            WHERE parent.application = $1 AND parent.stream = $2
-              AND parent.shard_id = ANY (d.parent_shard_ids))
-          AND d.shard_id NOT IN (
-            SELECT unnest(child.parent_shard_ids) FROM tidemark_leases.lease AS child
-            WHERE child.application = $1 AND child.stream = $2
-              AND tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
-          AND NOT EXISTS (
-            SELECT FROM unnest(d.child_shard_ids) AS named (shard_id)
-            LEFT JOIN tidemark_leases.lease AS child ON child.application = $1 AND child.stream = $2
-              AND child.shard_id = named.shard_id
-            WHERE child.shard_id IS NULL OR tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
-        RETURNING d.shard_id
-      ), unmeasured AS (
-        DELETE FROM tidemark_leases.lease_load AS m USING gone
-        WHERE m.application = $1 AND m.stream = $2 AND m.shard_id = gone.shard_id
+    _ = try await write {
+      try await pool.query(
+        "SELECT tidemark_leases.delete_ended_leases(\(scope.application), \(scope.stream), \(shardIDs))"
       )
-      UPDATE tidemark_leases.lease_scope SET change_version = change_version + 1
-      WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM gone)
-      """,
-      scope.application,
-      scope.stream,
-      shardIDs
-    )
-    _ = try await write { try await pool.query(statement) }
+    }
   }
 }

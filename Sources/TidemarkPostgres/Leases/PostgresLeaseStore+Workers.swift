@@ -88,9 +88,7 @@ extension PostgresLeaseStore {
     try await write {
       _ = try await pool.pipeline([
         """
-        DELETE FROM tidemark_leases.worker
-        WHERE incarnation = \(incarnation.number) AND application = \(scope.application)
-          AND stream = \(scope.stream)
+        SELECT tidemark_leases.forget_worker(\(scope.application), \(scope.stream), \(incarnation.number))
         """,
         PostgresStatement(
           """

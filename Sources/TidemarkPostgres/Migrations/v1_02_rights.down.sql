@@ -4,6 +4,11 @@ DROP FUNCTION tidemark_leases.find_role(text);
 DROP VIEW tidemark_leases.dead_letter_count, tidemark_leases.visible_load, tidemark_leases.visible_lease,
   tidemark_leases.visible_worker, tidemark_leases.visible_scope;
 DROP FUNCTION tidemark_leases.is_owner();
+DROP FUNCTION tidemark_leases.delete_leases(text, text, boolean);
+DROP FUNCTION tidemark_leases.delete_ended_leases(text, text, text[]);
+DROP FUNCTION tidemark_leases.forget_dead_workers(text, text);
+DROP FUNCTION tidemark_leases.forget_worker(text, text, bigint);
+DROP FUNCTION tidemark_leases.require_consumer(text, text);
 DO $$
 DECLARE
   name text;
@@ -13,6 +18,6 @@ BEGIN
   END LOOP;
 END $$;
 DROP FUNCTION tidemark_leases.granted_scopes(text[]);
-DROP VIEW tidemark_leases.given;
 DROP TABLE tidemark_leases.access;
+DROP FUNCTION tidemark_leases.role_number(text);
 DROP FUNCTION tidemark_leases.like_pattern(text);

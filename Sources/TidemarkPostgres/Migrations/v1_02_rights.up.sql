@@ -7,11 +7,18 @@ CREATE FUNCTION tidemark_leases.like_pattern(pattern text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN replace(regexp_replace(pattern, '([\\%_])', '\\\1', 'g'), '*', '%');
 
--- The rights that were given. Each counts as long as its role may read this table by itself, which goes when the role is
--- dropped: another one of the same name has none of them.
+-- The number of the role that has a name now. IMMUTABLE because that is computed when a right is given and stays, and when
+-- a dump is restored, which does not have it.
+CREATE FUNCTION tidemark_leases.role_number(role_name text) RETURNS oid
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT to_regrole(quote_ident(role_name))::oid
+$$;
+
+-- The rights that were given. A role that is made later has none of those that one of the same name had.
 CREATE TABLE tidemark_leases.access (
   kind text NOT NULL CHECK (kind IN ('consumer', 'monitor')),
   role_name text NOT NULL,
+  role oid GENERATED ALWAYS AS (tidemark_leases.role_number(role_name)) STORED,
   application text NOT NULL,
   stream text NOT NULL,
   -- What a scope's application and stream are LIKE, parted by a character that no name has: the stream by its name alone,
@@ -22,18 +29,10 @@ CREATE TABLE tidemark_leases.access (
   PRIMARY KEY (kind, role_name, application, stream)
 );
 
--- The rights that count.
-CREATE VIEW tidemark_leases.given AS
-  SELECT a.kind, a.scopes, r.role FROM tidemark_leases.access AS a
-  JOIN (SELECT e.grantee AS role, pg_get_userbyid(e.grantee) AS role_name
-    FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS e
-    WHERE c.oid = 'tidemark_leases.access'::regclass AND e.privilege_type = 'SELECT') AS r
-    ON r.role_name = a.role_name;
-
 -- What the scopes are LIKE that the caller has rights of these kinds to. Not SECURITY DEFINER: the caller is who asks.
 CREATE FUNCTION tidemark_leases.granted_scopes(kinds text[]) RETURNS text[]
 LANGUAGE sql STABLE
-RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.given AS a
+RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.access AS a
   WHERE a.kind = ANY (kinds) AND pg_has_role(a.role, 'USAGE'));
 
 -- A policy asks for the caller's rights once a statement, and not for each row. It does so by a query and not by that
@@ -45,9 +44,98 @@ BEGIN
   FOREACH name IN ARRAY ARRAY['lease_scope', 'worker', 'lease', 'lease_load', 'dead_letter', 'plan_turn'] LOOP
     EXECUTE format('ALTER TABLE tidemark_leases.%I ENABLE ROW LEVEL SECURITY', name);
     EXECUTE format('CREATE POLICY consumer ON tidemark_leases.%I USING ((application || %L || stream) LIKE ANY (ARRAY('
-      'SELECT unnest(a.scopes) FROM tidemark_leases.given AS a WHERE a.kind = %L AND pg_has_role(a.role, %L))))', name,
+      'SELECT unnest(a.scopes) FROM tidemark_leases.access AS a WHERE a.kind = %L AND pg_has_role(a.role, %L))))', name,
       E'\x1f', 'consumer', 'USAGE');
   END LOOP;
+END $$;
+
+-- A role that may delete from a table may lock all of it. So consumers delete by functions that run with the rights of the
+-- schema's owner, and by nothing else.
+
+-- Refuses a caller who is no consumer of a stream for an application.
+CREATE FUNCTION tidemark_leases.require_consumer(of_application text, of_stream text) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- Whom the session has become by SET ROLE, or whoever has opened it: current_user is this function's owner.
+  caller CONSTANT name := coalesce(nullif(current_setting('role'), 'none'), session_user);
+BEGIN
+  IF NOT (SELECT pg_has_role(caller, n.nspowner, 'USAGE') FROM pg_namespace AS n WHERE n.nspname = 'tidemark_leases')
+    AND NOT EXISTS (SELECT FROM tidemark_leases.access AS a
+      WHERE a.kind = 'consumer' AND pg_has_role(caller, a.role, 'USAGE')
+        AND (of_application || E'\x1f' || of_stream) LIKE ANY (a.scopes))
+  THEN
+    RAISE EXCEPTION 'the role "%" is no consumer of the stream "%" for the application "%"', caller, of_stream,
+      of_application USING ERRCODE = 'insufficient_privilege', HINT = format('Whoever owns the schema tidemark_leases '
+        'gives the right: tidemark grant consumer %s --application %s --stream %s.', quote_ident(caller), of_application,
+        of_stream);
+  END IF;
+END $$;
+
+-- Forgets a worker that has left.
+CREATE FUNCTION tidemark_leases.forget_worker(of_application text, of_stream text, number bigint) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark_leases.require_consumer(of_application, of_stream);
+  DELETE FROM tidemark_leases.worker AS w
+    WHERE w.incarnation = number AND w.application = of_application AND w.stream = of_stream;
+END $$;
+
+-- Forgets the workers that have been dead for an hour.
+CREATE FUNCTION tidemark_leases.forget_dead_workers(of_application text, of_stream text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark_leases.require_consumer(of_application, of_stream);
+  DELETE FROM tidemark_leases.worker AS w
+    WHERE w.application = of_application AND w.stream = of_stream AND w.state = 'dead'
+      AND w.heartbeat_at < clock_timestamp() - interval '1 hour';
+END $$;
+
+-- Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is being read from
+-- a position of its own, and no lease of a parent is left that could start them anew.
+CREATE FUNCTION tidemark_leases.delete_ended_leases(of_application text, of_stream text, shard_ids text[]) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark_leases.require_consumer(of_application, of_stream);
+  WITH gone AS (
+    DELETE FROM tidemark_leases.lease AS d
+    WHERE d.application = of_application AND d.stream = of_stream AND d.shard_id = ANY (shard_ids)
+      AND d.ended_at IS NOT NULL
+      AND NOT EXISTS (
+        SELECT FROM tidemark_leases.lease AS parent
+        WHERE parent.application = of_application AND parent.stream = of_stream
+          AND parent.shard_id = ANY (d.parent_shard_ids))
+      AND d.shard_id NOT IN (
+        SELECT unnest(child.parent_shard_ids) FROM tidemark_leases.lease AS child
+        WHERE child.application = of_application AND child.stream = of_stream
+          AND tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
+      AND NOT EXISTS (
+        SELECT FROM unnest(d.child_shard_ids) AS named (shard_id)
+        LEFT JOIN tidemark_leases.lease AS child ON child.application = of_application AND child.stream = of_stream
+          AND child.shard_id = named.shard_id
+        WHERE child.shard_id IS NULL OR tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
+    RETURNING d.shard_id
+  ), unmeasured AS (
+    DELETE FROM tidemark_leases.lease_load AS m USING gone
+    WHERE m.application = of_application AND m.stream = of_stream AND m.shard_id = gone.shard_id
+  )
+  UPDATE tidemark_leases.lease_scope AS s SET change_version = s.change_version + 1
+    WHERE s.application = of_application AND s.stream = of_stream AND EXISTS (SELECT FROM gone);
+END $$;
+
+-- Deletes the leases of an application on a stream, or all that is kept of it. Whoever calls this has seen to it that none of
+-- its workers lives.
+CREATE FUNCTION tidemark_leases.delete_leases(of_application text, of_stream text, with_all boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM tidemark_leases.require_consumer(of_application, of_stream);
+  DELETE FROM tidemark_leases.lease AS l WHERE l.application = of_application AND l.stream = of_stream;
+  DELETE FROM tidemark_leases.lease_load AS m WHERE m.application = of_application AND m.stream = of_stream;
+  DELETE FROM tidemark_leases.worker AS w WHERE w.application = of_application AND w.stream = of_stream;
+  IF with_all THEN
+    DELETE FROM tidemark_leases.dead_letter AS d WHERE d.application = of_application AND d.stream = of_stream;
+    DELETE FROM tidemark_leases.plan_turn AS p WHERE p.application = of_application AND p.stream = of_stream;
+    DELETE FROM tidemark_leases.lease_scope AS s WHERE s.application = of_application AND s.stream = of_stream;
+  END IF;
 END $$;
 
 -- Whether the caller may do all, as the schema's owner may.
@@ -111,28 +199,41 @@ BEGIN
     RAISE EXCEPTION 'no application or stream has an empty name' USING ERRCODE = 'TM005',
       HINT = 'Give names or patterns, in which * stands for any characters.';
   END IF;
-  -- What an earlier role of the name had is gone with that.
-  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = grant_role.role_name
-    AND NOT EXISTS (SELECT FROM tidemark_leases.given AS g WHERE g.role = receiver);
+  -- A role that was renamed keeps its rights, and what an earlier role of the name had is gone with that.
+  UPDATE tidemark_leases.access AS a SET role_name = r.rolname FROM pg_roles AS r
+    WHERE r.oid = a.role AND r.rolname <> a.role_name;
+  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = grant_role.role_name AND a.role IS DISTINCT FROM receiver;
   INSERT INTO tidemark_leases.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark_leases TO %s', receiver);
-  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, tidemark_leases.given, '
+  EXECUTE format('GRANT SELECT ON tidemark_leases.migration, tidemark_leases.access, '
     'tidemark_leases.visible_scope, tidemark_leases.visible_worker, tidemark_leases.visible_lease, tidemark_leases.visible_load, '
     'tidemark_leases.dead_letter_count TO %s', receiver);
   EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.granted_scopes, tidemark_leases.is_owner, '
     'tidemark_leases.checkpoint_rank TO %s', receiver);
   IF kind = 'consumer' THEN
-    EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON tidemark_leases.lease_scope, tidemark_leases.lease, '
+    -- Rights to change columns, and not the table: that would be one to lock it.
+    EXECUTE format('GRANT SELECT, INSERT ON tidemark_leases.lease_scope, tidemark_leases.lease, '
       'tidemark_leases.lease_load, tidemark_leases.dead_letter, tidemark_leases.plan_turn TO %s', receiver);
+    EXECUTE format('GRANT UPDATE (assignment_version, change_version, planned_version) ON tidemark_leases.lease_scope '
+      'TO %s', receiver);
+    EXECUTE format('GRANT UPDATE (child_shard_ids, owner, last_owner, last_epoch, left_epoch, epoch, checkpoint, '
+      'sub_sequence_number, pending_checkpoint, pending_sub_sequence_number, pending_state, handoff_to, '
+      'handoff_deadline, stopped_reason, ended_at, updated_at) ON tidemark_leases.lease TO %s', receiver);
+    EXECUTE format('GRANT UPDATE (processing, bytes_per_second, millis_behind_latest, measured_at) '
+      'ON tidemark_leases.lease_load TO %s', receiver);
+    -- To lock its row.
+    EXECUTE format('GRANT UPDATE (stream) ON tidemark_leases.plan_turn TO %s', receiver);
     -- Not what would stand for another worker: its number, its lock, and the role whose sessions end with it.
-    EXECUTE format('GRANT SELECT, DELETE, INSERT (application, stream, worker_id, host, process_id, maximum_leases, '
+    EXECUTE format('GRANT SELECT, INSERT (application, stream, worker_id, host, process_id, maximum_leases, '
       'failover_interval, has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_name), '
       'UPDATE (state, has_session, session_process, server_started_at, heartbeat_at, heartbeating_since, '
       'refused_shard_ids, died_at, has_left) ON tidemark_leases.worker TO %s', receiver);
     EXECUTE format('GRANT SELECT ON tidemark_leases.history TO %s', receiver);
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.known_history, tidemark_leases.next_history, '
-      'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel TO %s', receiver);
+      'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel, '
+      'tidemark_leases.forget_worker, tidemark_leases.forget_dead_workers, tidemark_leases.delete_ended_leases, '
+      'tidemark_leases.delete_leases TO %s', receiver);
   END IF;
 END $$;
 
@@ -142,7 +243,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   grantee CONSTANT regrole := tidemark_leases.find_role(role_name);
 BEGIN
-  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = revoke_role.role_name;
+  DELETE FROM tidemark_leases.access AS a WHERE a.role_name = revoke_role.role_name OR a.role = grantee::oid;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark_leases FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark_leases FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark_leases FROM %s', grantee);

@@ -23,6 +23,8 @@ BEGIN
     WHERE l.owner < first_incarnation;
   UPDATE tidemark_leases.lease AS l SET handoff_to = NULL, handoff_deadline = NULL
     WHERE l.handoff_to < first_incarnation OR l.handoff_to IS NOT NULL AND l.owner IS NULL;
+  -- Roles that were made after the rows were restored.
+  UPDATE tidemark_leases.access AS a SET role_name = a.role_name WHERE a.role IS NULL;
   -- Rights are noted here, and stand in the catalog: a dump may leave those out.
   RETURN QUERY SELECT format('role %s', a.role_name),
     CASE WHEN r.oid IS NULL THEN 'there is no such role here' ELSE 'the role has no rights to the leases here' END,
@@ -30,8 +32,7 @@ BEGIN
       || format('tidemark grant %s %s --stream ''%s'' --application ''%s''', a.kind, quote_ident(a.role_name),
         a.stream, a.application)
     FROM tidemark_leases.access a LEFT JOIN pg_roles r ON r.rolname = a.role_name
-    WHERE NOT EXISTS (SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS e
-      WHERE n.nspname = 'tidemark_leases' AND e.grantee = r.oid)
+    WHERE NOT coalesce(has_table_privilege(a.role, 'tidemark_leases.access'::regclass, 'SELECT'), false)
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 

@@ -8,7 +8,7 @@ DROP FUNCTION tidemark.require(text[], integer, text);
 DROP FUNCTION tidemark.may(text[], text, text);
 DROP FUNCTION tidemark.readers(text, text);
 DROP FUNCTION tidemark.caller();
-DROP VIEW tidemark.given;
 DROP TABLE tidemark.access;
+DROP FUNCTION tidemark.role_number(text);
 DROP FUNCTION tidemark.make_private(text, text);
 DROP FUNCTION tidemark.like_pattern(text);

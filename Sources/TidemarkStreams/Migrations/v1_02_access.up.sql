@@ -23,11 +23,18 @@ BEGIN
   END LOOP;
 END $$;
 
--- The rights that were given. Each counts as long as its role may read this table by itself, which goes when the role is
--- dropped: another one of the same name has none of them.
+-- The number of the role that has a name now. IMMUTABLE because that is computed when a right is given and stays, and when
+-- a dump is restored, which does not have it.
+CREATE FUNCTION tidemark.role_number(role_name text) RETURNS oid
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT to_regrole(quote_ident(role_name))::oid
+$$;
+
+-- The rights that were given. A role that is made later has none of those that one of the same name had.
 CREATE TABLE tidemark.access (
   kind text NOT NULL CHECK (kind IN ('consumer', 'administrator', 'capturer', 'producer', 'expirer', 'monitor')),
   role_name text NOT NULL,
+  role oid GENERATED ALWAYS AS (tidemark.role_number(role_name)) STORED,
   -- A consumer's and a monitor's; others have *.
   application text NOT NULL,
   stream text NOT NULL,
@@ -40,19 +47,12 @@ CREATE FUNCTION tidemark.caller() RETURNS name
 LANGUAGE sql STABLE
 RETURN coalesce(nullif(current_setting('role'), 'none'), session_user);
 
--- The rights that count.
-CREATE VIEW tidemark.given AS
-  SELECT a.*, r.role FROM tidemark.access AS a
-  JOIN (SELECT e.grantee AS role, pg_get_userbyid(e.grantee) AS role_name
-    FROM pg_class AS c CROSS JOIN aclexplode(c.relacl) AS e
-    WHERE c.oid = 'tidemark.access'::regclass AND e.privilege_type = 'SELECT') AS r
-    ON r.role_name = a.role_name;
-
 -- The roles that are consumers of the streams of a name, for an application if one is named.
 CREATE FUNCTION tidemark.readers(stream_name text, of_application text DEFAULT NULL) RETURNS SETOF regrole
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT DISTINCT a.role::regrole FROM tidemark.given AS a
-    WHERE a.kind = 'consumer' AND stream_name LIKE tidemark.like_pattern(a.stream)
+  SELECT DISTINCT a.role::regrole FROM tidemark.access AS a
+    WHERE a.kind = 'consumer' AND has_table_privilege(a.role, 'tidemark.access'::regclass, 'SELECT')
+      AND stream_name LIKE tidemark.like_pattern(a.stream)
       AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application))
 $$;
 
@@ -64,7 +64,7 @@ DECLARE
   asking CONSTANT name := tidemark.caller();
 BEGIN
   RETURN (SELECT pg_has_role(asking, n.nspowner, 'USAGE') FROM pg_namespace n WHERE n.nspname = 'tidemark')
-    OR EXISTS (SELECT FROM tidemark.given AS a
+    OR EXISTS (SELECT FROM tidemark.access AS a
       WHERE a.kind = ANY (kinds) AND pg_has_role(asking, a.role, 'USAGE')
         AND stream_name LIKE tidemark.like_pattern(a.stream)
         AND (of_application IS NULL OR of_application LIKE tidemark.like_pattern(a.application)));

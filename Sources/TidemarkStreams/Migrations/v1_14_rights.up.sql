@@ -7,7 +7,7 @@
 -- for a reader asks about one.
 ALTER TABLE tidemark.stream ENABLE ROW LEVEL SECURITY;
 CREATE POLICY visible ON tidemark.stream FOR SELECT USING (name LIKE ANY (ARRAY(
-  SELECT tidemark.like_pattern(a.stream) FROM tidemark.given AS a WHERE pg_has_role(a.role, 'USAGE'))));
+  SELECT tidemark.like_pattern(a.stream) FROM tidemark.access AS a WHERE pg_has_role(a.role, 'USAGE'))));
 DO $$
 DECLARE
   table_name text;
@@ -22,7 +22,7 @@ BEGIN
   FOREACH table_name IN ARRAY ARRAY['snapshot', 'shard'] LOOP
     EXECUTE format('CREATE POLICY application ON tidemark.%I AS RESTRICTIVE FOR SELECT '
       'USING (application IS NULL OR application LIKE ANY (ARRAY('
-      'SELECT tidemark.like_pattern(a.application) FROM tidemark.given AS a '
+      'SELECT tidemark.like_pattern(a.application) FROM tidemark.access AS a '
       'WHERE a.kind = ANY (%L) AND pg_has_role(a.role, %L))))', table_name,
       ARRAY['consumer', 'monitor', 'administrator'], 'USAGE');
   END LOOP;
@@ -132,13 +132,14 @@ BEGIN
       HINT = 'Give names or patterns, in which * stands for any characters.';
   END IF;
   PERFORM tidemark.lock_logs();
-  -- What an earlier role of the name had is gone with that.
-  DELETE FROM tidemark.access AS a WHERE a.role_name = grant_role.role_name
-    AND NOT EXISTS (SELECT FROM tidemark.given AS g WHERE g.role = receiver);
+  -- A role that was renamed keeps its rights, and what an earlier role of the name had is gone with that.
+  UPDATE tidemark.access AS a SET role_name = r.rolname FROM pg_roles AS r
+    WHERE r.oid = a.role AND r.rolname <> a.role_name;
+  DELETE FROM tidemark.access AS a WHERE a.role_name = grant_role.role_name AND a.role IS DISTINCT FROM receiver;
   INSERT INTO tidemark.access (kind, role_name, application, stream)
     VALUES (kind, role_name, application, stream) ON CONFLICT DO NOTHING;
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', receiver);
-  EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.given, tidemark.stream TO %s', receiver);
+  EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.stream TO %s', receiver);
   FOREACH name IN ARRAY function_names LOOP
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, receiver);
   END LOOP;
@@ -163,7 +164,7 @@ DECLARE
   own_function regprocedure;
 BEGIN
   PERFORM tidemark.lock_logs();
-  DELETE FROM tidemark.access AS a WHERE a.role_name = revoke_role.role_name;
+  DELETE FROM tidemark.access AS a WHERE a.role_name = revoke_role.role_name OR a.role = grantee::oid;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);

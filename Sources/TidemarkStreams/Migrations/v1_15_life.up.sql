@@ -125,6 +125,8 @@ BEGIN
     remedy := 'Mend that, and run again: tidemark restore.';
     RETURN NEXT;
   END IF;
+  -- Roles that were made after the rows were restored.
+  UPDATE tidemark.access AS a SET role_name = a.role_name WHERE a.role IS NULL;
   -- Rights are noted here, and stand in the catalog: a dump may leave those out.
   RETURN QUERY SELECT format('role %s', a.role_name), CASE WHEN r.oid IS NULL THEN 'there is no such role here'
       ELSE 'the role has no rights to the schema here' END,
@@ -132,8 +134,7 @@ BEGIN
       || format('tidemark grant %s %s --stream ''%s''', a.kind, quote_ident(a.role_name), a.stream)
       || CASE WHEN a.kind IN ('consumer', 'monitor') THEN format(' --application ''%s''', a.application) ELSE '' END
     FROM tidemark.access a LEFT JOIN pg_roles r ON r.rolname = a.role_name
-    WHERE NOT EXISTS (SELECT FROM pg_namespace n CROSS JOIN aclexplode(n.nspacl) AS e
-      WHERE n.nspname = 'tidemark' AND e.grantee = r.oid)
+    WHERE NOT coalesce(has_table_privilege(a.role, 'tidemark.access'::regclass, 'SELECT'), false)
     ORDER BY a.role_name, a.kind, a.stream;
 END $$;
 

@@ -77,8 +77,8 @@ struct AttackerTests {
     [
       "SELECT tidemark.grant_role('consumer', \(role))",
       "SELECT tidemark_leases.grant_role('consumer', \(role))",
-      "INSERT INTO tidemark.access VALUES ('consumer', \(role), '*', '*')",
-      "INSERT INTO tidemark_leases.access VALUES ('consumer', \(role), '*', '*')",
+      "INSERT INTO tidemark.access VALUES ('consumer', \(role), DEFAULT, '*', '*')",
+      "INSERT INTO tidemark_leases.access VALUES ('consumer', \(role), DEFAULT, '*', '*')",
       "UPDATE tidemark.access SET stream = '*', application = '*'", "DELETE FROM tidemark_leases.access",
       "SELECT tidemark.revoke_role('postgres')", "INSERT INTO tidemark.migration VALUES (99, 'x', 99)",
       "CREATE FUNCTION tidemark.check_isolation(integer) RETURNS void LANGUAGE sql AS 'SELECT'",
@@ -112,6 +112,12 @@ struct AttackerTests {
         has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since) OVERRIDING SYSTEM VALUE
       VALUES (5, 'mine', 'item', 'w', 'h', 1, '3 s', true, now(), now(), now(), now())
       """,
+      "SELECT tidemark_leases.delete_leases('other', 'item', true)",
+      "SELECT tidemark_leases.delete_leases('mine', 'secret', true)",
+      "SELECT tidemark_leases.delete_ended_leases('other', 'item', '{a}')",
+      "SELECT tidemark_leases.forget_worker('other', 'item', w.incarnation) FROM tidemark_leases.worker AS w",
+      "SELECT tidemark_leases.forget_worker('other', 'item', i) FROM generate_series(1, 9) AS i",
+      "SELECT tidemark_leases.forget_dead_workers('other', 'item')",
       "TRUNCATE tidemark_leases.lease", "SELECT setval('tidemark_leases.worker_incarnation_seq', 1)",
     ]
   }

@@ -94,7 +94,10 @@ struct CatalogRuleTests {
     #expect(
       try await functions(
         where: "pg_get_functiondef(p.oid) ILIKE '%session_user%'"
-      ) == ["tidemark.caller()", "tidemark.request_cut(integer,text)"]
+      ) == [
+        "tidemark.caller()", "tidemark.request_cut(integer,text)",
+        "tidemark_leases.require_consumer(text,text)",
+      ]
     )
     // In a function that runs as its owner, current_user is that one.
     #expect(

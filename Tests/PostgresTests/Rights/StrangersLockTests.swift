@@ -89,4 +89,31 @@ struct StrangersLockTests {
     await stranger.close()
     try await roles.drop("stranger")
   }
+  @Test("on a table that others need is not to be had, but on the turn of a stream that it may read")
+  func tables() async throws {
+    let attacked = try await AttackedDatabase.shared()
+    let tables = try await attacked.database.pool.query(
+      """
+      SELECT c.oid::regclass::text FROM pg_class AS c
+      WHERE c.relkind IN ('r', 'p', 'v') AND c.relnamespace::regnamespace::text IN ('tidemark', 'tidemark_leases')
+      ORDER BY 1
+      """
+    ).map { try $0.decode(String.self) }
+    var locked: [String] = []
+    for principal in AttackedDatabase.principals {
+      let session = try StreamDatabase.makePool(attacked.roles.url(principal), connections: 1)
+      for table in tables {
+        do {
+          // The weakest mode that keeps any other session from writing.
+          try await session.transaction {
+            try await $0.execute(PostgresStatement(stringLiteral: "LOCK TABLE \(table) IN SHARE MODE NOWAIT"))
+          }
+          locked.append("\(principal): \(table)")
+        } catch let error as PostgresError where error.sqlState == "42501" {}
+      }
+      await session.close()
+    }
+    #expect(tables.count > 30)
+    #expect(locked == ["consumer: tidemark.turn_1"])
+  }
 }

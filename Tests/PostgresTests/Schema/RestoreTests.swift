@@ -223,7 +223,7 @@ struct RestoreTests {
   func rights() async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
-      "INSERT INTO tidemark.access VALUES ('consumer', 'tidemark_nobody', '*', 'orders')"
+      "INSERT INTO tidemark.access VALUES ('consumer', 'tidemark_nobody', DEFAULT, '*', 'orders')"
     )
     let problems = try await afterRestore(database)
     #expect(problems.map(\.problem) == ["there is no such role here"])

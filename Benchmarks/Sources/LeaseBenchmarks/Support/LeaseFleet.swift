@@ -43,8 +43,8 @@ struct LeaseFleet {
   }
 
   /// One planning round of the first worker.
-  func plan() async throws -> [Assignment] {
-    let outcome = try await store.plan(
+  func plan(in other: PostgresLeaseStore? = nil) async throws -> [Assignment] {
+    let outcome = try await (other ?? store).plan(
       as: workers[0],
       in: scope,
       handoffTimeout: .seconds(600),
