@@ -3,5 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-swift run -c release Simulation --seeds "${1:-500}" --all-marks
-swift run -c release Simulation mutants
+# Built on its own, because `swift test` keeps other builds of the package waiting while it runs.
+simulation() { swift run -c release --scratch-path .build/simulation Simulation "$@"; }
+
+simulation --seeds "${1:-500}" --all-marks
+simulation mutants

@@ -1,10 +1,25 @@
 #!/usr/bin/env bash
-# Installs what is missing, checks the style, runs all tests and the simulation. With arguments, which are passed on to
-# `swift test`, only those tests.
+# Installs what is missing, checks the style, runs all tests, those that depend on PostgreSQL's version with others too,
+# those that ThreadSanitizer can judge under it, and the simulation. With arguments, which are passed on to `swift test`,
+# only those tests.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 deploy/setup.sh --tests
 swift format lint --strict --recursive --parallel .
-swift test "$@"
-if [ $# -eq 0 ]; then deploy/simulate.sh; fi
+if [ $# -gt 0 ]; then exec swift test "$@"; fi
+
+swift build --build-tests
+
+# These take what the tests leave of the processor, which is much: tests wait more than they compute.
+log=$(mktemp)
+set -m
+nice -n 19 sh -c 'deploy/sanitize.sh build && deploy/simulate.sh' </dev/null >"$log" 2>&1 &
+beside=$!
+set +m
+trap 'kill -- "-$beside" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT
+
+swift test --skip-build
+deploy/versions.sh
+deploy/sanitize.sh
+wait "$beside"
