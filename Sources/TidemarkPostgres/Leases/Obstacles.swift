@@ -8,6 +8,7 @@ struct Obstacles {
   var listeners: [WorkerIncarnation: AsyncStream<LeaseBlockage>.Continuation] = [:]
   private var skippedSince: [LeaseScope: [String: ContinuousClock.Instant]] = [:]
   private var told: Set<LeaseBlockage> = []
+  private var waitsForTurn: [LeaseScope: LongWait] = [:]
 
   /// Notes which leases a plan had to skip because somebody has locked them.
   ///
@@ -19,6 +20,13 @@ struct Obstacles {
     let since = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, before[$0] ?? now) })
     skippedSince[scope] = since.isEmpty ? nil : since
     return Set(since.filter { $0.value.duration(to: now) >= Self.patience }.keys)
+  }
+
+  /// Notes whether a plan could not be made because somebody else has the turn.
+  ///
+  /// - Returns: whether that has lasted for so long that it is to be told.
+  mutating func wait(_ isBusy: Bool, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Bool {
+    waitsForTurn[scope, default: LongWait()].isDue(waits: isBusy, at: now)
   }
 
   /// Tells a planner's worker of what is new, and forgets what is over.

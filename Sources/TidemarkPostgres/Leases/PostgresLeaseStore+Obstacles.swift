@@ -41,6 +41,27 @@ extension PostgresLeaseStore {
     }
   }
 
+  /// Says whose transaction keeps all others from planning.
+  func tellOfPlanner(in scope: LeaseScope) async {
+    do {
+      for row in try await pool.query(SessionStatements.planning(in: scope)) {
+        let (processID, startedAt, description) = try row.decode((Int32?, String?, String?).self)
+        let session = DatabaseSession(
+          processID: processID,
+          startedAt: startedAt,
+          description: processID == nil ? "A prepared transaction" : description ?? "A session"
+        )
+        let blockage = blockage([], session, isForeign: false)
+        logger.warning(
+          "no worker can plan: somebody else holds the turn",
+          metadata: ["scope": "\(scope)", "held by": "\(blockage.holder)", "advice": "\(blockage.advice)"]
+        )
+      }
+    } catch {
+      logger.debug("could not find out whose turn it is", metadata: ["error": "\(error)"])
+    }
+  }
+
   private func endSessions(of dead: [WorkerIncarnation], in scope: LeaseScope) async throws -> [LeaseBlockage]
   {
     let sessions = try await pool.query(SessionStatements.ofDeadWorkers(in: scope)).map { row in

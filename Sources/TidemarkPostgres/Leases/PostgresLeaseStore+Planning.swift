@@ -1,4 +1,5 @@
 import PostgresClient
+import Synchronization
 import Tidemark
 
 extension PostgresLeaseStore {
@@ -30,6 +31,9 @@ extension PostgresLeaseStore {
           )
         )
       }
+    }
+    if obstacles.withLock({ $0.wait(outcome == .busy, in: scope, at: .now) }) {
+      await tellOfPlanner(in: scope)
     }
     if let hindrance { await clearTheWay(of: hindrance, for: incarnation, in: scope) }
     return outcome

@@ -83,6 +83,22 @@ enum SessionStatements {
     )
   }
 
+  /// The session that has the turn to plan, if somebody has it.
+  static func planning(in scope: LeaseScope) -> PostgresStatement {
+    PostgresStatement(
+      """
+      SELECT \(columns)
+      FROM tidemark_leases.plan_turn AS p
+      JOIN pg_locks AS k ON k.locktype = 'transactionid' AND k.transactionid = p.xmax
+        AND k.mode = 'ExclusiveLock' AND k.granted
+      LEFT JOIN pg_stat_activity AS a ON a.pid = k.pid
+      WHERE p.application = $1 AND p.stream = $2 AND k.pid IS DISTINCT FROM pg_backend_pid()
+      """,
+      scope.application,
+      scope.stream
+    )
+  }
+
   /// Ends a session, if it is still the one that was found: its process's number may be another's by now.
   static func end(_ session: DatabaseSession) -> PostgresStatement {
     """

@@ -143,7 +143,7 @@ actor PostgresShardReader: ShardReader {
           await heads.news(of: shard, since: mark)
         }
       } else {
-        let answer = try await StreamAdvance.advance(generation, on: stream.pool)
+        let answer = try await stream.advance(generation)
         if answer.moved > 0 || answer.isBusy { delay.reset() }
         if answer.moved == 0, heads.mark(of: shard) == mark {
           try await stream.clock.sleep(for: delay.next())

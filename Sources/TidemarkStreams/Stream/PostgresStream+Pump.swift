@@ -82,7 +82,7 @@ extension PostgresStream {
     while true {
       try Task.checkCancellation()
       do {
-        let answer = try await StreamAdvance.advance(stream, on: pool)
+        let answer = try await self.advance(stream)
         if !answer.isEnabled { return }
         backoff.reset()
         // Not while another session is at it: that one says when there is something new, and may be at it for long.

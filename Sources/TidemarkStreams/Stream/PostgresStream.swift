@@ -104,7 +104,7 @@ public final class PostgresStream: StreamSource {
   public func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     if checkpoint == .latest {
       // What is committed already and only waits for its number is not later.
-      _ = try await StreamAdvance.advance(try await identified(), on: pool)
+      _ = try await advance(try await identified())
     }
     return try await PostgresShardReader.open(shardID, after: checkpoint, in: self)
   }

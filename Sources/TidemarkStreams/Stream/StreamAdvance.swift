@@ -1,3 +1,4 @@
+import Logging
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
@@ -59,20 +60,6 @@ struct StreamAdvance: Sendable {
     try await pool.writingLog { try await advance(stream, from: seenHead, size: size, on: $0) }
   }
 
-  /// A step for all who read the stream in this process, with what they know and for them to know. A step that the server
-  /// has cancelled is followed by smaller ones.
-  static func advance(_ stream: StreamGeneration, on pool: PostgresPool) async throws -> Self {
-    let heads = stream.heads
-    do {
-      let answer = try await advance(stream.id, from: heads.streamHead, size: heads.stepSize, on: pool)
-      heads.apply(answer)
-      return answer
-    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.sqlState == "57014" {
-      heads.shrinkSteps()
-      throw error
-    }
-  }
-
   /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. Who waits for a step
   /// that finds nothing to move waits for ever where there are always writers.
   ///
@@ -83,6 +70,38 @@ struct StreamAdvance: Sendable {
   {
     let answer = try await advance(stream, from: seenHead, size: StepSize(bytes: .max), on: pool)
     return (answer, !answer.isBusy && answer.moved < StepSize.maximumRows)
+  }
+}
+
+extension PostgresStream {
+  /// A step for all who read the stream in this process, with what they know and for them to know. A step that the server
+  /// has cancelled is followed by smaller ones. If others keep the turn for long without a step, this says so.
+  func advance(_ stream: StreamGeneration) async throws -> StreamAdvance {
+    let heads = stream.heads
+    do {
+      let answer = try await StreamAdvance.advance(
+        stream.id,
+        from: heads.streamHead,
+        size: heads.stepSize,
+        on: pool
+      )
+      if heads.isKeptWaiting(answer, at: clock.now) { await tellOfTurn(stream) }
+      heads.apply(answer)
+      return answer
+    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.sqlState == "57014" {
+      heads.shrinkSteps()
+      throw error
+    }
+  }
+
+  private func tellOfTurn(_ stream: StreamGeneration) async {
+    guard let holders = try? await LockHolder.ofTurn(of: stream.id, on: pool), !holders.isEmpty else {
+      return
+    }
+    logger.warning(
+      "The stream cannot be advanced: somebody else holds its turn",
+      metadata: holders.metadata.merging(["stream": "\(name)"]) { $1 }
+    )
   }
 }
 

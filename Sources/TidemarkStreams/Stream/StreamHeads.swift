@@ -1,5 +1,6 @@
 import Synchronization
 import Tidemark
+import TidemarkPostgres
 
 /// What this process knows about the newest records of a stream, so that readers wait in memory and ask the
 /// database only when their shard has something new.
@@ -22,6 +23,7 @@ final class StreamHeads: Sendable {
     var generation: UInt64 = 0
     var pumps = 0
     var stepSize = StepSize()
+    var waitForTurn = LongWait()
     var lastWaiter: UInt64 = 0
     var waiters: [UInt64: Waiter] = [:]
 
@@ -61,6 +63,14 @@ final class StreamHeads: Sendable {
       return state.takeAll()
     }
     for continuation in woken { continuation.resume() }
+  }
+
+  /// Whether others have had the turn for so long, without a step, that it is to be told. Before the answer is applied.
+  func isKeptWaiting(_ answer: StreamAdvance, at now: ContinuousClock.Instant) -> Bool {
+    state.withLock { state in
+      let waits = answer.isBusy && answer.head == state.streamHead ?? answer.head
+      return state.waitForTurn.isDue(waits: waits, at: now)
+    }
   }
 
   /// Takes over an answer and wakes whom it concerns.

@@ -1,6 +1,7 @@
 import PostgresClient
 import TestSupport
 import Testing
+import Tidemark
 
 @testable import TidemarkPostgres
 @testable import TidemarkStreams
@@ -115,5 +116,46 @@ struct StrangersLockTests {
     }
     #expect(tables.count > 30)
     #expect(locked == ["consumer: tidemark.turn_1"])
+  }
+  @Test("on the turn to plan, which only a consumer can have, is told with the session that has it")
+  func planning() async throws {
+    let database = try await StreamDatabase.make()
+    let log = CollectedLog()
+    let store = PostgresLeaseStore(
+      try PostgresConfiguration(url: database.url),
+      pool: database.pool,
+      logger: log.logger
+    )
+    let scope = LeaseScope(application: "a", stream: "s")
+    try await database.run("INSERT INTO tidemark_leases.plan_turn VALUES ('a', 's'), ('b', 's')")
+    await store.tellOfPlanner(in: scope)
+    #expect(log.lines == [])
+    try await database.pool.transaction { transaction in
+      let holder = try await transaction.query(
+        "SELECT pg_backend_pid() FROM tidemark_leases.plan_turn WHERE application = 'a' FOR UPDATE"
+      )[0].decode(Int32.self)
+      await store.tellOfPlanner(in: LeaseScope(application: "b", stream: "s"))
+      #expect(log.lines == [])
+      await store.tellOfPlanner(in: scope)
+      #expect(log.lines.count == 1)
+      #expect(log.lines.allSatisfy { $0.contains("held by: process \(holder) of role") }, "\(log.lines)")
+      #expect(log.lines.allSatisfy { $0.contains("pg_terminate_backend(\(holder))") })
+    }
+  }
+
+  @Test("is told once it has lasted for five seconds, and every thirty from then on")
+  func patience() {
+    var wait = LongWait()
+    let start = ContinuousClock.now
+    func isDue(_ seconds: Double, waits: Bool = true) -> Bool {
+      wait.isDue(waits: waits, at: start.advanced(by: .seconds(seconds)))
+    }
+    #expect([0, 2, 4.9].map { isDue($0) } == [false, false, false])
+    #expect(
+      [5, 9, 14, 19, 24, 29, 34, 35].map { isDue($0) } == [true] + Array(repeating: false, count: 6) + [true]
+    )
+    #expect([isDue(36, waits: false), isDue(38), isDue(42.9), isDue(43)] == [false, false, false, true])
+    // Nobody has looked for so long that it may be another wait.
+    #expect([isDue(100), isDue(103), isDue(105)] == [false, false, true])
   }
 }

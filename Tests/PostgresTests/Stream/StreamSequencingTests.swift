@@ -2,6 +2,7 @@ import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 @testable import TidemarkStreams
 
@@ -143,6 +144,39 @@ struct StreamSequencingTests {
     }
     let after = try await StreamAdvance.advance(id, from: 0, on: database.pool)
     #expect(after.moved == 0 && !after.isBusy && after.shardHeads == [0: after.head])
+  }
+
+  @Test(
+    "A turn that another session keeps is told after a while, with that session, and again half a minute later"
+  )
+  func keptTurn() async throws {
+    let database = try await makeItems()
+    let (log, clock) = (CollectedLog(), ManualClock())
+    let stream = PostgresStream("item", pool: database.pool, clock: clock, logger: log.logger)
+    let generation = try await stream.identified()
+    func told(after seconds: Double) async throws -> Int {
+      for _ in 0..<Int(seconds / 2.5) {
+        clock.advance(by: .seconds(2.5))
+        #expect(try await stream.advance(generation).isBusy)
+      }
+      return log.lines.count
+    }
+    try await database.pool.transaction { transaction in
+      let holder = try await transaction.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
+      _ = try await StreamAdvance.advance(generation.id, from: nil, on: transaction)
+      _ = try await stream.advance(generation)
+      #expect(try await told(after: 2.5) == 0)
+      #expect(try await told(after: 2.5) == 1)
+      #expect(log.lines.allSatisfy { $0.contains("held by: the process \(holder) ") }, "\(log.lines)")
+      #expect(log.lines.allSatisfy { $0.contains("pg_terminate_backend(\(holder))") })
+      #expect(try await told(after: 27.5) == 1)
+      #expect(try await told(after: 2.5) == 2)
+    }
+    #expect(try await !stream.advance(generation).isBusy)
+    try await database.pool.transaction { transaction in
+      _ = try await StreamAdvance.advance(generation.id, from: nil, on: transaction)
+      #expect(try await told(after: 5) == 2)
+    }
   }
 
   @Test("A step refuses a transaction whose snapshot is older than its lock")
