@@ -3,6 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkPostgres
 
 @testable import TidemarkStreams
 
@@ -22,7 +23,7 @@ struct TableLockTests {
     let database = try await StreamDatabase.make(connections: 12)
     try await database.run(
       """
-      CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, filling text NOT NULL DEFAULT repeat('x', 500));
+      CREATE TABLE item (id int PRIMARY KEY, n int NOT NULL DEFAULT 0, ends timestamptz, filling text NOT NULL DEFAULT repeat('x', 500));
       INSERT INTO item SELECT i FROM generate_series(1, \(rows)) AS i
       """
     )
@@ -179,5 +180,68 @@ struct TableLockTests {
       let view = try #require(try await group.next() as? PostgresStream)
       #expect(try await view.readAll(untilEnd: true).count { $0.change?.isSnapshot == true } == 60_000)
     }
+  }
+  /// What an administrator does, in this order.
+  private static let administration: [(name: String, does: @Sendable (StreamDatabase) async throws -> Void)] =
+    [
+      ("describe", { _ = try await $0.admin.describe("item") }),
+      ("check", { _ = try await $0.admin.conditions() }),
+      ("watch", { _ = try await $0.admin.watchConditions() }),
+      (
+        "alter",
+        {
+          try await $0.admin.alter("item") { settings in
+            settings.retention = .seconds(7200)
+            settings.expiryColumn = "ends"
+            settings.maximumImageSize = 1 << 21
+          }
+        }
+      ),
+      (
+        "split and merge",
+        {
+          let whole = try #require(try await $0.stream("item").shards().first)
+          let halves = try await $0.admin.split(whole.id, of: "item")
+          _ = try await $0.admin.merge(halves[0], halves[1], of: "item")
+        }
+      ),
+      ("snapshot", { _ = try await $0.stream("item").startingWithSnapshot(for: "a", isNew: true) }),
+      ("drop a snapshot", { try await $0.admin.dropSnapshots(for: "a") }),
+      ("maintain", { _ = try await $0.admin.maintain() }),
+      ("grant", { try await $0.admin.grant(.consumer, to: "pg_monitor", stream: "item") }),
+      ("revoke", { try await $0.admin.revokeAll(from: "pg_monitor") }),
+      ("migrate", { try await Migrator.migrateAll($0.pool, logger: StreamDatabase.logger) }),
+      (
+        "restore",
+        { _ = try await Migrator($0.pool, schema: .streams, logger: StreamDatabase.logger).afterRestore() }
+      ),
+      ("disable", { try await $0.admin.disable("item") }),
+      ("enable by triggers", { try await $0.admin.enable(table: "item", capture: .trigger) }),
+    ]
+
+  @Test(
+    "No administrative command keeps a writer of a large table, or a reader, for long beside a transaction that reads it",
+    arguments: StreamCapture.allCases
+  )
+  func administration(capture: StreamCapture) async throws {
+    let database = try await items(60_000, capture)
+    try await database.run("CREATE INDEX ON item (ends)")
+    let reader = try StreamDatabase.makePool(database.url, connections: 1)
+    var pauses: [(name: String, pause: Duration)] = []
+    try await reader.transaction { transaction in
+      _ = try await transaction.query("SELECT count(*) FROM item")
+      for command in Self.administration {
+        let pause = try await watching(database) { try await command.does(database) }
+        pauses.append((command.name, pause))
+      }
+    }
+    // It takes the triggers away, for which it waits for the end of readers: see the test of a writer in the way.
+    let pause = try await watching(database) {
+      let left = try await database.admin.dropAll()
+      #expect(left.isEmpty)
+    }
+    pauses.append(("drop all", pause))
+    let slow = pauses.filter { $0.pause >= Self.longest }.map { "\($0.name): \($0.pause)" }
+    #expect(slow == [], "\(pauses)")
   }
 }
