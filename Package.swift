@@ -173,7 +173,10 @@ let package = Package(
     ),
     .target(
       name: "TestSupport",
-      dependencies: ["LocalPostgres", "PostgresClient", .product(name: "Logging", package: "swift-log")],
+      dependencies: [
+        "LocalPostgres", "PostgresClient", "TidemarkPostgres", "TidemarkStreams",
+        .product(name: "Logging", package: "swift-log"),
+      ],
       path: "Tests/TestSupport",
       swiftSettings: swiftSettings
     ),

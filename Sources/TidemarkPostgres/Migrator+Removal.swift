@@ -8,7 +8,7 @@ extension Migrator {
   ///
   /// - Throws: as ``migrate(to:)``; also if somebody has made objects that depend on the schema's.
   public func remove() async throws {
-    guard try await reading(.schema, { try await isSetUp(pool) }) else { return }
+    guard try await reading(.schema, { try await schema.isSetUp(on: pool) }) else { return }
     try await migrate(to: 0)
     try await writing(.schema) {
       try await pool.transaction { transaction in
@@ -24,7 +24,7 @@ extension Migrator {
   ///
   /// - Returns: what it could not put right; nothing where the schema is not.
   public func afterRestore() async throws -> [DatabaseProblem] {
-    guard try await reading(.schema, { try await isSetUp(pool) }) else { return [] }
+    guard try await reading(.schema, { try await schema.isSetUp(on: pool) }) else { return [] }
     if try await hasNoRows() {
       return [
         DatabaseProblem(

@@ -17,7 +17,9 @@ public struct Migrator: Sendable {
 
   let pool: PostgresPool
   let schema: TidemarkSchema
-  private let logger: Logger
+  let logger: Logger
+  /// For how long it tries to get the locks that a migration needs.
+  package var patience = Duration.seconds(30)
 
   public init(_ pool: PostgresPool, schema: TidemarkSchema, logger: Logger) {
     self.pool = pool
@@ -31,70 +33,43 @@ public struct Migrator: Sendable {
   /// Applies what is missing, or with an older `version` takes back what is too new.
   ///
   /// - Parameter version: the version to end at, 0 for an empty schema; `nil` for the newest. Going back
-  ///   deletes what the newer versions store.
-  /// - Throws: `unsupported` if the database is newer than this program, if there is no such version, or if the schema
-  ///   belongs to another role or has objects of others.
+  ///   deletes what the newer versions store. A newer program's is left as it is if this one works with it, and no
+  ///   version is named.
+  /// - Throws: `schemaMismatch` if the database is newer than this program; `unsupported` if there is no such version, if
+  ///   the schema belongs to another role or has objects of others, or if streams use what would be taken from them;
+  ///   `sourceUnavailable` that names who holds the locks which the migration needs.
   public func migrate(to version: Int? = nil) async throws {
-    let target = version ?? latestVersion
-    guard (0...latestVersion).contains(target) else {
+    if let version, !(0...latestVersion).contains(version) {
       throw TidemarkError(
         .unsupported,
-        "There is no version \(target) of the schema \(schema.name).",
+        "There is no version \(version) of the schema \(schema.name).",
         advice: "Choose one from 0 to \(latestVersion)."
       )
     }
     // A role that may not migrate finds out here that it need not. A superuser's word is worth more: somebody else's schema
     // may only look like it.
-    if try await currentVersion() == target, try await !isSuperuser() { return }
+    let (current, oldestProgram) = try await reading(.schema) { try await schema.version(on: pool) }
+    if isThere(current, oldestProgram, version), try await !isSuperuser() { return }
     try await writing(.schema) {
       try await setUp()
-      while try await pool.transaction({ try await step(to: target, in: $0) }) {}
+      while try await takingLocks({ try await pool.transaction { try await step(to: version, in: $0) } }) {}
     }
   }
 
   /// The version that the database has; 0 without the schema.
   public func currentVersion() async throws -> Int {
-    Int(try await reading(.schema) { try await versions() }.0)
+    try await reading(.schema) { try await schema.version(on: pool).current }
   }
 
   /// Compares the version that the database has with those that this program works with.
   ///
   /// - Throws: `schemaMismatch` that says what to do if it is none of them.
-  public func check() async throws {
-    let (current, oldestProgram): (Int32, Int32)
-    do {
-      (current, oldestProgram) = try await reading(.schema) { try await versions() }
-    } catch let error as TidemarkError where error.code == .permissionDenied {
-      // Whoever may not see the version may do nothing: what comes next says which rights that needs.
-      return
-    }
-    if (schema.oldestVersion...latestVersion).contains(Int(current)) { return }
-    // A newer one says which programs it has left working.
-    if current > latestVersion, oldestProgram <= latestVersion { return }
-    let needed =
-      schema.oldestVersion == latestVersion
-      ? "\(latestVersion)" : "\(schema.oldestVersion) to \(latestVersion)"
-    throw TidemarkError(
-      .schemaMismatch,
-      current == 0
-        ? "The database has no schema \(schema.name)."
-        : "The schema \(schema.name) is version \(current); this program needs \(needed).",
-      advice: current > latestVersion ? "Update the program." : "Run: tidemark migrate"
-    )
-  }
-
-  /// The version that the database has, and that of the oldest programs which it has left working.
-  private func versions() async throws -> (Int32, Int32) {
-    guard try await isSetUp(pool) else { return (0, 0) }
-    return try await pool.query(
-      "SELECT coalesce(max(version), 0), coalesce(max(oldest_program), 0) FROM \(identifier: schema.name).migration"
-    )[0].decode((Int32, Int32).self)
-  }
+  public func check() async throws { try await schema.check(on: pool) }
 
   /// All migrations that this program knows or the database has, in order.
   public func status() async throws -> [Status] {
     let applied = try await reading(.schema) {
-      guard try await isSetUp(pool) else { return [Status]() }
+      guard try await schema.isSetUp(on: pool) else { return [Status]() }
       return try await pool.query(
         """
         SELECT version, name, (extract(epoch FROM applied_at) * 1000000)::bigint
@@ -116,27 +91,25 @@ public struct Migrator: Sendable {
     return (applied + missing).sorted { $0.version < $1.version }
   }
 
-  /// Goes one version towards `target`.
+  /// Whether nothing is to be done for a version, or for the newest.
+  private func isThere(_ current: Int, _ oldestProgram: Int, _ version: Int?) -> Bool {
+    if let version { return current == version }
+    return current == latestVersion || current > latestVersion && oldestProgram <= latestVersion
+  }
+
+  /// Goes one version towards `version`, or towards the newest.
   ///
   /// - Returns: whether there was a step to take.
-  private func step(to target: Int, in transaction: PostgresTransaction) async throws -> Bool {
+  private func step(to version: Int?, in transaction: PostgresTransaction) async throws -> Bool {
     try await checkOwnership(in: transaction)
     try await transaction.execute(
       "LOCK TABLE \(identifier: schema.name).migration IN SHARE ROW EXCLUSIVE MODE"
     )
-    let rows = try await transaction.query(
-      "SELECT coalesce(max(version), 0)::bigint FROM \(identifier: schema.name).migration"
-    )
-    let current = try rows[0].decode(Int.self)
-    guard current <= latestVersion else {
-      throw TidemarkError(
-        .unsupported,
-        "The schema \(schema.name) is version \(current); this program knows versions up to \(latestVersion).",
-        advice: "Update the program."
-      )
-    }
-    if current == target { return false }
-    if current < target {
+    try await transaction.executeScript("SET LOCAL lock_timeout = '\(Self.lockTimeout)'")
+    let (current, oldestProgram) = try await schema.version(on: transaction)
+    if isThere(current, oldestProgram, version) { return false }
+    guard current <= latestVersion else { throw schema.mismatch(with: current) }
+    if current < version ?? latestVersion {
       let migration = schema.migrations[current]
       log("Migrating up", migration)
       try await run(migration.up, in: transaction)
@@ -178,7 +151,7 @@ public struct Migrator: Sendable {
         try await pool.transaction { transaction in
           // In this order: the two come in one transaction.
           let isThere = try await exists(transaction)
-          if try await isSetUp(transaction) { return }
+          if try await schema.isSetUp(on: transaction) { return }
           if isThere {
             try await checkOwnership(in: transaction)
             try await checkIsEmpty(in: transaction)
@@ -290,13 +263,6 @@ public struct Migrator: Sendable {
   private func exists(_ transaction: PostgresTransaction) async throws -> Bool {
     try await transaction.query(
       "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = \(schema.name))"
-    )[0].decode(Bool.self)
-  }
-
-  /// Not `to_regclass`: it may answer from what the session remembers of before it waited for the lock.
-  func isSetUp(_ database: some PostgresQueryable) async throws -> Bool {
-    try await database.query(
-      "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = \(schema.name) AND tablename = 'migration')"
     )[0].decode(Bool.self)
   }
 }

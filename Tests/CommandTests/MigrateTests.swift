@@ -1,5 +1,6 @@
 import TestSupport
 import Testing
+import TidemarkStreams
 
 @Suite("tidemark migrate", .sharesMachine)
 struct MigrateTests {
@@ -49,5 +50,22 @@ struct MigrateTests {
     let unknown = try await tidemark.run("migrate", "--to", "999", "--schema", "leases")
     #expect(unknown.status == 1)
     #expect(unknown.errors.contains("999"))
+  }
+
+  @Test("It takes nothing from an enabled stream, and says so in one sentence")
+  func enabled() async throws {
+    let database = try await CommandDatabase.make()
+    try await database.run("CREATE TABLE items (id int PRIMARY KEY)")
+    #expect(try await database.tidemark.run("stream", "enable", "items").status == 0)
+    let refused = try await database.tidemark.run("migrate", "--to", "0", "--yes", "--schema", "streams")
+    #expect(refused.status == 1)
+    let name = try await database.describe("items").fullName
+    #expect(
+      refused.errors == """
+        Error: the schema tidemark cannot be taken away from streams that are enabled: \(name).
+        Help: Disable them first, by tidemark stream disable; or remove everything: tidemark uninstall.
+
+        """
+    )
   }
 }

@@ -24,7 +24,9 @@ struct Database: Sendable {
   var streams: PostgresStreamAdmin { PostgresStreamAdmin(pool, logger: warningLogger) }
   var leases: PostgresLeaseStore { PostgresLeaseStore(configuration, pool: pool, logger: logger) }
 
-  func migrator(of schema: TidemarkSchema) -> Migrator { Migrator(pool, schema: schema, logger: logger) }
+  func migrator(of schema: TidemarkSchema) -> Migrator {
+    Migrator(pool, schema: schema, logger: warningLogger)
+  }
 
   /// For what somebody at a terminal has to know also where only errors are asked for: what is waited for, what is lost.
   private var warningLogger: Logger {

@@ -408,10 +408,12 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- The stream of a full name, or all streams of a short one that still exist.
-CREATE FUNCTION tidemark.streams_named(stream_name text) RETURNS SETOF tidemark.stream
+CREATE FUNCTION tidemark.streams_named(stream_name text) RETURNS TABLE (
+  stream_id integer, name text, label text, uid bigint, view_type text, capture text, status text, created_at timestamptz)
 LANGUAGE sql STABLE
 BEGIN ATOMIC
-  SELECT s.* FROM tidemark.stream s
+  -- Not all columns: a later version may add some.
+  SELECT s.stream_id, s.name, s.label, s.uid, s.view_type, s.capture, s.status, s.created_at FROM tidemark.stream s
     WHERE s.name = split_part(stream_name, '/', 1)
       AND (strpos(stream_name, '/') = 0 OR s.label = split_part(stream_name, '/', 2));
 END;

@@ -38,6 +38,7 @@ DROP FUNCTION tidemark.capture_settings(oid);
 DROP FUNCTION tidemark.type_parts(oid[]);
 DROP FUNCTION tidemark.column_types(oid);
 DROP FUNCTION tidemark.create_triggers(integer);
+DROP FUNCTION tidemark.renew_functions();
 DROP FUNCTION tidemark.generator_version();
 DROP FUNCTION tidemark.create_functions(integer);
 DROP FUNCTION tidemark.strange_type(oid);

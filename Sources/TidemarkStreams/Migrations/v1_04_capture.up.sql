@@ -569,13 +569,16 @@ BEGIN
   PERFORM tidemark.create_sequencing_function(of_stream);
   IF stream.capture = 'LOGICAL' THEN
     PERFORM tidemark.create_append_function(of_stream);
-    PERFORM tidemark.create_truncate_function(of_stream, c.capture_id)
-      FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
-  ELSIF stream.source_table IS NOT NULL THEN
-    PERFORM tidemark.create_capture_function(of_stream);
-    PERFORM tidemark.create_truncate_function(of_stream);
   END IF;
-  IF stream.source_table IS NOT NULL THEN
+  -- The stream of a table that was dropped is enabled until somebody looks after it.
+  IF EXISTS (SELECT FROM pg_class c WHERE c.oid = stream.source_table) THEN
+    IF stream.capture = 'LOGICAL' THEN
+      PERFORM tidemark.create_truncate_function(of_stream, c.capture_id)
+        FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
+    ELSE
+      PERFORM tidemark.create_capture_function(of_stream);
+      PERFORM tidemark.create_truncate_function(of_stream);
+    END IF;
     PERFORM tidemark.create_copy_function(of_stream);
     PERFORM tidemark.grant_capture(of_stream);
     PERFORM tidemark.pin_capture_settings(of_stream);
@@ -583,10 +586,26 @@ BEGIN
   UPDATE tidemark.stream s SET generator_version = tidemark.generator_version() WHERE s.stream_id = of_stream;
 END $$;
 
--- Rises with every migration that changes what these functions are made from; it makes those of all streams again.
+-- Rises with every migration that changes what these functions are made from, which ends with renew_functions.
 CREATE FUNCTION tidemark.generator_version() RETURNS integer
 LANGUAGE sql IMMUTABLE
 RETURN 1;
+
+-- Makes the functions of all enabled streams again, for a migration, up and down. Writers of the tables wait for nothing;
+-- whoever enables a stream meanwhile makes its functions after this.
+CREATE FUNCTION tidemark.renew_functions() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  stream integer;
+BEGIN
+  LOCK TABLE tidemark.adding IN SHARE UPDATE EXCLUSIVE MODE;
+  FOR stream IN SELECT s.stream_id FROM tidemark.stream s WHERE s.status = 'ENABLED' ORDER BY s.stream_id LOOP
+    PERFORM tidemark.take_turn(stream);
+    -- It may have been disabled before the turn was got.
+    PERFORM tidemark.create_functions(s.stream_id) FROM tidemark.stream s
+      WHERE s.stream_id = stream AND s.status = 'ENABLED';
+  END LOOP;
+END $$;
 
 -- Makes the triggers of an enabled stream and the functions that they call, or makes them again as they were made.
 CREATE FUNCTION tidemark.create_triggers(of_stream integer) RETURNS void

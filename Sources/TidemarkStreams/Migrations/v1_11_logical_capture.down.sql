@@ -1,11 +1,17 @@
 DO $$
 DECLARE
-  capture integer;
+  problems CONSTANT text := tidemark.drop_dead_captures();
+  remaining text;
   stream integer;
 BEGIN
-  FOR capture IN SELECT c.capture_id FROM tidemark.logical_capture c WHERE c.ended_at IS NULL LOOP
-    PERFORM tidemark.drop_logical_capture(capture);
-  END LOOP;
+  SELECT string_agg(format('the replication slot %s, the publication tidemark_%s or the REPLICA IDENTITY of %s',
+      tidemark.slot_name(c.capture_id), c.capture_id, c.source_table), '; ' ORDER BY c.capture_id) INTO remaining
+    FROM tidemark.logical_capture c WHERE c.ended_at IS NULL;
+  IF problems <> '' OR remaining IS NOT NULL THEN
+    RAISE EXCEPTION 'what captures by decoding have left cannot be removed now: %',
+      concat_ws('; ', remaining, nullif(problems, '')) USING ERRCODE = 'lock_not_available',
+      HINT = 'Somebody uses the table or the slot, or enables a stream: wait for that, and try again.';
+  END IF;
   FOR stream IN SELECT s.stream_id FROM tidemark.stream s LOOP
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'append_' || stream);
   END LOOP;

@@ -229,14 +229,14 @@ actor PostgresShardReader: ShardReader {
     let partition = position.partition
     // In this order, each with a snapshot of its own: a shard that was closed, and a partition that was followed by
     // another, before the records were read have no more of them; and what was dropped before they were read is known to
-    // be when asked after.
+    // be when asked after. The stream first of all, as everybody else: whoever migrates waits for it with nothing locked.
     var statements: [PostgresStatement] = [
       """
       SELECT s.ending_sequence, t.history_number,
         (SELECT min(p.partition_ordinal) FROM tidemark.log_partition p
           WHERE p.stream_id = s.stream_id AND p.partition_ordinal >= \(position.nextOrdinal)),
         set_config('enable_seqscan', 'off', true), set_config('enable_bitmapscan', 'off', true)
-      FROM tidemark.shard s JOIN tidemark.stream t USING (stream_id)
+      FROM tidemark.stream t JOIN tidemark.shard s USING (stream_id)
       WHERE s.stream_id = \(generation.id) AND s.shard_ordinal = \(shardOrdinal) AND s.shard_id = \(shardID)
       """,
       """

@@ -23,7 +23,9 @@ extension Shard {
             ARRAY(SELECT p.shard_id FROM tidemark.shard p
               WHERE p.stream_id = n.stream_id AND p.application = $2 AND p.hash_start = s.hash_start)
             ELSE s.parent_ids END AS parents
-          FROM tidemark.streams_named($1) t JOIN tidemark.shard s ON s.stream_id = t.stream_id
+          -- The table itself, too, so that it is what is locked first: see PostgresShardReader.
+          FROM tidemark.stream o JOIN tidemark.streams_named($1) t ON t.stream_id = o.stream_id
+          JOIN tidemark.shard s ON s.stream_id = o.stream_id
           LEFT JOIN LATERAL (
             SELECT c.stream_id, c.starting_sequence
             FROM tidemark.streams_named($1) u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id

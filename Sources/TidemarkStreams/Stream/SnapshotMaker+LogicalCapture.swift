@@ -1,6 +1,7 @@
 import Logging
 import PostgresClient
 import Tidemark
+import TidemarkPostgres
 
 /// How a snapshot begins where the table is captured by decoding; the migration `logical_snapshots` says why.
 extension SnapshotMaker {

@@ -1,5 +1,6 @@
 import Logging
 import Tidemark
+import TidemarkPostgres
 
 /// Logs for whom something waits: after half a second, when others have come, and every half minute.
 struct WaitNotice: Sendable {

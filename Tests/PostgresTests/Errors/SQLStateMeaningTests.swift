@@ -10,7 +10,7 @@ import TidemarkStreams
 struct SQLStateMeaningTests {
   private static let migrations: String = {
     let schemas = [TidemarkSchema.leases, .streams]
-    return schemas.flatMap(\.migrations).map(\.up).joined(separator: "\n")
+    return schemas.flatMap(\.migrations).flatMap { [$0.up, $0.down] }.joined(separator: "\n")
   }()
 
   /// What the migrations raise and do not catch themselves.

@@ -5,6 +5,7 @@ import Tidemark
 import TidemarkTestKit
 
 @testable import PostgresClient
+@testable import TidemarkPostgres
 @testable import TidemarkStreams
 
 /// A new slot waits for all transactions of the server that have written: each test has a server of its own.

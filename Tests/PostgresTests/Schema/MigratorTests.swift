@@ -118,10 +118,24 @@ struct MigratorTests {
     try await pool.execute(
       "INSERT INTO tidemark.migration (version, name, oldest_program) VALUES (9999, 'future', 9999)"
     )
-    let error = await #expect(throws: TidemarkError.self) { try await migrator.migrate() }
-    #expect(error?.code == .unsupported)
-    #expect(error?.message.contains("9999") == true)
+    for version in [nil, 0, 1] {
+      let error = await #expect(throws: TidemarkError.self) { try await migrator.migrate(to: version) }
+      #expect(error?.code == .schemaMismatch)
+      #expect(error?.message == "The schema tidemark is version 9999; this program needs 1.")
+      #expect(error?.advice == "Update the program.")
+    }
     #expect(try await migrator.status().last?.version == 9999)
+  }
+
+  @Test("has nothing to do in a newer database that leaves the program working", arguments: schemas)
+  func newerAndFit(schema: TidemarkSchema) async throws {
+    try await migrator(of: schema.followed(byUp: "SELECT 1")).migrate()
+    let migrator = migrator(of: schema)
+    try await migrator.migrate()
+    try await migrator.check()
+    #expect(try await migrator.currentVersion() == 2)
+    let error = await #expect(throws: TidemarkError.self) { try await migrator.migrate(to: 1) }
+    #expect(error?.code == .schemaMismatch)
   }
 
   @Test("refuses a version that does not exist", arguments: [-1, 9999])

@@ -279,16 +279,48 @@ struct StreamLifecycleTests {
     #expect(try await database.stream("item").readAll(untilEnd: true).count == 1)
   }
 
-  @Test("Taking the migration back leaves nothing on the tables", arguments: StreamCapture.allCases)
+  @Test(
+    "The schema is not taken from an enabled stream, and leaves nothing of a disabled one on its table",
+    arguments: StreamCapture.allCases
+  )
   func migratingDown(capture: StreamCapture) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
-    try await database.admin.enable(table: "item", capture: capture)
-    let migrator = Migrator(database.pool, schema: .streams, logger: StreamDatabase.logger)
-    try await migrator.migrate(to: 0)
-    try await database.run("INSERT INTO item VALUES (1); TRUNCATE item")
+    let stream = try await database.admin.enable(table: "item", capture: capture)
+    var migrator = Migrator(database.pool, schema: .streams, logger: StreamDatabase.logger)
+    migrator.patience = .zero
+    let refused = await #expect(throws: TidemarkError.self) { try await migrator.migrate(to: 0) }
     #expect(
-      try await database.number("SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass") == 0
+      refused?.code == .unsupported && refused?.message.hasSuffix("enabled: \(stream.fullName).") == true
+    )
+    #expect(refused?.advice?.contains("tidemark uninstall") == true)
+    try await database.run("INSERT INTO item VALUES (1)")
+
+    try await database.pool.transaction { reader in
+      // Disabling cannot clean the table up.
+      try await reader.execute("LOCK TABLE item IN ACCESS SHARE MODE")
+      try await database.admin.disable("item")
+      let locked = await #expect(throws: TidemarkError.self) { try await migrator.migrate(to: 0) }
+      #expect(locked?.code == .sourceUnavailable && locked?.isRetryable == true)
+      #expect(locked?.message.contains("used by the process") == true, "\(String(describing: locked))")
+      if capture == .logical {
+        #expect(
+          locked?.message.contains("the REPLICA IDENTITY of public.item") == true,
+          "\(String(describing: locked))"
+        )
+      }
+    }
+    try await migrator.migrate(to: 0)
+    try await database.run("INSERT INTO item VALUES (2); TRUNCATE item")
+    #expect(
+      try await database.number(
+        """
+        SELECT (SELECT count(*) FROM pg_trigger WHERE tgrelid = 'item'::regclass)
+          + (SELECT count(*) FROM pg_class WHERE oid = 'item'::regclass AND relreplident <> 'd')
+          + (SELECT count(*) FROM pg_publication)
+          + (SELECT count(*) FROM pg_replication_slots WHERE database = current_database())
+        """
+      ) == 0
     )
     try await migrator.migrate()
     try await database.admin.enable(table: "item", capture: capture)

@@ -1,15 +1,14 @@
 import Logging
 import PostgresClient
-import Tidemark
 
 /// A session or a prepared transaction that others wait for.
-struct LockHolder: Sendable, Hashable {
-  var description: String
+package struct LockHolder: Sendable, Hashable {
+  package var description: String
   /// What ends it.
-  var remedy: String
+  package var remedy: String
 
   /// Who holds a lock on a table that writers or `ALTER TABLE` have to wait for.
-  static func of(table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func of(table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
     try await found(
       PostgresStatement(
         """
@@ -26,8 +25,8 @@ struct LockHolder: Sendable, Hashable {
     )
   }
 
-  /// Who has the turn to give out a stream's numbers.
-  static func ofTurn(of stream: Int32, on pool: PostgresPool) async throws -> [LockHolder] {
+  /// Who has had a lock for some time on what a schema has, or on a table that calls its functions.
+  package static func of(schema: String, on pool: PostgresPool) async throws -> [LockHolder] {
     try await found(
       PostgresStatement(
         """
@@ -35,19 +34,22 @@ struct LockHolder: Sendable, Hashable {
         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
         LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL
           AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
-        JOIN pg_class c ON c.oid = l.relation AND c.relname = 'turn_' || $1::text
-        JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'tidemark'
-        WHERE l.locktype = 'relation' AND l.granted AND l.mode <> 'AccessShareLock'
-          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND \(isKnown)
+        WHERE l.locktype = 'relation' AND l.granted AND l.relation IN (
+            SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
+            UNION
+            SELECT t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
+              JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1)
+          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+          AND coalesce(a.xact_start, p.prepared) < clock_timestamp() - interval '500 milliseconds' AND \(isKnown)
         """,
-        String(stream)
+        schema
       ),
       on: pool
     )
   }
 
   /// For whose transaction a session waits now, that it may go on.
-  static func blocking(_ pid: Int32, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func blocking(_ pid: Int32, on pool: PostgresPool) async throws -> [LockHolder] {
     try await found(
       PostgresStatement(
         """
@@ -64,7 +66,8 @@ struct LockHolder: Sendable, Hashable {
   }
 
   /// The transactions of the server that have written and are older than the one with this number (`xid8`).
-  static func writing(before transaction: String, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func writing(before transaction: String, on pool: PostgresPool) async throws -> [LockHolder]
+  {
     try await found(
       PostgresStatement(
         """
@@ -81,7 +84,9 @@ struct LockHolder: Sendable, Hashable {
   }
 
   /// Who waits for a session that has locked a table or its partitions.
-  static func waiting(for pid: Int32, of table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func waiting(for pid: Int32, of table: Int64, on pool: PostgresPool) async throws
+    -> [LockHolder]
+  {
     try await found(
       PostgresStatement(
         """
@@ -101,33 +106,8 @@ struct LockHolder: Sendable, Hashable {
     )
   }
 
-  /// Who captures a stream by decoding, and how much of the server's log before the place is still to be captured.
-  static func capturing(_ stream: Int32, until place: String, on pool: PostgresPool) async throws
-    -> [LockHolder]
-  {
-    try await found(
-      PostgresStatement(
-        """
-        SELECT format('%s, which captures it and has %s of write-ahead log to go', s.description,
-          pg_size_pretty(greatest(pg_wal_lsn_diff($2::text::pg_lsn, s.confirmed_flush_lsn), 0))),
-          s.remedy || ' lets another process go on; disabling by force leaves out what is not captured'
-        FROM (
-          SELECT \(columns), r.confirmed_flush_lsn
-          FROM tidemark.logical_capture c
-          JOIN pg_replication_slots r ON r.slot_name = tidemark.slot_name(c.capture_id)
-          JOIN pg_stat_activity a ON a.pid = r.active_pid LEFT JOIN pg_prepared_xacts p ON false
-          WHERE c.stream_id = $1
-        ) AS s
-        """,
-        stream,
-        place
-      ),
-      on: pool
-    )
-  }
-
   /// Of `a` in `pg_stat_activity` or `p` in `pg_prepared_xacts`. What this role may not see is left out.
-  private static let columns = """
+  package static let columns = """
     CASE WHEN p.gid IS NOT NULL THEN format('the prepared transaction %L (database %s, owner %s, since %s)', p.gid,
         p.database, p.owner, date_trunc('second', p.prepared))
       ELSE format('the process %s (%s)', a.pid, concat_ws(', ', 'database ' || a.datname, 'role ' || a.usename,
@@ -141,7 +121,7 @@ struct LockHolder: Sendable, Hashable {
   /// Whether it is still there.
   private static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
 
-  private static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
+  package static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
     -> [LockHolder]
   {
     try await pool.query(statement).map { row in
@@ -152,7 +132,9 @@ struct LockHolder: Sendable, Hashable {
 }
 
 extension [LockHolder] {
-  var list: String { map(\.description).joined(separator: ", ") }
-  var advice: String { "Wait for the end of that, or end it: \(map(\.remedy).joined(separator: "; "))" }
-  var metadata: Logger.Metadata { ["held by": "\(list)", "advice": "\(advice)"] }
+  package var list: String { map(\.description).joined(separator: ", ") }
+  package var advice: String {
+    "Wait for the end of that, or end it: \(map(\.remedy).joined(separator: "; "))"
+  }
+  package var metadata: Logger.Metadata { ["held by": "\(list)", "advice": "\(advice)"] }
 }
