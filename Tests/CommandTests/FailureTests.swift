@@ -155,6 +155,22 @@ struct FailureTests {
     #expect(new.status == 1 && new.errors.contains("version 99") && new.errors.contains("Update"))
   }
 
+  @Test("A command that runs while the schema is removed says so")
+  func removedMeanwhile() async throws {
+    let database = try await CommandDatabase.make()
+    _ = try await database.tidemark.run("stream", "create", "s")
+    _ = try await database.tidemark.run("stream", "put", "s", "--key", "k", input: "hello\n")
+    let tail = try database.tidemark.start(["stream", "tail", "s"], input: nil)
+    try await eventually("the record is printed") { tail.output.contains("hello") }
+    // It may be in the way.
+    try await eventually("the schema is gone") {
+      (try? await database.run("DROP SCHEMA tidemark CASCADE")) != nil
+    }
+    let outcome = await tail.outcome
+    #expect(outcome.status == 1)
+    #expect(outcome.errors == "Error: The database has no schema tidemark.\nHelp: Run: tidemark migrate\n")
+  }
+
   @Test(
     "Arguments that make no sense are usage errors",
     arguments: [

@@ -255,6 +255,9 @@ final class WorkerShell: Sendable {
       let reply = try await store.heartbeat(beat)
       if let reply { environment.told.note(reply.history) }
       post(.heartbeatAnswered(reply, sentAt: sentAt))
+    } catch let error as TidemarkError where error.code == .schemaMismatch {
+      // Somebody has migrated the store, or removed its schema, under this worker.
+      inbox.yield(.impossible(error))
     } catch {
       if !(error is CancellationError) { events.heartbeatFailed(error) }
       post(.heartbeatFailed)

@@ -3,6 +3,7 @@ import LocalPostgres
 import PostgresClient
 import Tidemark
 import TidemarkPostgres
+import TidemarkStreams
 
 /// Why a command did not do what it was asked to, as its user gets to see it.
 struct CommandFailure: Error {

@@ -2,23 +2,31 @@ import PostgresClient
 import Tidemark
 
 /// Runs what only reads, or what is harmless to repeat: it does not matter whether a statement without an answer was done.
+///
+/// - Parameter pool: the database; where something is missing there its schema's version is looked at again, because
+///   somebody may have migrated it meanwhile.
 nonisolated(nonsending) package func reading<Result>(
   _ subject: DatabaseSubject,
+  on pool: PostgresPool? = nil,
   _ body: () async throws -> Result
 ) async throws -> Result {
-  try await translatingErrors(of: subject, isWriting: false, body)
+  try await translatingErrors(of: subject, on: pool, isWriting: false, body)
 }
 
 /// Runs a write, and says what is known of its outcome.
+///
+/// - Parameter pool: as in ``reading(_:on:_:)``.
 nonisolated(nonsending) package func writing<Result>(
   _ subject: DatabaseSubject,
+  on pool: PostgresPool? = nil,
   _ body: () async throws -> Result
 ) async throws -> Result {
-  try await translatingErrors(of: subject, isWriting: true, body)
+  try await translatingErrors(of: subject, on: pool, isWriting: true, body)
 }
 
 nonisolated(nonsending) private func translatingErrors<Result>(
   of subject: DatabaseSubject,
+  on pool: PostgresPool?,
   isWriting: Bool,
   _ body: () async throws -> Result
 ) async throws -> Result {
@@ -26,6 +34,9 @@ nonisolated(nonsending) private func translatingErrors<Result>(
     return try await body()
   } catch let error as PostgresError {
     if error.code == .cancelled { throw CancellationError() }
+    if error.isOfMissingObject, let pool, let mismatch = await subject.schema?.mismatch(on: pool) {
+      throw mismatch
+    }
     throw TidemarkError(error, of: subject, isWriting: isWriting)
   }
 }
@@ -51,4 +62,9 @@ nonisolated(nonsending) package func retryingConflicts<Result>(
 
 extension PostgresError {
   fileprivate var isConflict: Bool { sqlState == "40001" || sqlState == "40P01" }
+
+  /// A schema, table, function or column that there is not (any more).
+  fileprivate var isOfMissingObject: Bool {
+    ["3F000", "42P01", "42883", "42703"].contains(sqlState)
+  }
 }

@@ -42,11 +42,11 @@ public final class PostgresLeaseStore: LeaseStore {
   // MARK: Errors
 
   func write<Value>(_ body: () async throws -> Value) async throws -> Value {
-    try await writing(.leaseStore) { try await retryingConflicts(clock: clock, body) }
+    try await writing(.leaseStore, on: pool) { try await retryingConflicts(clock: clock, body) }
   }
 
   func read<Value>(_ body: () async throws -> Value) async throws -> Value {
-    try await reading(.leaseStore) { try await retryingConflicts(clock: clock, body) }
+    try await reading(.leaseStore, on: pool) { try await retryingConflicts(clock: clock, body) }
   }
 
   // MARK: Sessions

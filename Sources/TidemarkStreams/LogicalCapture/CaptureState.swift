@@ -46,7 +46,7 @@ package struct CaptureState: Sendable {
 
   /// - Returns: nil when the stream is not enabled, or not captured by decoding.
   static func of(_ stream: Int32, on pool: PostgresPool) async throws -> CaptureState? {
-    try await reading(.capture) {
+    try await reading(.capture, on: pool) {
       let rows = try await pool.query(
         """
         SELECT capture_id, slot, source_table,

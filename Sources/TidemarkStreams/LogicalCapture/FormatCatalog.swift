@@ -20,7 +20,7 @@ struct FormatCatalog {
 
   /// Looks up these types and all that they are made of. A type that is gone has no entry: its text says all.
   static func of(_ types: [UInt32], on pool: PostgresPool) async throws -> FormatCatalog {
-    let rows = try await reading(.capture) {
+    let rows = try await reading(.capture, on: pool) {
       try await pool.query(
         PostgresStatement(
           """

@@ -42,7 +42,7 @@ struct PostgresCaptureStore: CaptureStore {
     to end: CapturePosition,
     _ state: CaptureState
   ) async throws -> Bool {
-    try await reading(.capture) {
+    try await reading(.capture, on: pool) {
       let (keys, newImages, oldImages): (any CapturedArray, any CapturedArray, any CapturedArray) =
         state.isUTF8
         ? (
@@ -85,13 +85,13 @@ struct PostgresCaptureStore: CaptureStore {
   }
 
   func end(because reason: String) async throws {
-    _ = try await reading(.capture) {
+    _ = try await reading(.capture, on: pool) {
       try await pool.execute("SELECT tidemark.fail_stream(\(stream), \(reason))")
     }
   }
 
   func endIfLost() async throws -> String? {
-    try await reading(.capture) {
+    try await reading(.capture, on: pool) {
       try await pool.query("SELECT tidemark.maintain_logical_capture(\(stream))")[0].decode(String?.self)
     }
   }

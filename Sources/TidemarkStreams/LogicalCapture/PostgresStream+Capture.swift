@@ -49,7 +49,7 @@ extension PostgresStream {
   /// Returns once everything that was committed before is in the log, if the stream is captured by decoding.
   func captureCommitted(_ stream: StreamGeneration) async throws {
     guard let state = try await CaptureState.of(stream.id, on: pool) else { return }
-    let mark = try await reading(.capture) {
+    let mark = try await reading(.capture, on: pool) {
       try await pool.query("SELECT tidemark.mark_log(\(state.captureID))::text")[0].decode(String.self)
     }
     try await capture(stream).run(until: try CaptureState.place(mark))

@@ -96,7 +96,7 @@ actor PostgresShardReader: ShardReader {
     in shard: ShardRow,
     on pool: PostgresPool
   ) async throws -> Int64 {
-    try await reading(.stream) {
+    try await reading(.stream, on: pool) {
       let rows = try await pool.query(
         """
         SELECT tidemark.position_at(\(shard.generation.id), \(shard.ordinal),
@@ -173,7 +173,7 @@ actor PostgresShardReader: ShardReader {
   /// Reads from one partition of the log.
   /// - Returns: nil if it has nothing, and another one follows.
   private func readPartition(maximumRecords: Int) async throws -> (ShardPage, isCutShort: Bool)? {
-    let results = try await reading(.stream) {
+    let results = try await reading(.stream, on: stream.pool) {
       do {
         return try await ask(maximumRecords)
       } catch let error as PostgresError where error.isUntranslatable {
@@ -266,7 +266,7 @@ actor PostgresShardReader: ShardReader {
   /// must not pass for it: it is an error, once all records before it have been returned,
   /// until somebody enables the stream again.
   private func end(isNext: Bool) async throws -> ShardPage.End? {
-    try await reading(.stream) {
+    try await reading(.stream, on: stream.pool) {
       let children = try await Shard.list(
         of: stream.name,
         for: stream.application,
@@ -283,7 +283,7 @@ actor PostgresShardReader: ShardReader {
 
   /// What was returned before, and is lost since the stream's numbers have jumped.
   private func loss() async throws -> ShardPage.Loss? {
-    try await reading(.stream) {
+    try await reading(.stream, on: stream.pool) {
       let jumps = try await stream.pool.query(
         """
         SELECT j.from_head, j.to_head FROM tidemark.jump j
@@ -341,7 +341,7 @@ private struct ShardRow {
   var partitions: [Int64]
 
   static func of(_ shardID: String, in stream: PostgresStream) async throws -> ShardRow {
-    let rows = try await reading(.stream) {
+    let rows = try await reading(.stream, on: stream.pool) {
       try await stream.pool.query(
         """
         SELECT t.stream_id, t.name, t.label, t.uid, t.view_type, t.capture, s.shard_ordinal, s.starting_sequence,

@@ -15,7 +15,7 @@ extension PostgresStream {
   ///   `REPLICATION`; `streamDisabled`, `sourceUnavailable`.
   public func startingWithSnapshot(for application: String, isNew: Bool) async throws -> any StreamSource {
     let newest = try await identified()
-    let existing = try await reading(.stream) {
+    let existing = try await reading(.stream, on: pool) {
       let rows = try await pool.query(
         """
         SELECT s.stream_id

@@ -89,7 +89,7 @@ public final class PostgresStream: StreamSource {
   }
 
   public func shards() async throws -> [Shard] {
-    let shards = try await reading(.stream) {
+    let shards = try await reading(.stream, on: pool) {
       try await Shard.list(of: name, for: application, on: pool)
     }
     guard !shards.isEmpty else {
@@ -133,7 +133,7 @@ public final class PostgresStream: StreamSource {
       try await Migrator(pool, schema: .streams, logger: logger).check()
       isSchemaChecked.withLock { $0 = true }
     }
-    let rows = try await reading(.stream) {
+    let rows = try await reading(.stream, on: pool) {
       try await pool.query(
         """
         SELECT s.stream_id, s.name, s.label, s.uid, s.view_type, s.capture

@@ -11,7 +11,7 @@ extension PostgresStreamAdmin {
   /// - Returns: all conditions, by stream. A stream that is disabled or has no table has none.
   /// - Throws: ``TidemarkError``: `streamNotFound`, `sourceUnavailable`.
   public func conditions(of stream: String? = nil) async throws -> [PostgresStreamCondition] {
-    try await reading(.administration) {
+    try await reading(.administration, on: pool) {
       try await pool.query(
         """
         SELECT s.name || '/' || s.label, c.condition, c.problem, c.remedy
@@ -36,7 +36,7 @@ extension PostgresStreamAdmin {
   @discardableResult
   public func watchConditions(atMostEvery interval: Duration = .zero) async throws -> [PostgresStreamProblem]
   {
-    try await reading(.administration) {
+    try await reading(.administration, on: pool) {
       try await pool.execute("SELECT tidemark.watch_conditions(\(interval.inSeconds) * interval '1 second')")
       // One statement each, so that none holds up another.
       let broken = try await pool.query(

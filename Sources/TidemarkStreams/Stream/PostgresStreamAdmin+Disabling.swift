@@ -25,7 +25,7 @@ extension PostgresStreamAdmin {
   private func drop(_ id: Int32) async throws {
     guard let state = try await CaptureState.of(id, on: pool) else { return try await disable(id) }
     let lock = lock(on: Int64(state.source.table), for: "Disabling the stream")
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       _ = try await lock.taking {
         try await pool.execute(
           """
@@ -83,7 +83,7 @@ extension PostgresStreamAdmin {
   }
 
   private func end(_ id: Int32) async throws {
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       // Most of the inbox, while the table is not locked yet.
       var isBehind = true
       while isBehind {

@@ -18,12 +18,12 @@ extension PostgresStreamAdmin {
         // Somebody else was faster.
       }
     }
-    let table = try await reading(.administration) {
+    let table = try await reading(.administration, on: pool) {
       try await pool.query(
         "SELECT s.source_table::oid::bigint FROM tidemark.stream s WHERE s.stream_id = \(id)"
       ).first?.decode(Int64?.self)
     }
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       try await lock(on: table ?? nil, for: "Dropping the stream").taking {
         while try await !pool.query("SELECT tidemark.drop_stream(\(id))")[0].decode(Bool.self) {}
       }
@@ -35,7 +35,7 @@ extension PostgresStreamAdmin {
   /// - Returns: what had to be left. A second call goes on.
   public func dropAll() async throws -> [DatabaseProblem] {
     var left: [DatabaseProblem] = []
-    let streams = try await reading(.administration) {
+    let streams = try await reading(.administration, on: pool) {
       try await pool.query(
         "SELECT s.name || '/' || s.label FROM tidemark.stream s ORDER BY s.stream_id DESC"
       ).map { try $0.decode(String.self) }
@@ -56,7 +56,7 @@ extension PostgresStreamAdmin {
 
   /// What is left of captures that have no stream.
   private func dropCaptures() async throws -> [DatabaseProblem] {
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       let problems =
         try await pool.query("SELECT tidemark.drop_dead_captures()")[0].decode(String?.self) ?? ""
       return try await pool.query(
@@ -76,7 +76,7 @@ extension PostgresStreamAdmin {
   /// - Parameter stream: The only stream whose to delete, by its full name, or its short one, which means all of that name.
   /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers makes a snapshot.
   public func dropSnapshots(for application: String, of stream: String? = nil) async throws {
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       _ = try await pool.query(
         """
         SELECT tidemark.drop_snapshot(n.stream_id, n.application)

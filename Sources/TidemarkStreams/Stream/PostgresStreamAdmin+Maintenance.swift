@@ -22,7 +22,7 @@ extension PostgresStreamAdmin {
     } catch let error as TidemarkError {
       failure = error
     }
-    let streams = try await reading(.administration) {
+    let streams = try await reading(.administration, on: pool) {
       try await pool.query(
         "SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s ORDER BY s.stream_id"
       ).map { try $0.decode((Int32, String).self) }
@@ -66,7 +66,7 @@ extension PostgresStreamAdmin {
     var failure: TidemarkError?
     var ended: [PostgresStreamCondition] = []
     do { try await removeDeadCaptures() } catch let error as TidemarkError { failure = error }
-    let streams = try await reading(.administration) {
+    let streams = try await reading(.administration, on: pool) {
       try await pool.query(
         """
         SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s
@@ -92,7 +92,7 @@ extension PostgresStreamAdmin {
 
   /// Removes what a death has left of the enabling or disabling of a stream that is captured by decoding.
   func removeDeadCaptures() async throws {
-    let problem = try await reading(.administration) {
+    let problem = try await reading(.administration, on: pool) {
       try await pool.query("SELECT tidemark.drop_dead_captures()")[0].decode(String?.self)
     }
     if let problem {
@@ -105,7 +105,7 @@ extension PostgresStreamAdmin {
   /// - Returns: what this role lacks to delete expired rows.
   private func maintain(_ stream: Int32) async throws -> String? {
     try await asFarAsAllowed {
-      try await reading(.administration) {
+      try await reading(.administration, on: pool) {
         // Shards first: this counts the steps, and those that are not counted stay.
         try await pool.execute("SELECT tidemark.manage_shards(\(stream))")
         try await pool.execute("SELECT tidemark.maintain_stream(\(stream))")
@@ -113,7 +113,7 @@ extension PostgresStreamAdmin {
     }
     var answer: (deleted: Int, problem: String?) = (0, nil)
     try await asFarAsAllowed {
-      try await reading(.administration) {
+      try await reading(.administration, on: pool) {
         let deadline = ContinuousClock.now + Self.expiryTime
         repeat {
           answer = try await expireRows(of: stream, atMost: Self.expiryBatch)
@@ -152,7 +152,7 @@ extension PostgresStreamAdmin {
   /// - Returns: why the stream has ended, if changes are missing.
   private func maintainCapture(of id: Int32) async throws -> String? {
     guard let state = try await CaptureState.of(id, on: pool) else { return nil }
-    let (reason, isThere) = try await reading(.administration) {
+    let (reason, isThere) = try await reading(.administration, on: pool) {
       try await pool.query(
         """
         SELECT tidemark.maintain_logical_capture(\(id)),

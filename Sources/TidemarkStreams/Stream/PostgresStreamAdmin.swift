@@ -90,7 +90,7 @@ public struct PostgresStreamAdmin: Sendable {
     settings.expiryColumn = expiryColumn
     settings.maximumImageSize = maximumImageSize
     settings.sharding = sharding
-    let source = try await reading(.administration) {
+    let source = try await reading(.administration, on: pool) {
       try await pool.query("SELECT to_regclass(\(table))::oid::bigint")[0].decode(Int64?.self)
     }
     guard let source else {
@@ -145,7 +145,7 @@ public struct PostgresStreamAdmin: Sendable {
     var settings = try await describe(id).settings
     change(&settings)
     let altered = settings
-    try await writing(.administration) { try await altered.apply(to: id, on: pool) }
+    try await writing(.administration, on: pool) { try await altered.apply(to: id, on: pool) }
     return try await describe(id)
   }
 
@@ -155,7 +155,7 @@ public struct PostgresStreamAdmin: Sendable {
 
   /// All streams that still have records or take new ones, oldest first.
   public func list() async throws -> [PostgresStreamDescription] {
-    try await reading(.administration) { try await PostgresStreamDescription.all(on: pool) }
+    try await reading(.administration, on: pool) { try await PostgresStreamDescription.all(on: pool) }
   }
 
   /// Appends a record to an enabled stream.
@@ -178,7 +178,7 @@ public struct PostgresStreamAdmin: Sendable {
     let statement: PostgresStatement =
       "SELECT tidemark.put(\(stream), \(partitionKey), \(data), \(idempotencyToken))"
     do {
-      return try await writing(.putting) {
+      return try await writing(.putting, on: database == nil ? pool : nil) {
         try await (database ?? pool).query(statement)[0].decode(Bool.self)
       }
     } catch var error as TidemarkError where error.code == .outcomeUnknown {
@@ -200,7 +200,9 @@ public struct PostgresStreamAdmin: Sendable {
     let id = try await find(stream)
     let top = hash.map { Int64($0 >> 96) }
     let statement = PostgresStatement("SELECT tidemark.split_shard($1, $2, $3)", id, shardID, top)
-    return try await writing(.administration) { try await pool.query(statement)[0].decode([String].self) }
+    return try await writing(.administration, on: pool) {
+      try await pool.query(statement)[0].decode([String].self)
+    }
   }
 
   /// Merges two open shards whose hash ranges touch.
@@ -209,7 +211,7 @@ public struct PostgresStreamAdmin: Sendable {
   @discardableResult
   public func merge(_ shardID: String, _ otherID: String, of stream: String) async throws -> String {
     let id = try await find(stream)
-    return try await writing(.administration) {
+    return try await writing(.administration, on: pool) {
       try await pool.query("SELECT tidemark.merge_shards(\(id), \(shardID), \(otherID))")[0].decode(
         String.self
       )
@@ -222,13 +224,13 @@ public struct PostgresStreamAdmin: Sendable {
   /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers makes the snapshot.
   public func dropSnapshot(of stream: String, for application: String) async throws {
     let id = try await find(stream)
-    try await writing(.administration) {
+    try await writing(.administration, on: pool) {
       _ = try await pool.query("SELECT tidemark.drop_snapshot(\(id), \(application))")
     }
   }
 
   func find(_ stream: String) async throws -> Int32 {
-    try await reading(.administration) {
+    try await reading(.administration, on: pool) {
       try await pool.query("SELECT tidemark.find_stream(\(stream))")[0].decode(Int32.self)
     }
   }
@@ -239,7 +241,7 @@ public struct PostgresStreamAdmin: Sendable {
     _ settings: PostgresStreamSettings,
     locking table: Int64? = nil
   ) async throws -> PostgresStreamDescription {
-    let id = try await writing(.administration) {
+    let id = try await writing(.administration, on: pool) {
       try await lock(on: table, for: "Enabling the stream").taking {
         try await pool.transaction { transaction in
           let id = try await transaction.query(statement)[0].decode(Int32.self)
@@ -252,7 +254,7 @@ public struct PostgresStreamAdmin: Sendable {
   }
 
   func describe(_ id: Int32) async throws -> PostgresStreamDescription {
-    let found = try await reading(.administration) {
+    let found = try await reading(.administration, on: pool) {
       try await PostgresStreamDescription.all(on: pool, id: id).first
     }
     guard let found else { throw TidemarkError(.streamNotFound, "The stream \(id) is gone.") }

@@ -25,7 +25,7 @@ struct SnapshotMaker: Sendable {
 
   /// Returns once there is a snapshot, whoever has made it.
   func make() async throws {
-    try await reading(.stream) {
+    try await reading(.stream, on: pool) {
       try await pool.withConnection { connection in
         do {
           try await make(on: connection)

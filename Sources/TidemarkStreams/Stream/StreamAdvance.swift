@@ -25,30 +25,7 @@ struct StreamAdvance: Sendable {
     size: StepSize = StepSize(),
     on session: some PostgresQueryable
   ) async throws -> Self {
-    try await reading(.stream) {
-      let rows = try await session.query(
-        PostgresStatement(
-          """
-          SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
-          FROM tidemark.advance($1, $2, $3, $4)
-          """,
-          stream,
-          seenHead,
-          Int32(size.rows),
-          size.bytes
-        )
-      )
-      let (busy, moved, head, _, enabled, shards, heads) = try rows[0].decode(
-        (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
-      )
-      return StreamAdvance(
-        isBusy: busy,
-        moved: moved,
-        head: head,
-        isEnabled: enabled,
-        shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
-      )
-    }
+    try await reading(.stream) { try await ask(stream, seenHead, size, on: session) }
   }
 
   static func advance(
@@ -57,7 +34,39 @@ struct StreamAdvance: Sendable {
     size: StepSize = StepSize(),
     on pool: PostgresPool
   ) async throws -> Self {
-    try await pool.writingLog { try await advance(stream, from: seenHead, size: size, on: $0) }
+    try await reading(.stream, on: pool) {
+      try await pool.writingLog { try await ask(stream, seenHead, size, on: $0) }
+    }
+  }
+
+  private static func ask(
+    _ stream: Int32,
+    _ seenHead: Int64?,
+    _ size: StepSize,
+    on session: some PostgresQueryable
+  ) async throws -> Self {
+    let rows = try await session.query(
+      PostgresStatement(
+        """
+        SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
+        FROM tidemark.advance($1, $2, $3, $4)
+        """,
+        stream,
+        seenHead,
+        Int32(size.rows),
+        size.bytes
+      )
+    )
+    let (busy, moved, head, _, enabled, shards, heads) = try rows[0].decode(
+      (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
+    )
+    return StreamAdvance(
+      isBusy: busy,
+      moved: moved,
+      head: head,
+      isEnabled: enabled,
+      shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
+    )
   }
 
   /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. Who waits for a step

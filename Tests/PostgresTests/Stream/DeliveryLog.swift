@@ -1,3 +1,4 @@
+import Logging
 import Synchronization
 import Tidemark
 
@@ -45,7 +46,8 @@ final class DeliveryLog: Sendable {
   func worker(
     of database: StreamDatabase,
     application: String = "test",
-    from position: InitialPosition = .trimHorizon
+    from position: InitialPosition = .trimHorizon,
+    logger: Logger = StreamDatabase.logger
   ) throws -> Worker {
     var configuration = WorkerConfiguration()
     configuration.reading.shardSyncInterval = .milliseconds(200)
@@ -56,7 +58,7 @@ final class DeliveryLog: Sendable {
       stream: "item",
       database: database.url,
       configuration: configuration,
-      logger: StreamDatabase.logger,
+      logger: logger,
       processor: { _ in Processor(log: self) }
     )
   }
