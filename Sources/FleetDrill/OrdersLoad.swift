@@ -9,6 +9,7 @@ public final class OrdersLoad: Sendable {
   private let transactionsPerSecond: Int
   private let isStopped = Mutex(false)
   private let count = Atomic<Int>(0)
+  private let longest = Mutex(Duration.zero)
 
   /// - Parameter transactionsPerSecond: of all writers together.
   public init(_ table: OrdersTable, writers: Int = 4, transactionsPerSecond: Int = 200) {
@@ -19,6 +20,9 @@ public final class OrdersLoad: Sendable {
 
   /// Transactions so far.
   public var transactions: Int { count.load(ordering: .relaxed) }
+
+  /// How long the slowest of them took.
+  public var slowest: Duration { longest.withLock { $0 } }
 
   public func stop() { isStopped.withLock { $0 = true } }
 
@@ -36,8 +40,10 @@ public final class OrdersLoad: Sendable {
     let interval = Duration.seconds(1) * writers / transactionsPerSecond
     var next = clock.now
     while !isStopped.withLock({ $0 }) {
+      let began = clock.now
       do {
         try await table.write(using: &random)
+        longest.withLock { $0 = max($0, began.duration(to: clock.now)) }
         count.add(1, ordering: .relaxed)
       } catch let error as PostgresError where error.isRetryable || error.isOutcomeUnknown {
         // The journal says what was committed, so an unknown outcome needs no care.

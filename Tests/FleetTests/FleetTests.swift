@@ -1,5 +1,6 @@
 import FleetDrill
 import LocalPostgres
+import Logging
 import PostgresClient
 import TestSupport
 import Testing
@@ -184,5 +185,82 @@ struct FleetTests {
       let leases = try await test.fleet.standing().leases
       #expect(Set(leases.map(\.shardID)) == Set((first.shards + second.shards).map(\.id)))
     }
+  }
+
+  @Test(
+    "the schemas are migrated under a fleet, whose workers are replaced one by one, and nothing is given twice"
+  )
+  func upgrade() async throws {
+    try await FleetUnderTest.run(recordPause: .milliseconds(1)) { test in
+      var members = try Self.names.map { try test.start($0) }
+      try await test.waitForBalance(of: Self.names)
+      try await test.migrateToNextVersion()
+      try await test.fleet.wait("every shard is read after the migration") { [moment = HistoryEntry.now()] in
+        let handled = try test.fleet.history().filter { $0.at > moment && $0.kind == .handled }.map(\.shard)
+        return Set(handled).count == 4
+      }
+      for successor in ["d", "e", "f"] {
+        members.append(try test.start(successor))
+        try await test.waitForBalance(of: members.map(\.name))
+        let predecessor = members.removeFirst()
+        predecessor.terminate()
+        try await predecessor.waitUntilExit()
+        #expect(predecessor.exitStatus == 0)
+        try await test.waitForBalance(of: members.map(\.name))
+      }
+      let check = try await test.finish()
+      #expect(check.repeats == 0)
+    }
+  }
+}
+
+extension FleetUnderTest {
+  /// Migrates both schemas beside the load, and beside a transaction that has written before and goes on for long.
+  fileprivate func migrateToNextVersion() async throws {
+    let migrators = [TidemarkSchema.nextLeases, .nextStreams].map {
+      Migrator(fleet.pool, schema: $0, logger: Logger(label: "tidemark.test"))
+    }
+    let (beginning, hasBegun) = AsyncStream<Void>.makeStream()
+    let (ending, mayEnd) = AsyncStream<Void>.makeStream()
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        defer { hasBegun.finish() }
+        try await self.fleet.pool.transaction { writer in
+          try await writer.execute(
+            """
+            WITH changed AS (
+              INSERT INTO orders (customer, status, amount) VALUES (1, 'placed', 1) RETURNING id, version)
+            INSERT INTO order_journal SELECT id, 'INSERT', version FROM changed
+            """
+          )
+          hasBegun.finish()
+          for await _ in ending {}
+        }
+      }
+      for await _ in beginning {}
+      group.addTask { for migrator in migrators { try await migrator.migrate() } }
+      try await fleet.wait("the migration waits", every: .milliseconds(1)) {
+        try await fleet.pool.query(
+          """
+          SELECT EXISTS (SELECT FROM pg_locks l
+            WHERE l.relation = 'tidemark.inbox_1'::regclass AND l.mode = 'AccessExclusiveLock' AND NOT l.granted)
+          """
+        )[0].decode(Bool.self)
+      }
+      // Two seconds' worth: without end if they waited for the migration, which waits for this transaction.
+      let before = load.transactions
+      try await fleet.wait("writers go on") { load.transactions > before + 400 }
+      #expect(try await migrators[1].currentVersion() == 1)
+      mayEnd.finish()
+      try await group.waitForAll()
+    }
+    #expect(load.slowest < .seconds(5), "writers waited for more than a few attempts of the migration")
+    let made = try await fleet.pool.query(
+      """
+      SELECT count(*) FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname ~ '_1$'
+        AND p.prosrc LIKE '%generator 2%'
+      """
+    )
+    #expect(try made[0].decode(Int.self) == 4)
   }
 }
