@@ -189,7 +189,7 @@ let package = Package(
       name: "PostgresTests",
       dependencies: [
         "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",
-        "TestSupport",
+        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
       ],
       swiftSettings: swiftSettings
     ),

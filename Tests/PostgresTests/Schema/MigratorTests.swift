@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import PostgresClient
 import TestSupport
@@ -47,6 +48,29 @@ struct MigratorTests {
       )
     }
     #expect(files.allSatisfy { $0.wholeMatch(of: /v[0-9]+_[0-9]{2}_[a-z_]+\.(up|down)\.sql/) != nil })
+  }
+
+  /// The SHA-256 of each released version's scripts.
+  ///
+  /// Until the first release version 1 is edited in place, and its checksums here with it: a failure says the new ones.
+  /// After that lines are only added.
+  private static let released: [String: [Int: String]] = [
+    "tidemark_leases": [1: "88b9d2fffc0f26091d34d248fde608bff7f0718a44e695cdeb9208f785bb9ecd"],
+    "tidemark": [1: "f85ddfb3b9eeab70e31ae144f40c6a5ec38c94e726a72565cc3e4565986a65a4"],
+  ]
+
+  @Test("has released versions as they were released", arguments: schemas)
+  func frozen(schema: TidemarkSchema) throws {
+    let released = try #require(Self.released[schema.name])
+    for migration in schema.migrations {
+      let digest = SHA256.hash(data: Data((migration.up + "\0" + migration.down).utf8))
+      let checksum = digest.map { String(format: "%02x", $0) }.joined()
+      #expect(
+        released[migration.version] == checksum,
+        "Released migrations are not edited: add a version. Version \(migration.version) of \(schema.name) is \(checksum)."
+      )
+    }
+    #expect(released.count == schema.migrations.count)
   }
 
   @Test("does nothing the second time", arguments: schemas)
