@@ -119,7 +119,7 @@ package struct LockHolder: Sendable, Hashable {
     """
 
   /// Whether it is still there.
-  private static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
+  package static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
 
   package static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
     -> [LockHolder]
