@@ -191,7 +191,7 @@ struct FleetTests {
     "the schemas are migrated under a fleet, whose workers are replaced one by one, and nothing is given twice"
   )
   func upgrade() async throws {
-    try await FleetUnderTest.run(recordPause: .milliseconds(1)) { test in
+    try await FleetUnderTest.run(recordPause: .milliseconds(5)) { test in
       var members = try Self.names.map { try test.start($0) }
       try await test.waitForBalance(of: Self.names)
       try await test.migrateToNextVersion()
@@ -217,8 +217,10 @@ struct FleetTests {
 extension FleetUnderTest {
   /// Migrates both schemas beside the load, and beside a transaction that has written before and goes on for long.
   fileprivate func migrateToNextVersion() async throws {
-    let migrators = [TidemarkSchema.nextLeases, .nextStreams].map {
-      Migrator(fleet.pool, schema: $0, logger: Logger(label: "tidemark.test"))
+    let migrators = [TidemarkSchema.nextLeases, .nextStreams].map { schema in
+      var migrator = Migrator(fleet.pool, schema: schema, logger: Logger(label: "tidemark.test"))
+      migrator.patience = .seconds(120)
+      return migrator
     }
     let (beginning, hasBegun) = AsyncStream<Void>.makeStream()
     let (ending, mayEnd) = AsyncStream<Void>.makeStream()

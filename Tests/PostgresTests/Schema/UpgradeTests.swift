@@ -12,7 +12,9 @@ struct UpgradeTests {
 
   private func migrate(_ database: StreamDatabase, to version: Int) async throws {
     for schema in Self.schemas {
-      try await Migrator(database.pool, schema: schema, logger: StreamDatabase.logger).migrate(to: version)
+      var migrator = Migrator(database.pool, schema: schema, logger: StreamDatabase.logger)
+      migrator.patience = .seconds(120)
+      try await migrator.migrate(to: version)
     }
   }
 
