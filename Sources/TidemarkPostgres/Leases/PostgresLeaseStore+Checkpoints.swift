@@ -53,29 +53,46 @@ extension PostgresLeaseStore {
     let checkpoints = try writes.map { try storable($0.checkpoint) }
     let from = try writes.map { try storable($0.from) }
     let rows = try await database.query(
-      """
-      UPDATE tidemark_leases.lease AS l SET
-        checkpoint = w.checkpoint, sub_sequence_number = w.sub_sequence_number,
-        pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
-        updated_at = clock_timestamp()
-      FROM unnest(
-        \(writes.map(\.grant.scope.application)), \(writes.map(\.grant.scope.stream)),
-        \(writes.map(\.grant.shardID)), \(writes.map(\.grant.owner.number)),
-        \(writes.map(\.grant.epoch.number)), \(checkpoints.map(\.text)),
-        \(checkpoints.map(\.subSequenceNumber)), \(from.map(\.text)), \(from.map(\.subSequenceNumber))
-      ) WITH ORDINALITY AS w (
-        application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, from_checkpoint,
-        from_sub_sequence_number, position)
-      WHERE l.application = w.application AND l.stream = w.stream AND l.shard_id = w.shard_id
-        AND l.owner = w.owner AND l.epoch = w.epoch
-        AND (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
-          >= (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
-        AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
-          >= (tidemark_leases.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
-        AND (NOT \(mustAdvance) OR (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
-          > (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
-      RETURNING w.position
-      """
+      writes.count == 1
+        ? PostgresStatement(
+          checkpointing(
+            """
+            (SELECT $2::text AS application, $3::text AS stream, $4::text AS shard_id, $5::bigint AS owner,
+              $6::bigint AS epoch, $7::text AS checkpoint, $8::bigint AS sub_sequence_number,
+              $9::text AS from_checkpoint, $10::bigint AS from_sub_sequence_number, 1::bigint AS position) AS w
+            """
+          ),
+          mustAdvance,
+          writes[0].grant.scope.application,
+          writes[0].grant.scope.stream,
+          writes[0].grant.shardID,
+          writes[0].grant.owner.number,
+          writes[0].grant.epoch.number,
+          checkpoints[0].text,
+          checkpoints[0].subSequenceNumber,
+          from[0].text,
+          from[0].subSequenceNumber
+        )
+        : PostgresStatement(
+          checkpointing(
+            """
+            unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
+              $9::text[], $10::bigint[]) WITH ORDINALITY AS w (
+              application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, from_checkpoint,
+              from_sub_sequence_number, position)
+            """
+          ),
+          mustAdvance,
+          writes.map(\.grant.scope.application),
+          writes.map(\.grant.scope.stream),
+          writes.map(\.grant.shardID),
+          writes.map(\.grant.owner.number),
+          writes.map(\.grant.epoch.number),
+          checkpoints.map(\.text),
+          checkpoints.map(\.subSequenceNumber),
+          from.map(\.text),
+          from.map(\.subSequenceNumber)
+        )
     )
     let accepted = Set(try rows.map { try $0.decode("position", as: Int.self) - 1 })
     let refused = writes.indices.filter { !accepted.contains($0) }
@@ -83,6 +100,27 @@ extension PostgresLeaseStore {
     let reasons = try await reasons(ofRefused: refused.map { (writes[$0].grant, from[$0]) }, in: database)
     for (index, reason) in zip(refused, reasons) { outcomes[index] = reason }
     return outcomes
+  }
+
+  /// - Parameter writes: a table `w` of them. Of one it is no array: the server would take the plan for any number of writes
+  ///   for the dearer one, and plan a single one anew each time.
+  private static func checkpointing(_ writes: String) -> String {
+    """
+    UPDATE tidemark_leases.lease AS l SET
+      checkpoint = w.checkpoint, sub_sequence_number = w.sub_sequence_number,
+      pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+      updated_at = clock_timestamp()
+    FROM \(writes)
+    WHERE l.application = w.application AND l.stream = w.stream AND l.shard_id = w.shard_id
+      AND l.owner = w.owner AND l.epoch = w.epoch
+      AND (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+      AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
+      AND (NOT $1 OR (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
+        > (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
+    RETURNING w.position
+    """
   }
 
   /// Why writes were refused. A grant that still holds, of a lease as far as the write says, must have been going back,
