@@ -235,6 +235,6 @@ extension Result where Failure == any Error {
 }
 
 /// Its name, and not the text of all migrations.
-extension TidemarkSchema: @retroactive CustomTestStringConvertible {
+extension TidemarkSchema: CustomTestStringConvertible {
   public var testDescription: String { name }
 }
