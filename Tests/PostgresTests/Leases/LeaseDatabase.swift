@@ -23,7 +23,7 @@ struct LeaseDatabase: LeaseStoreEnvironment {
     url = try await TestServer.shared().makeDatabase()
     configuration = try PostgresConfiguration(url: url)
     pool = PostgresPool(configuration, logger: Self.logger)
-    try await Migrator(pool, schema: .leases, logger: Self.logger).migrate()
+    try await Migrator(pool, schema: TidemarkSchema.leases.underTest, logger: Self.logger).migrate()
   }
 
   static var logger: Logger {

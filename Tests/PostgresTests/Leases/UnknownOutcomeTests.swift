@@ -45,7 +45,8 @@ struct UnknownOutcomeTests {
   )
   func repeated(death: DyingSessions.Death) async throws {
     try await DyingSessions.with { sessions in
-      try await Migrator(sessions.pool, schema: .leases, logger: LeaseDatabase.logger).migrate()
+      try await Migrator(sessions.pool, schema: TidemarkSchema.leases.underTest, logger: LeaseDatabase.logger)
+        .migrate()
       try await sessions.prepareLeases()
       let calm = store(try DyingSessions.calm(sessions.url))
       for write in Write.allCases {

@@ -94,6 +94,8 @@ struct LogicalEnablingTests {
         )
         #expect(line.contains("transaction since 20"))
         #expect(line.contains("SELECT pg_terminate_backend(\(pid))"))
+        // Maintenance does not take it for dead.
+        try await scene.database.admin.maintain()
       }
       #expect(scene.log.lines.count { $0.contains("waits") } == 1)
       try await scene.expectEnabled()

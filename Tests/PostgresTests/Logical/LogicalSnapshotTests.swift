@@ -133,6 +133,32 @@ struct LogicalSnapshotTests {
     }
   }
 
+  @Test("A snapshot does not begin before all that stands before its cut is in the log")
+  func lateCapture() async throws {
+    let database = try await items(1)
+    let stream = try database.stream("item")
+    let id = try await stream.identified().id
+    try await database.pool.withConnection { maker in
+      let cut = try await requestCut(database, on: maker)
+      try await keepCut(database)
+      try await database.run("UPDATE item SET n = 1")
+      try await maker.execute("SELECT tidemark.place_cut(\(cut)::text::uuid, pg_current_wal_insert_lsn())")
+      @Sendable func begin() async throws -> Int64? {
+        try await keepCut(database)
+        return try await maker.query(
+          """
+          SELECT b.partition_ordinal
+          FROM tidemark.begin_logical_snapshot(\(id), 'a', \(cut)::text::uuid, pg_current_snapshot()) AS b
+          """
+        )[0].decode(Int64?.self)
+      }
+      #expect(try await begin() == nil)
+      try await pumping(stream) { try await eventually("it begins") { try await begin() != nil } }
+      #expect(try await captured(database) == 1)
+      await maker.close()
+    }
+  }
+
   @Test("While a long transaction is open the stream goes on, and the snapshot comes after its end")
   func longTransaction() async throws {
     let database = try await items(3)

@@ -222,6 +222,25 @@ struct LogicalStreamTests {
     #expect(!error.isRetryable)
   }
 
+  @Test(
+    "What is left of an earlier capture of the table goes without the REPLICA IDENTITY of the one that is enabled"
+  )
+  func earlierCapture() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY, n int)")
+    try await database.admin.enable(table: "item", capture: .logical, shardCount: 1)
+    try await database.run(
+      """
+      INSERT INTO tidemark.logical_capture (source_table, replica_identity, maximum_lag) VALUES ('item', 'd', 1 << 30);
+      INSERT INTO item VALUES (1, 1)
+      """
+    )
+    try await database.admin.maintain()
+    #expect(try await database.number("SELECT count(*) FROM tidemark.logical_capture") == 1)
+    try await database.run("UPDATE item SET n = 2")
+    #expect(try await database.stream("item").readAll().last?.summary.contains("old") == true)
+  }
+
   @Test("Another process takes over within moments of the death of the one that captures")
   func takeover() async throws {
     let database = try await StreamDatabase.make()
@@ -263,6 +282,15 @@ struct LogicalStreamTests {
     }
     #expect(try await !append(from: before.position))
     let now = try #require(try await CaptureState.of(id, on: database.pool))
+    #expect(
+      try await !append(from: CapturePosition(lsn: now.position.lsn, changes: now.position.changes + 1))
+    )
+    // While somebody asks for a cut, its place may be any that comes.
+    try await database.run(
+      "UPDATE tidemark.logical_capture SET cut_id = gen_random_uuid(), cut_until = 'infinity'"
+    )
+    #expect(try await !append(from: now.position))
+    try await database.run("UPDATE tidemark.logical_capture SET cut_id = NULL, cut_until = NULL")
     #expect(try await append(from: now.position))
     #expect(try await !append(from: now.position))
     #expect(try await database.number("SELECT count(*) FROM tidemark.log_\(id)") == 2)

@@ -63,8 +63,8 @@ struct AttackedDatabase: Sendable {
       INSERT INTO tidemark_leases.lease_scope (application, stream)
         SELECT a, s FROM unnest('{mine,other}'::text[]) AS a, unnest('{item,secret}'::text[]) AS s;
       INSERT INTO tidemark_leases.plan_turn SELECT application, stream FROM tidemark_leases.lease_scope;
-      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint)
-        SELECT application, stream, 'a', '{}', 'TRIM_HORIZON' FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint, pending_state)
+        SELECT application, stream, 'a', '{}', 'TRIM_HORIZON', 'x' FROM tidemark_leases.lease_scope;
       INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
           server_started_at, registered_at, heartbeat_at, heartbeating_since)
         SELECT application, stream, 'w', 'h', 1, '3 s', false, now(), now(), now(), now()

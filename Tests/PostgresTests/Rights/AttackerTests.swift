@@ -143,7 +143,10 @@ struct AttackerTests {
 
   private static let allUnseen =
     readingRecords(of: 1) + readingRecords(of: 2) + readingRecords(of: 3) + readingLeases()
-    + ["SELECT * FROM tidemark.logical_capture", "SELECT * FROM tidemark.put_token", "SELECT * FROM secret"]
+    + [
+      "SELECT * FROM tidemark.logical_capture", "SELECT * FROM tidemark.put_token", "SELECT * FROM secret",
+      "SELECT * FROM tidemark.stream_conditions() WHERE of_stream <> 1",
+    ]
 
   /// What it tries to change, and what to see.
   private static func attempts(of principal: String) -> (changes: [String], reads: [String]) {
@@ -183,6 +186,7 @@ struct AttackerTests {
         readingRecords(of: 2) + ["SELECT * FROM tidemark.inbox_1", "SELECT * FROM tidemark.log_1"]
           + readingLeases(others) + tableRows + [
             "SELECT * FROM tidemark.stream WHERE name <> 'item'",
+            "SELECT * FROM tidemark.stream_conditions() WHERE of_stream <> 1",
             "SELECT message_prefix FROM tidemark.logical_capture",
             "SELECT * FROM tidemark.snapshot WHERE application <> 'mine' OR stream_id <> 1",
             "SELECT * FROM tidemark.shard WHERE stream_id <> 1",
@@ -212,6 +216,7 @@ struct AttackerTests {
           + [
             "SELECT message_prefix FROM tidemark.logical_capture",
             "SELECT pending_state FROM tidemark_leases.lease",
+            "SELECT * FROM tidemark_leases.visible_lease WHERE pending_state IS NOT NULL",
           ]
       )
     }
@@ -239,7 +244,7 @@ struct AttackerTests {
   func becomesWeak() async throws {
     let attacked = try await AttackedDatabase.shared()
     let before = try await attacked.state()
-    for principal in ["connected", "producer", "monitor"] {
+    for principal in AttackedDatabase.principals {
       let strong = try StreamDatabase.makePool(attacked.database.url, connections: 1)
       try await strong.execute(PostgresStatement(stringLiteral: "SET ROLE \(attacked.roles.name(principal))"))
       for statement in Self.attempts(of: principal).changes where !statement.hasPrefix("SET ") {

@@ -113,6 +113,39 @@ struct GrantedRightsTests {
     try await roles.drop("both")
   }
 
+  @Test("of a monitor of one application and stream show nothing of others, whatever it looks at")
+  func monitorOfOne() async throws {
+    let (database, roles) = try await make([])
+    try await roles.create("monitor")
+    let leases = try database.leases()
+    try await leases.grant(.monitor, to: roles.name("monitor"), application: "mine", stream: "a")
+    try await database.run(
+      """
+      INSERT INTO tidemark_leases.lease_scope (application, stream) VALUES ('mine', 'a'), ('mine', 'b'), ('other', 'a');
+      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint)
+        SELECT application, stream, 's', '{}', 'TRIM_HORIZON' FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+          server_started_at, registered_at, heartbeat_at, heartbeating_since)
+        SELECT application, stream, 'w', 'h', 1, '3 s', false, now(), now(), now(), now()
+        FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.lease_load
+        SELECT application, stream, 's', 1, 1, 1, now() FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.dead_letter (application, stream, shard_id, sequence_number, sub_sequence_number,
+          partition_key, approximate_creation_time, data, attempts, reason)
+        SELECT application, stream, 's', '1', 0, 'k', now(), 'x', 1, 'r' FROM tidemark_leases.lease_scope
+      """
+    )
+    let pool = try roles.pool("monitor")
+    for view in ["visible_scope", "visible_lease", "visible_worker", "visible_load", "dead_letter_count"] {
+      let seen = try await pool.query(
+        "SELECT application || ' ' || stream FROM tidemark_leases.\(identifier: view)"
+      ).map { try $0.decode(String.self) }
+      #expect(seen == ["mine a"], "\(view)")
+    }
+    await pool.close()
+    try await roles.drop("monitor")
+  }
+
   @Test("to a snapshot are those of its application alone")
   func snapshots() async throws {
     let (database, roles) = try await make([])
@@ -120,7 +153,7 @@ struct GrantedRightsTests {
     try await database.run(
       """
       CREATE TABLE item (id int PRIMARY KEY); INSERT INTO item SELECT generate_series(1, 5);
-      GRANT SELECT ON item TO \(roles.name("maker"))
+      GRANT SELECT ON item TO \(roles.name("maker")), \(roles.name("other"))
       """
     )
     try await database.admin.enable(table: "item", shardCount: 1)
@@ -150,6 +183,7 @@ struct GrantedRightsTests {
     try await pool.execute(PostgresStatement(stringLiteral: copy))
     try await pool.execute("SELECT tidemark.complete_snapshot(1, 'mine', 5)")
     #expect(try await pool.query("SELECT * FROM tidemark.log_1_1").count == 5)
+    #expect(try await answers(["DELETE FROM tidemark.log_1_1 RETURNING 1"], to: "maker", roles) == [false])
     #expect(try await answers(attacks, to: "other", roles) == [false, false, false, false, false])
     #expect(try await answers(["SELECT * FROM tidemark.log_1"], to: "other", roles) == [false])
     #expect(try await database.number("SELECT row_count FROM tidemark.snapshot") == 5)
@@ -172,7 +206,7 @@ struct GrantedRightsTests {
       ALTER DEFAULT PRIVILEGES GRANT ALL ON FUNCTIONS TO \(reader), PUBLIC
       """
     )
-    try await Migrator.migrateAll(pool, logger: StreamDatabase.logger)
+    try await Migrator.migrateUnderTest(pool, logger: StreamDatabase.logger)
     try await database.run(
       """
       CREATE TABLE item (id int PRIMARY KEY);

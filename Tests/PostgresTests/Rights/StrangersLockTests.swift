@@ -68,6 +68,59 @@ struct StrangersLockTests {
     try await roles.drop("stranger")
   }
 
+  @Test("on the key of a work, which it has read and waits for, keeps nobody present who has died")
+  func presence() async throws {
+    let database = try await StreamDatabase.make()
+    let roles = StreamRoles(database: database)
+    try await roles.create("stranger")
+    let maker = try StreamDatabase.makePool(database.url, connections: 1)
+    let stranger = try StreamDatabase.makePool(roles.url("stranger"), connections: 1)
+    try await maker.execute("SELECT tidemark.appear('a work')")
+    func isPresent() async throws -> Bool {
+      try await database.pool.query("SELECT tidemark.is_present('a work')")[0].decode(Bool.self)
+    }
+    #expect(try await isPresent())
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask {
+        _ = try await stranger.query(
+          """
+          SELECT pg_advisory_lock(k.classid::bigint << 32 | k.objid::bigint) FROM pg_locks AS k
+          WHERE k.locktype = 'advisory' AND k.granted
+            AND k.database = (SELECT d.oid FROM pg_database AS d WHERE d.datname = current_database())
+          """
+        )
+      }
+      try await eventually("the stranger waits") {
+        try await database.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted")
+          > 0
+      }
+      try await database.run("SELECT pg_terminate_backend(p.process) FROM tidemark.presence AS p")
+      try await group.waitForAll()
+    }
+    #expect(try await !isPresent())
+    await maker.close()
+    await stranger.close()
+    try await roles.drop("stranger")
+  }
+
+  @Test("cannot be there before the work: no two works have one key, and no two workers")
+  func randomKeys() async throws {
+    let database = try await StreamDatabase.make()
+    let keys = try await database.number(
+      """
+      WITH w AS (
+        INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+          server_started_at, registered_at, heartbeat_at, heartbeating_since)
+        SELECT 'a', 's', 'w', 'h', 1, '6 s', true, now(), now(), now(), now() FROM generate_series(1, 50)
+        RETURNING session_key
+      ) SELECT count(DISTINCT session_key) FROM w
+      """
+    )
+    #expect(keys == 50)
+    try await database.run("SELECT tidemark.appear('work ' || i) FROM generate_series(1, 50) AS i")
+    #expect(try await database.number("SELECT count(DISTINCT lock_key) FROM tidemark.presence") == 50)
+  }
+
   @Test("on all keys that there are keeps nothing from being captured, moved and planned")
   func keys() async throws {
     let database = try await StreamDatabase.make()
@@ -85,7 +138,7 @@ struct StrangersLockTests {
     try await database.run("INSERT INTO item SELECT generate_series(1, 10)")
     #expect(try await database.stream("item").readAll().count == 10)
     try await database.admin.maintain()
-    try await Migrator.migrateAll(database.pool, logger: StreamDatabase.logger)
+    try await Migrator.migrateUnderTest(database.pool, logger: StreamDatabase.logger)
     try await database.admin.disable("item")
     await stranger.close()
     try await roles.drop("stranger")

@@ -66,7 +66,7 @@ struct RemovalTests {
       """
     )
     let before = try await catalog(of: database)
-    try await Migrator.migrateAll(pool, logger: StreamDatabase.logger)
+    try await Migrator.migrateUnderTest(pool, logger: StreamDatabase.logger)
     for table in ["items", "parts"] { try await database.admin.enable(table: table) }
     try await database.admin.enable(table: "decoded", capture: .logical)
     try await database.admin.create("clicks")

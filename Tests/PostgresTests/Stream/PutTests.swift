@@ -14,7 +14,7 @@ struct PutTests {
   )
   func lostAnswer(death: DyingSessions.Death) async throws {
     try await DyingSessions.with { sessions in
-      try await Migrator.migrateAll(sessions.pool, logger: LeaseDatabase.logger)
+      try await Migrator.migrateUnderTest(sessions.pool, logger: LeaseDatabase.logger)
       let admin = PostgresStreamAdmin(sessions.pool)
       try await admin.create("events", shardCount: 1)
       try await sessions.prepare("INSERT ON tidemark.inbox_1")

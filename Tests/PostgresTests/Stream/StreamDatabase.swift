@@ -26,7 +26,7 @@ struct StreamDatabase: Sendable {
   /// In a database that is there and empty.
   static func make(at url: String, connections: Int = 6) async throws -> StreamDatabase {
     let pool = try makePool(url, connections: connections)
-    try await Migrator.migrateAll(pool, logger: logger)
+    try await Migrator.migrateUnderTest(pool, logger: logger)
     return StreamDatabase(url: url, pool: pool, admin: PostgresStreamAdmin(pool))
   }
 

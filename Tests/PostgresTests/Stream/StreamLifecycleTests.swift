@@ -182,6 +182,53 @@ struct StreamLifecycleTests {
     #expect(try await database.stream("item").readAll(untilEnd: true).map(\.partitionKey) == [#"{"id":1}"#])
   }
 
+  @Test("Disabling waits for an open transaction that has put and loses nothing of it")
+  func disableWaitsForPuts() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("events", shardCount: 1)
+    let admin = PostgresStreamAdmin(try StreamDatabase.makePool(database.url, connections: 4))
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      try await database.pool.transaction { transaction in
+        try await database.admin.put([1], partitionKey: "a", to: "events", using: transaction)
+        group.addTask { _ = try await admin.disable("events") }
+        try await eventually("disabling waits for the inbox") {
+          try await database.number(
+            "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'tidemark.inbox_1'::regclass"
+          ) == 1
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await database.stream("events").readAll(untilEnd: true).map(\.partitionKey) == ["a"])
+  }
+
+  @Test("Of two who make a stream of one name at once, the second is told that it is there")
+  func sameName() async throws {
+    let database = try await StreamDatabase.make()
+    let other = try StreamDatabase.makePool(database.url, connections: 1)
+    // The first stream of all waits for more.
+    try await database.admin.create("others")
+    let error = try await withThrowingTaskGroup(of: PostgresError?.self) { group in
+      try await database.pool.transaction { transaction in
+        try await transaction.execute("SELECT tidemark.create_stream('events')")
+        group.addTask {
+          await #expect(throws: PostgresError.self) {
+            try await other.execute("SELECT tidemark.create_stream('events')")
+          }
+        }
+        try await eventually("the second waits") {
+          try await database.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+          ) == 1
+        }
+      }
+      return try await group.next() ?? nil
+    }
+    #expect(error?.sqlState == "TM005")
+    #expect(error?.message.contains("already enabled") == true)
+    await other.close()
+  }
+
   @Test("Put records come back as they were, in a transaction of the caller's or without")
   func put() async throws {
     let database = try await StreamDatabase.make()

@@ -139,6 +139,50 @@ struct StreamPlacesTests {
     #expect(error.code == .recordsTrimmed)
   }
 
+  private func beginSnapshot(on maker: PostgresPool) async throws {
+    try await maker.withConnection {
+      try await $0.executeScript(
+        """
+        BEGIN ISOLATION LEVEL REPEATABLE READ;
+        LOCK TABLE tidemark.turn_1 IN SHARE UPDATE EXCLUSIVE MODE;
+        SELECT tidemark.begin_making(1, 'a');
+        SELECT tidemark.begin_snapshot(1, 'a');
+        COMMIT
+        """
+      )
+    }
+  }
+
+  @Test("What a snapshot sees, and no step has moved yet, comes before it")
+  func inboxBeforeASnapshot() async throws {
+    let (database, _) = try await items()
+    try await database.run("INSERT INTO item VALUES (2)")
+    let maker = try StreamDatabase.makePool(database.url, connections: 1)
+    try await beginSnapshot(on: maker)
+    #expect(try await database.number("SELECT count(*) FROM tidemark.inbox_1") == 0)
+    let before = try await database.number(
+      "SELECT count(*) FROM tidemark.log_1 JOIN tidemark.shard AS s USING (shard_ordinal) WHERE s.ending_sequence > 0"
+    )
+    #expect(before == 1)
+    await maker.close()
+  }
+
+  @Test("Retention leaves the shards of a snapshot alone for as long as somebody makes it")
+  func snapshotThatTakesLong() async throws {
+    let (database, stream) = try await items()
+    try await database.run("INSERT INTO item VALUES (2)")
+    try await stream.sequenceCommitted()
+    let maker = try StreamDatabase.makePool(database.url, connections: 1)
+    try await beginSnapshot(on: maker)
+    try await age(database, "48 hours")
+    try await database.admin.maintain()
+    #expect(try await database.number("SELECT count(*) FROM tidemark.shard WHERE application = 'a'") == 1)
+    try await maker.execute("SELECT tidemark.complete_snapshot(1, 'a', 0)")
+    try await database.admin.maintain()
+    #expect(try await database.number("SELECT count(*) FROM tidemark.shard WHERE application = 'a'") == 1)
+    await maker.close()
+  }
+
   @Test("A child whose records go while its parent is still read is stopped at, whoever has added its lease")
   func trimmedWhileTheParentIsRead() async throws {
     let (database, stream) = try await items()
@@ -257,6 +301,32 @@ struct StreamPlacesTests {
     try await write(10...14)
     #expect(count == 13)
     #expect(seen.count == 13)
+  }
+
+  @Test("A history is entered once, by however many at once", arguments: ["tidemark", "tidemark_leases"])
+  func oneHistory(schema: String) async throws {
+    let database = try await StreamDatabase.make()
+    let other = try StreamDatabase.makePool(database.url, connections: 1)
+    let enter = PostgresStatement(stringLiteral: "SELECT \(schema).enter_history()")
+    _ = try await database.pool.query(enter)
+    try await database.run(
+      "UPDATE \(schema).history SET server_started_at = server_started_at - interval '1 hour'"
+    )
+    try await withThrowingTaskGroup(of: Int64.self) { group in
+      let mine = try await database.pool.transaction { transaction in
+        let mine = try await transaction.query(enter)[0].decode(Int64.self)
+        group.addTask { try await other.query(enter)[0].decode(Int64.self) }
+        try await eventually("the second waits") {
+          try await database.number(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+          ) == 1
+        }
+        return mine
+      }
+      let theirs = try await group.next()
+      #expect(mine > 0 && theirs == mine)
+    }
+    await other.close()
   }
 
   @Test("Splits, snapshots and disabling after a loss go on after the jump, too", arguments: 0...2)

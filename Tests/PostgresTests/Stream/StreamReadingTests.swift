@@ -206,6 +206,10 @@ struct StreamReadingTests {
         .invalidConfiguration,
         { @Sendable in _ = try await database.admin.split(shards[1], of: "events", at: hash) }
       ),
+      (
+        .invalidConfiguration,
+        { @Sendable in _ = try await database.admin.split(shards[1], of: "events", at: hash + 1) }
+      ),
       (.shardNotFound, { @Sendable in _ = try await database.admin.split("shardId-x", of: "events") }),
     ]
     for (code, call) in refused {

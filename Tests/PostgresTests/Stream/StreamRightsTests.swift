@@ -140,6 +140,16 @@ struct StreamRightsTests {
       ["SELECT * FROM tidemark.log_2", "SELECT tidemark.advance(2)", "SELECT * FROM tidemark_leases.lease"],
       to: "consumer"
     )
+    // It may own a table that is captured, and need this for that.
+    try await database.run("GRANT USAGE ON SCHEMA tidemark, tidemark_leases TO \(roles.name("consumer"))")
+    try await roles.expectDenied(
+      [
+        "SELECT * FROM tidemark.log_2_1", "SELECT * FROM tidemark.stream", "SELECT tidemark.advance(2)",
+        "SELECT * FROM tidemark_leases.lease", "SELECT * FROM tidemark_leases.visible_lease",
+        "SELECT tidemark_leases.enter_history()",
+      ],
+      to: "consumer"
+    )
     try await roles.drop("consumer")
   }
 
@@ -191,13 +201,65 @@ struct StreamRightsTests {
     #expect(try await admin.disable("mine").status == .disabled)
     #expect(try await admin.list().count == 3)
     await pool.close()
+    try await database.admin.enable(table: "other")
+    try await database.admin.disable("other")
     let forbidden = [
       "SELECT * FROM tidemark.log_1", "SELECT tidemark.put('events', 'k', '')",
       "SELECT * FROM tidemark_leases.lease",
       "SELECT tidemark.disable_stream(1)", "SELECT tidemark.position_at(1, 0, now())",
+      "SELECT tidemark.drop_stream(tidemark.find_stream('other'))",
     ]
     try await roles.expectDenied(Self.neverAllowed + forbidden, to: "admin")
     try await roles.drop("admin", "owner")
+  }
+
+  @Test("Whoever has given a table away writes nothing into its stream any more")
+  func earlierOwner() async throws {
+    let (database, roles) = try await makeStream()
+    for role in ["first", "second"] { try await roles.create(role) }
+    for role in ["first", "second"] {
+      try await database.run("ALTER TABLE item OWNER TO \(roles.name(role))")
+      #expect(try await database.admin.watchConditions().allSatisfy(\.isMended))
+      try await database.run("INSERT INTO item VALUES (\(role == "first" ? 1 : 2))")
+    }
+    #expect(try await database.stream("item").readAll().count == 2)
+    try await roles.expectDenied(
+      ["INSERT INTO tidemark.inbox_1 (partition_key, data) VALUES ('k', '')"],
+      to: "first"
+    )
+    try await database.run("DROP TABLE item")
+    try await roles.drop("first", "second")
+  }
+
+  @Test("The secret of a capture is told to its capturers and the table's owner")
+  func secret() async throws {
+    let database = try await StreamDatabase.make()
+    let roles = StreamRoles(database: database)
+    for role in ["owner", "other", "consumer", "capturer"] { try await roles.create(role) }
+    for (table, role) in [("item", "owner"), ("others", "other")] {
+      try await database.run(
+        "CREATE TABLE \(table) (id int PRIMARY KEY); ALTER TABLE \(table) OWNER TO \(roles.name(role))"
+      )
+      try await database.admin.enable(table: table, capture: .logical)
+    }
+    try await database.admin.grant(.consumer, to: roles.name("consumer"))
+    try await database.admin.grant(.capturer, to: roles.name("capturer"), stream: "item")
+    let state = "SELECT message_prefix FROM tidemark.capture_state(tidemark.find_stream('item'))"
+    let own = "SELECT min(message_prefix) || count(*) FROM tidemark.own_capture"
+    let secrets = try await database.pool.query(
+      "SELECT message_prefix FROM tidemark.logical_capture ORDER BY capture_id"
+    ).map { try $0.decode(String.self) }
+    for (role, query, expected) in [
+      ("consumer", state, ""), ("capturer", state, secrets[0]), ("owner", own, secrets[0] + "1"),
+      ("other", own, secrets[1] + "1"),
+    ] {
+      let pool = try roles.pool(role)
+      let seen = try await pool.query(PostgresStatement(stringLiteral: query))[0].decode(String.self)
+      #expect(seen == expected, "\(role)")
+      await pool.close()
+    }
+    #expect(try await database.admin.dropAll().isEmpty)
+    try await roles.drop("owner", "other", "consumer", "capturer")
   }
 
   @Test("A producer puts records, and does nothing else")
@@ -268,7 +330,7 @@ struct StreamRightsTests {
       """
     )
     let owned = try roles.pool("owner")
-    try await Migrator.migrateAll(owned, logger: StreamDatabase.logger)
+    try await Migrator.migrateUnderTest(owned, logger: StreamDatabase.logger)
     let admin = PostgresStreamAdmin(owned)
     try await admin.enable(table: "public.item", expiryColumn: "e")
     let shop = try roles.pool("shop")

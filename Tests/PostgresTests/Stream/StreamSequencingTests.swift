@@ -90,6 +90,47 @@ struct StreamSequencingTests {
     }
   }
 
+  @Test("A step does not pass a put that has taken its place and is paused before it writes")
+  func pausedPut() async throws {
+    let database = try await StreamDatabase.make()
+    try await database.admin.create("events", shardCount: 1)
+    let id = try await database.stream("events").identified().id
+    let admin = PostgresStreamAdmin(try StreamDatabase.makePool(database.url, connections: 1))
+    try await database.run(
+      """
+      CREATE FUNCTION pause() RETURNS trigger LANGUAGE plpgsql AS $$
+      BEGIN
+        IF NEW.partition_key = 'paused' THEN
+          PERFORM pg_advisory_xact_lock(1);
+        END IF;
+        RETURN NEW;
+      END $$;
+      CREATE TRIGGER pause BEFORE INSERT ON tidemark.inbox_\(id) FOR EACH ROW EXECUTE FUNCTION pause()
+      """
+    )
+    // A sequence's first number, and every 33rd, has a transaction's number, too.
+    try await database.admin.put([1], partitionKey: "k", to: "events")
+    #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == 1)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      try await database.pool.transaction { transaction in
+        try await transaction.execute("SELECT pg_advisory_xact_lock(1)")
+        group.addTask { try await admin.put([0], partitionKey: "paused", to: "events") }
+        try await eventually("the put is paused") {
+          try await database.number(
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted AND database = "
+              + "(SELECT oid FROM pg_database WHERE datname = current_database())"
+          ) == 1
+        }
+        for _ in 1...5 {
+          try await database.admin.put([1], partitionKey: "k", to: "events")
+          #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == 1)
+        }
+      }
+      try await group.waitForAll()
+    }
+    #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == 1)
+  }
+
   @Test("A step that is killed at work loses nothing and doubles nothing")
   func killedStep() async throws {
     let database = try await makeItems(shardCount: 2)
@@ -177,6 +218,23 @@ struct StreamSequencingTests {
       _ = try await StreamAdvance.advance(generation.id, from: nil, on: transaction)
       #expect(try await told(after: 5) == 2)
     }
+  }
+
+  @Test("A step does not run while somebody changes the shards")
+  func changedShards() async throws {
+    let database = try await makeItems()
+    let id = try await database.stream("item").identified().id
+    try await database.run("INSERT INTO item VALUES (1)")
+    let other = try StreamDatabase.makePool(database.url, connections: 1, settings: ["lock_timeout": "2s"])
+    try await database.pool.transaction { transaction in
+      try await transaction.execute(
+        "SELECT tidemark.split_shard(s.stream_id, s.shard_id) FROM tidemark.shard AS s"
+      )
+      let step = try await StreamAdvance.advance(id, from: nil, on: other)
+      #expect(step.moved == 0 && step.isBusy)
+    }
+    await other.close()
+    #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == 1)
   }
 
   @Test("A step refuses a transaction whose snapshot is older than its lock")

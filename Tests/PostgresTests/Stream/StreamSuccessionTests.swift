@@ -24,6 +24,7 @@ struct StreamSuccessionTests {
     let stream = try database.stream("item")
     let listed = try await stream.shards()
     #expect(Set(listed.map(\.id)).count == 8)
+    #expect(Set(listed.map { $0.id.suffix(8) }).count == 8, "the number within the name is unique by itself")
     let ends = listed.filter { [split[0], split[1], third].contains($0.id) }.compactMap(
       \.endingSequenceNumber
     )

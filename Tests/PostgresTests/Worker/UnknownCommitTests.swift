@@ -67,7 +67,7 @@ struct UnknownCommitTests {
         pool: sessions.pool,
         admin: PostgresStreamAdmin(sessions.pool)
       )
-      try await Migrator.migrateAll(sessions.pool, logger: StreamDatabase.logger)
+      try await Migrator.migrateUnderTest(sessions.pool, logger: StreamDatabase.logger)
       try await sessions.prepareLeases()
       try await database.run(
         "CREATE TABLE items (id bigint PRIMARY KEY, note text); CREATE TABLE effect (key text)"
