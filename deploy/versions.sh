@@ -39,8 +39,12 @@ install_server() {
 
 deploy/setup.sh --tests
 if [ $# -eq 0 ]; then set -- "$oldest" "$newest"; fi
+earlier=
 for version; do
   install_server "$version"
   "$directory/$version/bin/postgres" --version
+  # The later one takes over what the earlier one has kept, too.
+  TIDEMARK_EARLIER_POSTGRES_BIN=$earlier \
   TIDEMARK_POSTGRES_BIN=$directory/$version/bin swift test --skip-build --filter '^PostgresTests\.' --skip "$skipped"
+  earlier=$directory/$version/bin
 done
