@@ -9,43 +9,32 @@ package struct LockHolder: Sendable, Hashable {
 
   /// Who holds a lock on a table that writers or `ALTER TABLE` have to wait for.
   package static func of(table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
-    try await found(
-      PostgresStatement(
-        """
-        SELECT DISTINCT \(columns)
-        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-        LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL
-          AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
-        WHERE l.locktype = 'relation' AND l.relation = $1::bigint::oid AND l.granted
-          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND \(isKnown)
-        """,
-        table
-      ),
-      on: pool
-    )
+    try await found(PostgresStatement(locking("l.relation = $1::bigint::oid"), table), on: pool)
   }
 
   /// Who has had a lock for some time on what a schema has, or on a table that calls its functions.
   package static func of(schema: String, on pool: PostgresPool) async throws -> [LockHolder] {
-    try await found(
-      PostgresStatement(
-        """
-        SELECT DISTINCT \(columns)
-        FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
-        LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL
-          AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
-        WHERE l.locktype = 'relation' AND l.granted AND l.relation IN (
-            SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
-            UNION
-            SELECT t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
-              JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1)
-          AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
-          AND coalesce(a.xact_start, p.prepared) < clock_timestamp() - interval '500 milliseconds' AND \(isKnown)
-        """,
-        schema
-      ),
-      on: pool
-    )
+    let condition = """
+      l.relation IN (
+        SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
+        UNION
+        SELECT t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
+          JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1)
+      AND coalesce(a.xact_start, p.prepared) < clock_timestamp() - interval '500 milliseconds'
+      """
+    return try await found(PostgresStatement(locking(condition), schema), on: pool)
+  }
+
+  /// Those that hold a lock `l` on a table of this database, by a session `a` or a prepared transaction `p`.
+  package static func locking(_ condition: String) -> String {
+    """
+    SELECT DISTINCT \(columns)
+    FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+    LEFT JOIN pg_prepared_xacts p ON l.pid IS NULL
+      AND p.transaction::text = split_part(l.virtualtransaction, '/', 2)
+    WHERE l.locktype = 'relation' AND l.granted AND \(condition)
+      AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) AND \(isKnown)
+    """
   }
 
   /// For whose transaction a session waits now, that it may go on.
@@ -119,7 +108,7 @@ package struct LockHolder: Sendable, Hashable {
     """
 
   /// Whether it is still there.
-  package static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
+  private static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
 
   package static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
     -> [LockHolder]
