@@ -189,7 +189,7 @@ let package = Package(
       name: "PostgresTests",
       dependencies: [
         "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",
-        "TestSupport", .product(name: "Crypto", package: "swift-crypto"),
+        "TestSupport",
       ],
       swiftSettings: swiftSettings
     ),

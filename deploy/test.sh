@@ -16,10 +16,12 @@ log=$(mktemp)
 set -m
 nice -n 19 sh -c 'deploy/sanitize.sh build && deploy/simulate.sh' </dev/null >"$log" 2>&1 &
 beside=$!
-set +m
 trap 'kill -- "-$beside" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT
 
 swift test --skip-build
-deploy/versions.sh
+deploy/versions.sh &
+versions=$!
+trap 'kill -- "-$beside" "-$versions" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT
 deploy/sanitize.sh
+wait "$versions"
 wait "$beside"

