@@ -17,7 +17,7 @@ func example(_ name: String, _ more: Target.Dependency...) -> Target {
   .executableTarget(
     name: name,
     dependencies: [
-      "ExampleSupport", "Tidemark", "TidemarkPostgres", "PostgresClient",
+      "ExampleSupport", "Tidemark", "TidemarkPostgres", "LibPQ",
       .product(name: "Logging", package: "swift-log"),
       .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -37,7 +37,7 @@ let package = Package(
     .library(name: "TidemarkStreams", targets: ["TidemarkStreams"]),
     .library(name: "TidemarkAWS", targets: ["TidemarkAWS"]),
     .library(name: "TidemarkTestKit", targets: ["TidemarkTestKit"]),
-    .library(name: "PostgresClient", targets: ["PostgresClient"]),
+    .library(name: "LibPQ", targets: ["LibPQ"]),
     .library(name: "LocalPostgres", targets: ["LocalPostgres"]),
     .executable(name: "tidemark", targets: ["TidemarkCommand"]),
   ],
@@ -57,7 +57,7 @@ let package = Package(
       providers: [.apt(["libpq-dev"]), .brew(["libpq"])]
     ),
     .target(
-      name: "PostgresClient",
+      name: "LibPQ",
       dependencies: ["CLibPQ", .product(name: "Logging", package: "swift-log")],
       swiftSettings: swiftSettings
     ),
@@ -72,14 +72,14 @@ let package = Package(
     ),
     .target(
       name: "TidemarkPostgres",
-      dependencies: ["Tidemark", "PostgresClient", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["Tidemark", "LibPQ", .product(name: "Logging", package: "swift-log")],
       resources: [.embedInCode("Migrations")],
       swiftSettings: swiftSettings
     ),
     .target(
       name: "TidemarkStreams",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "PostgresClient", .product(name: "Logging", package: "swift-log"),
+        "Tidemark", "TidemarkPostgres", "LibPQ", .product(name: "Logging", package: "swift-log"),
       ],
       resources: [.embedInCode("Migrations")],
       swiftSettings: swiftSettings
@@ -104,7 +104,7 @@ let package = Package(
     .executableTarget(
       name: "Simulation",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "PostgresClient",
+        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LibPQ",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -119,7 +119,7 @@ let package = Package(
     .target(
       name: "FleetDrill",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
+        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "LibPQ", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),
@@ -129,7 +129,7 @@ let package = Package(
     .executableTarget(
       name: "Torture",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "Tidemark", "TidemarkPostgres", "TidemarkStreams",
+        "FleetDrill", "LocalPostgres", "LibPQ", "Tidemark", "TidemarkPostgres", "TidemarkStreams",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ],
@@ -138,7 +138,7 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
+        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "LibPQ", "LocalPostgres",
         "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -149,7 +149,7 @@ let package = Package(
     .target(
       name: "ExampleSupport",
       dependencies: [
-        "TidemarkPostgres", "TidemarkStreams", "PostgresClient", "LocalPostgres",
+        "TidemarkPostgres", "TidemarkStreams", "LibPQ", "LocalPostgres",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
@@ -174,7 +174,7 @@ let package = Package(
     .target(
       name: "TestSupport",
       dependencies: [
-        "LocalPostgres", "PostgresClient", "TidemarkPostgres", "TidemarkStreams",
+        "LocalPostgres", "LibPQ", "TidemarkPostgres", "TidemarkStreams",
         .product(name: "Logging", package: "swift-log"),
       ],
       path: "Tests/TestSupport",
@@ -188,7 +188,7 @@ let package = Package(
     .testTarget(
       name: "PostgresTests",
       dependencies: [
-        "PostgresClient", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",
+        "LibPQ", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",
         "TestSupport",
       ],
       swiftSettings: swiftSettings
@@ -196,7 +196,7 @@ let package = Package(
     .testTarget(
       name: "AWSTests",
       dependencies: [
-        "AmazonStreams", "PostgresClient", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
+        "AmazonStreams", "LibPQ", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
         "TidemarkPostgres", "TidemarkStreams",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "Crypto", package: "swift-crypto"),
@@ -212,7 +212,7 @@ let package = Package(
     .testTarget(
       name: "CommandTests",
       dependencies: [
-        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "TidemarkStreams", "PostgresClient",
+        "TidemarkCommand", "FleetDrill", "Tidemark", "TidemarkPostgres", "TidemarkStreams", "LibPQ",
         "LocalPostgres",
         "TestSupport", .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -222,7 +222,7 @@ let package = Package(
     .testTarget(
       name: "FleetTests",
       dependencies: [
-        "FleetDrill", "LocalPostgres", "PostgresClient", "TestSupport", "Tidemark", "TidemarkPostgres",
+        "FleetDrill", "LocalPostgres", "LibPQ", "TestSupport", "Tidemark", "TidemarkPostgres",
         "TidemarkStreams",
         "TidemarkCommand", "Torture",
       ],
@@ -232,7 +232,7 @@ let package = Package(
       name: "ExampleTests",
       dependencies: [
         "FirstProcessor", "OrderProjector", "CustomProcessor", "CustomerTotals", "LocalPostgres",
-        "PostgresClient", "TestSupport", "TidemarkPostgres",
+        "LibPQ", "TestSupport", "TidemarkPostgres",
         .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: swiftSettings

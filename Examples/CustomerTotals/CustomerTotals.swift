@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -18,7 +18,7 @@ struct CustomerTotals: RecordProcessor {
     var cents: Int
   }
 
-  var pool: PostgresPool
+  var pool: PQPool
 
   mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
     var totals = Totals()

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// What a batch changes in `customer_total`.
 struct Totals {
@@ -16,7 +16,7 @@ struct Totals {
   }
 
   /// - Returns: the new totals, as lines to print.
-  func apply(in transaction: PostgresTransaction) async throws -> [String] {
+  func apply(in transaction: PQTransaction) async throws -> [String] {
     // In the same order everywhere, or the processors of two shards could wait for each other's rows.
     let customers = orders.keys.sorted()
     let rows = try await transaction.query(

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import ServiceLifecycle
 
 extension ExampleDatabase {
@@ -11,7 +11,7 @@ extension ExampleDatabase {
     }
   }
 
-  private static func randomWrite() -> PostgresStatement {
+  private static func randomWrite() -> PQStatement {
     let customer = ["Ada", "Barbara", "Edsger", "Grace"].randomElement()
     // Now and then an amount that makes no sense, for the example that refuses such orders.
     let cents = Int.random(in: 1...10) == 1 ? -1 : Int.random(in: 100...10_000)

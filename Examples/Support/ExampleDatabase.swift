@@ -1,7 +1,7 @@
 import Foundation
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import ServiceLifecycle
 import Tidemark
 import TidemarkPostgres
@@ -14,8 +14,8 @@ import TidemarkStreams
 ///
 /// A service, so that a `ServiceGroup` closes it after the worker that uses it.
 public final class ExampleDatabase: Service {
-  public let configuration: PostgresConfiguration
-  public let pool: PostgresPool
+  public let configuration: PQConfiguration
+  public let pool: PQPool
   private let server: LocalPostgres?
   private let hasOrders: Bool
 
@@ -49,8 +49,8 @@ public final class ExampleDatabase: Service {
 
   private init(url: String, server: LocalPostgres?, hasOrders: Bool, logger: Logger) throws {
     self.hasOrders = hasOrders
-    self.configuration = try PostgresConfiguration(url: url)
-    self.pool = PostgresPool(configuration, maximumConnections: 12, logger: logger)
+    self.configuration = try PQConfiguration(url: url)
+    self.pool = PQPool(configuration, maximumConnections: 12, logger: logger)
     self.server = server
   }
 

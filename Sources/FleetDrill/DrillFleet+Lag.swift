@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 extension DrillFleet {
   /// How many records of each shard lie behind its checkpoint, in the log or still to be sequenced.

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
@@ -12,9 +12,9 @@ public final class DrillFleet: Sendable {
   /// The database that the leases are in, if it is another one.
   private let leases: String?
   public let directory: String
-  public let pool: PostgresPool
+  public let pool: PQPool
   /// Of the database with the leases.
-  public let leasePool: PostgresPool
+  public let leasePool: PQPool
   public let table: OrdersTable
   public let audit: LeaseAudit
   public let admin: PostgresStreamAdmin
@@ -47,10 +47,10 @@ public final class DrillFleet: Sendable {
     follower = HistoryFollower(directory: directory)
     var logger = Logger(label: "tidemark.drill")
     logger.logLevel = .error
-    pool = PostgresPool(try PostgresConfiguration(url: database), maximumConnections: 12, logger: logger)
+    pool = PQPool(try PQConfiguration(url: database), maximumConnections: 12, logger: logger)
     leasePool =
       if let leases {
-        PostgresPool(try PostgresConfiguration(url: leases), maximumConnections: 4, logger: logger)
+        PQPool(try PQConfiguration(url: leases), maximumConnections: 4, logger: logger)
       } else {
         pool
       }
@@ -166,7 +166,7 @@ public final class DrillFleet: Sendable {
   public func standing() async throws -> Standing {
     let scope = try await scope()
     let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: leases ?? database),
+      try PQConfiguration(url: leases ?? database),
       pool: leasePool,
       logger: Logger(label: "tidemark.drill")
     )

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -7,7 +7,7 @@ struct DrillProcessor: RecordProcessor {
   let worker: String
   let history: HistoryFile
   let shard: ShardContext
-  let pool: PostgresPool
+  let pool: PQPool
   /// How long handling a record takes.
   let recordPause: Duration
   /// How long the transaction of a checkpoint stays open; `nil` for a checkpoint by itself.
@@ -19,7 +19,7 @@ struct DrillProcessor: RecordProcessor {
     worker: String,
     history: HistoryFile,
     shard: ShardContext,
-    pool: PostgresPool,
+    pool: PQPool,
     recordPause: Duration,
     transactionPause: Duration?
   ) {

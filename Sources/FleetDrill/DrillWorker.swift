@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import ServiceLifecycle
 import Tidemark
 import TidemarkPostgres
@@ -24,7 +24,7 @@ public struct DrillWorker: Sendable {
   /// Works on the database that ``WorkerProcess`` has put into the environment.
   public init(name: String, history: String) throws {
     guard let url = ProcessInfo.processInfo.environment[WorkerProcess.databaseVariable] else {
-      throw PostgresError(.invalidConfiguration, "\(WorkerProcess.databaseVariable) is not set.")
+      throw PQError(.invalidConfiguration, "\(WorkerProcess.databaseVariable) is not set.")
     }
     self.name = name
     database = url
@@ -51,19 +51,19 @@ public struct DrillWorker: Sendable {
   /// The same with processors of the drill's own, which get the worker's pool.
   public func run(
     logger: Logger,
-    processor: @escaping @Sendable (ShardContext, PostgresPool) -> sending any RecordProcessor
+    processor: @escaping @Sendable (ShardContext, PQPool) -> sending any RecordProcessor
   ) async throws {
-    var connection = try PostgresConfiguration(url: database)
+    var connection = try PQConfiguration(url: database)
     connection.applicationName = "tidemark drill \(name)"
-    let pool = PostgresPool(connection, maximumConnections: 8, logger: logger)
+    let pool = PQPool(connection, maximumConnections: 8, logger: logger)
     var identity = WorkerIdentity.current()
     identity.workerID = name
     var leaseConnection = connection
     var leasePool = pool
     if let leases {
-      leaseConnection = try PostgresConfiguration(url: leases)
+      leaseConnection = try PQConfiguration(url: leases)
       leaseConnection.applicationName = connection.applicationName
-      leasePool = PostgresPool(leaseConnection, maximumConnections: 4, logger: logger)
+      leasePool = PQPool(leaseConnection, maximumConnections: 4, logger: logger)
     }
     let worker = try Worker(
       application: application,

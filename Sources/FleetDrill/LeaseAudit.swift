@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// A trigger on the lease table that writes down every change of a lease, whoever makes it: an account of what
 /// was accepted that does not depend on any worker.
@@ -18,9 +18,9 @@ public struct LeaseAudit: Sendable {
     public var wentBack: Bool
   }
 
-  private let pool: PostgresPool
+  private let pool: PQPool
 
-  public init(_ pool: PostgresPool) {
+  public init(_ pool: PQPool) {
     self.pool = pool
   }
 

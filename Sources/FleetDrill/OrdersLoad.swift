@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 import Tidemark
 
@@ -45,7 +45,7 @@ public final class OrdersLoad: Sendable {
         try await table.write(using: &random)
         longest.withLock { $0 = max($0, began.duration(to: clock.now)) }
         count.add(1, ordering: .relaxed)
-      } catch let error as PostgresError where error.isRetryable || error.isOutcomeUnknown {
+      } catch let error as PQError where error.isRetryable || error.isOutcomeUnknown {
         // The journal says what was committed, so an unknown outcome needs no care.
         try await clock.sleep(for: .milliseconds(20))
       }

@@ -1,13 +1,13 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
 /// The table `orders` that a drill writes to, and beside it a journal of every committed change, written by the
 /// same transactions and independent of the stream: what must have been delivered in the end.
 public struct OrdersTable: Sendable {
-  private let pool: PostgresPool
+  private let pool: PQPool
 
-  public init(_ pool: PostgresPool) {
+  public init(_ pool: PQPool) {
     self.pool = pool
   }
 
@@ -40,7 +40,7 @@ public struct OrdersTable: Sendable {
 
   private struct RolledBack: Error {}
 
-  private static func change(using random: inout some RandomNumberGenerator) -> PostgresStatement {
+  private static func change(using random: inout some RandomNumberGenerator) -> PQStatement {
     let back = Int64.random(in: 0..<100, using: &random)
     let customer = Int64.random(in: 1...50, using: &random)
     let amount = Int64.random(in: 100...100_000, using: &random)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension Checkpointer {
@@ -14,16 +14,16 @@ extension Checkpointer {
   ///
   /// - Throws: ``TidemarkError/Code/leaseLost``; ``TidemarkError/Code/checkpointOutOfRange`` if a transaction whose
   ///   outcome was unknown turns out to have passed the record; or PostgreSQL's own error.
-  public func checkpoint(in transaction: PostgresTransaction) async throws {
+  public func checkpoint(in transaction: PQTransaction) async throws {
     try await checkpoint(at: handedOut, in: transaction)
   }
 
   /// Moves the checkpoint to `record` in the caller's own transaction.
-  public func checkpoint(at record: Record, in transaction: PostgresTransaction) async throws {
+  public func checkpoint(at record: Record, in transaction: PQTransaction) async throws {
     try await checkpoint(at: record.checkpoint, in: transaction)
   }
 
-  private func checkpoint(at checkpoint: Checkpoint, in transaction: PostgresTransaction) async throws {
+  private func checkpoint(at checkpoint: Checkpoint, in transaction: PQTransaction) async throws {
     try validate(checkpoint)
     // It is noted as committed when the COMMIT is confirmed. Where it is not, the worker asks the lease table how far
     // the checkpoint got.

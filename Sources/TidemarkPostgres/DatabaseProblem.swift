@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// What is wrong with something of Tidemark's in a database, and what to do about it.
 public struct DatabaseProblem: Sendable, Hashable {
@@ -13,7 +13,7 @@ public struct DatabaseProblem: Sendable, Hashable {
     self.remedy = remedy
   }
 
-  package init(_ row: PostgresRow) throws {
+  package init(_ row: PQRow) throws {
     (subject, problem, remedy) = try row.decode((String, String, String).self)
   }
 }

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 
 /// A session or a prepared transaction that others wait for.
 package struct LockHolder: Sendable, Hashable {
@@ -8,12 +8,12 @@ package struct LockHolder: Sendable, Hashable {
   package var remedy: String
 
   /// Who holds a lock on a table that writers or `ALTER TABLE` have to wait for.
-  package static func of(table: Int64, on pool: PostgresPool) async throws -> [LockHolder] {
-    try await found(PostgresStatement(locking("l.relation = $1::bigint::oid"), table), on: pool)
+  package static func of(table: Int64, on pool: PQPool) async throws -> [LockHolder] {
+    try await found(PQStatement(locking("l.relation = $1::bigint::oid"), table), on: pool)
   }
 
   /// Who has had a lock for some time on what a schema has, or on a table that calls its functions.
-  package static func of(schema: String, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func of(schema: String, on pool: PQPool) async throws -> [LockHolder] {
     let condition = """
       l.relation IN (
         SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = $1
@@ -22,7 +22,7 @@ package struct LockHolder: Sendable, Hashable {
           JOIN pg_namespace n ON n.oid = f.pronamespace WHERE n.nspname = $1)
       AND coalesce(a.xact_start, p.prepared) < clock_timestamp() - interval '500 milliseconds'
       """
-    return try await found(PostgresStatement(locking(condition), schema), on: pool)
+    return try await found(PQStatement(locking(condition), schema), on: pool)
   }
 
   /// Those that hold a lock `l` on a table of this database, by a session `a` or a prepared transaction `p`.
@@ -38,9 +38,9 @@ package struct LockHolder: Sendable, Hashable {
   }
 
   /// For whose transaction a session waits now, that it may go on.
-  package static func blocking(_ pid: Int32, on pool: PostgresPool) async throws -> [LockHolder] {
+  package static func blocking(_ pid: Int32, on pool: PQPool) async throws -> [LockHolder] {
     try await found(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT DISTINCT \(columns)
         FROM pg_locks w JOIN pg_locks h ON h.granted AND h.pid IS DISTINCT FROM w.pid
@@ -55,10 +55,9 @@ package struct LockHolder: Sendable, Hashable {
   }
 
   /// The transactions of the server that have written and are older than the one with this number (`xid8`).
-  package static func writing(before transaction: String, on pool: PostgresPool) async throws -> [LockHolder]
-  {
+  package static func writing(before transaction: String, on pool: PQPool) async throws -> [LockHolder] {
     try await found(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT DISTINCT \(columns)
         FROM pg_locks h LEFT JOIN pg_stat_activity a ON a.pid = h.pid
@@ -73,11 +72,11 @@ package struct LockHolder: Sendable, Hashable {
   }
 
   /// Who waits for a session that has locked a table or its partitions.
-  package static func waiting(for pid: Int32, of table: Int64, on pool: PostgresPool) async throws
+  package static func waiting(for pid: Int32, of table: Int64, on pool: PQPool) async throws
     -> [LockHolder]
   {
     try await found(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT DISTINCT \(columns)
         FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
@@ -110,7 +109,7 @@ package struct LockHolder: Sendable, Hashable {
   /// Whether it is still there.
   private static let isKnown = "(a.pid IS NOT NULL OR p.gid IS NOT NULL)"
 
-  package static func found(_ statement: PostgresStatement, on pool: PostgresPool) async throws
+  package static func found(_ statement: PQStatement, on pool: PQPool) async throws
     -> [LockHolder]
   {
     try await pool.query(statement).map { row in

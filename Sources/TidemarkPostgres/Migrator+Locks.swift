@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 
 extension Migrator {
@@ -19,7 +19,7 @@ extension Migrator {
     while true {
       do {
         return try await body()
-      } catch let error as PostgresError where ["55P03", "40P01", "40001"].contains(error.sqlState) {
+      } catch let error as PQError where ["55P03", "40P01", "40001"].contains(error.sqlState) {
         let holders = try await LockHolder.of(schema: schema.name, on: pool)
         if clock.now >= deadline { throw unavailable(holders, error) }
         attempt += 1
@@ -34,7 +34,7 @@ extension Migrator {
     }
   }
 
-  private func unavailable(_ holders: [LockHolder], _ error: PostgresError) -> TidemarkError {
+  private func unavailable(_ holders: [LockHolder], _ error: PQError) -> TidemarkError {
     let own = error.message.hasPrefix("canceling statement") ? "" : " \(error.message.asSentence)"
     return TidemarkError(
       .sourceUnavailable,

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 
 /// Brings a schema of a database to the version that this program needs.
@@ -15,13 +15,13 @@ public struct Migrator: Sendable {
     public var appliedAt: Timestamp?
   }
 
-  let pool: PostgresPool
+  let pool: PQPool
   let schema: TidemarkSchema
   let logger: Logger
   /// For how long it tries to get the locks that a migration needs.
   package var patience = Duration.seconds(30)
 
-  public init(_ pool: PostgresPool, schema: TidemarkSchema, logger: Logger) {
+  public init(_ pool: PQPool, schema: TidemarkSchema, logger: Logger) {
     self.pool = pool
     self.schema = schema
     self.logger = logger
@@ -100,7 +100,7 @@ public struct Migrator: Sendable {
   /// Goes one version towards `version`, or towards the newest.
   ///
   /// - Returns: whether there was a step to take.
-  private func step(to version: Int?, in transaction: PostgresTransaction) async throws -> Bool {
+  private func step(to version: Int?, in transaction: PQTransaction) async throws -> Bool {
     try await checkOwnership(in: transaction)
     try await transaction.execute(
       "LOCK TABLE \(identifier: schema.name).migration IN SHARE ROW EXCLUSIVE MODE"
@@ -139,7 +139,7 @@ public struct Migrator: Sendable {
     )
   }
 
-  private func run(_ script: String, in transaction: PostgresTransaction) async throws {
+  private func run(_ script: String, in transaction: PQTransaction) async throws {
     try await transaction.execute("SET LOCAL search_path = pg_catalog, pg_temp")
     try await transaction.executeScript(script)
   }
@@ -170,20 +170,20 @@ public struct Migrator: Sendable {
           )
         }
         return
-      } catch let error as PostgresError where Self.isTakenMeanwhile(error) {
+      } catch let error as PQError where Self.isTakenMeanwhile(error) {
         // Another program has made it, or makes it now.
         continue
       }
     }
   }
 
-  private static func isTakenMeanwhile(_ error: PostgresError) -> Bool {
+  private static func isTakenMeanwhile(_ error: PQError) -> Bool {
     // duplicate_schema, duplicate_table, and the unique indexes of the catalog.
     ["42P06", "42P07", "23505"].contains(error.sqlState)
   }
 
   /// Refuses a schema in which others have a say: what they define there would run with this role's rights.
-  private func checkOwnership(in transaction: PostgresTransaction) async throws {
+  private func checkOwnership(in transaction: PQTransaction) async throws {
     let (owner, caller, creator) = try await transaction.query(
       """
       SELECT pg_get_userbyid(n.nspowner)::text, current_user::text, (
@@ -219,7 +219,7 @@ public struct Migrator: Sendable {
   }
 
   /// Only functions that capture belong to other roles: to the owners of the tables.
-  private func stranger(in transaction: PostgresTransaction) async throws -> String? {
+  private func stranger(in transaction: PQTransaction) async throws -> String? {
     try await transaction.query(
       """
       SELECT pg_describe_object(o.class, o.id, 0) || ' of ' || quote_ident(pg_get_userbyid(o.owner)) FROM (
@@ -238,7 +238,7 @@ public struct Migrator: Sendable {
     ).first?.decode(String.self)
   }
 
-  private func checkIsEmpty(in transaction: PostgresTransaction) async throws {
+  private func checkIsEmpty(in transaction: PQTransaction) async throws {
     let object = try await transaction.query(
       """
       SELECT pg_describe_object(d.classid, d.objid, 0) FROM pg_depend AS d
@@ -260,7 +260,7 @@ public struct Migrator: Sendable {
     }
   }
 
-  private func exists(_ transaction: PostgresTransaction) async throws -> Bool {
+  private func exists(_ transaction: PQTransaction) async throws -> Bool {
     try await transaction.query(
       "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = \(schema.name))"
     )[0].decode(Bool.self)

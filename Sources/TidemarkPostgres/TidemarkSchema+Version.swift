@@ -1,11 +1,11 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension TidemarkSchema {
   /// Compares the version that a database has with those that this program works with.
   ///
   /// - Throws: `schemaMismatch` that says what to do if it is none of them.
-  func check(on pool: PostgresPool) async throws {
+  func check(on pool: PQPool) async throws {
     let (current, oldestProgram): (Int, Int)
     do {
       (current, oldestProgram) = try await reading(.schema) { try await version(on: pool) }
@@ -20,7 +20,7 @@ extension TidemarkSchema {
   }
 
   /// What ``check(on:)`` throws if the database has another version; `nil` also if it cannot be asked.
-  func mismatch(on pool: PostgresPool) async -> TidemarkError? {
+  func mismatch(on pool: PQPool) async -> TidemarkError? {
     do {
       try await check(on: pool)
       return nil
@@ -42,7 +42,7 @@ extension TidemarkSchema {
   }
 
   /// The version that a database has, 0 without the schema, and that of the oldest programs which it has left working.
-  func version(on database: some PostgresQueryable) async throws -> (current: Int, oldestProgram: Int) {
+  func version(on database: some PQQueryable) async throws -> (current: Int, oldestProgram: Int) {
     guard try await isSetUp(on: database) else { return (0, 0) }
     return try await database.query(
       """
@@ -53,7 +53,7 @@ extension TidemarkSchema {
   }
 
   /// Not `to_regclass`: it may answer from what the session remembers of before it waited for the lock.
-  func isSetUp(on database: some PostgresQueryable) async throws -> Bool {
+  func isSetUp(on database: some PQQueryable) async throws -> Bool {
     try await database.query(
       "SELECT EXISTS (SELECT FROM pg_tables WHERE schemaname = \(name) AND tablename = 'migration')"
     )[0].decode(Bool.self)

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import TidemarkPostgres
 
 extension TidemarkSchema {
@@ -40,7 +40,7 @@ extension Migrator {
   /// Brings both schemas up to date, for a database that has streams and the leases on them.
   ///
   /// - Throws: as ``migrate(to:)``.
-  public static func migrateAll(_ pool: PostgresPool, logger: Logger) async throws {
+  public static func migrateAll(_ pool: PQPool, logger: Logger) async throws {
     for schema in [TidemarkSchema.leases, .streams] {
       try await Migrator(pool, schema: schema, logger: logger).migrate()
     }

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -33,13 +33,13 @@ extension Worker {
     logger: Logger = Logger(label: "tidemark"),
     processor: @escaping ProcessorFactory
   ) throws {
-    let connection: PostgresConfiguration
+    let connection: PQConfiguration
     do {
-      connection = try PostgresConfiguration(url: database).namingProcess("tidemark \(application)")
-    } catch let error as PostgresError {
+      connection = try PQConfiguration(url: database).namingProcess("tidemark \(application)")
+    } catch let error as PQError {
       throw TidemarkError(error, of: .leaseStore)
     }
-    let pool = PostgresPool(connection, maximumConnections: maximumConnections, logger: logger)
+    let pool = PQPool(connection, maximumConnections: maximumConnections, logger: logger)
     try self.init(
       application: application,
       stream: PostgresStream(stream, pool: pool, logger: logger),
@@ -56,8 +56,8 @@ extension Worker {
   public convenience init(
     application: String,
     stream: String,
-    database: PostgresConfiguration,
-    pool: PostgresPool,
+    database: PQConfiguration,
+    pool: PQPool,
     configuration: WorkerConfiguration = WorkerConfiguration(),
     identity: WorkerIdentity = .current(),
     events: (any WorkerEvents)? = nil,

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 import TidemarkPostgres
@@ -24,8 +24,8 @@ struct LogicalCaptureTests {
       let database = try await CommandDatabase.make(at: server.url())
       try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
       try await server.createDatabase("elsewhere")
-      let elsewhere = try await PostgresConnection.connect(
-        try PostgresConfiguration(url: server.url(database: "elsewhere")),
+      let elsewhere = try await PQConnection.connect(
+        try PQConfiguration(url: server.url(database: "elsewhere")),
         logger: CommandDatabase.logger
       )
       try await elsewhere.executeScript("BEGIN; CREATE TABLE other (id int); PREPARE TRANSACTION 'orphan'")
@@ -39,7 +39,7 @@ struct LogicalCaptureTests {
   }
 
   private func count(_ sql: String, in database: CommandDatabase) async throws -> Int64 {
-    try await database.pool.query(PostgresStatement(sql))[0].decode(Int64.self)
+    try await database.pool.query(PQStatement(sql))[0].decode(Int64.self)
   }
 
   private func traces(in database: CommandDatabase) async throws -> Int64 {

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 import TidemarkPostgres
@@ -53,7 +53,7 @@ struct StartFailureTests {
       )
       try await PostgresStreamAdmin(shop).grant(.consumer, to: "app")
       try await PostgresLeaseStore(
-        PostgresConfiguration(url: server.url(user: "app", password: "right")),
+        PQConfiguration(url: server.url(user: "app", password: "right")),
         pool: shop,
         logger: quietLogger
       )
@@ -112,8 +112,8 @@ private struct ServerOnTCP {
     "postgresql://\(user):\(password)@127.0.0.1:\(port)/\(database)"
   }
 
-  func pool(_ database: String = "postgres") throws -> PostgresPool {
-    PostgresPool(try PostgresConfiguration(url: server.url(database: database)), logger: quietLogger)
+  func pool(_ database: String = "postgres") throws -> PQPool {
+    PQPool(try PQConfiguration(url: server.url(database: database)), logger: quietLogger)
   }
 
   func run(_ sql: String) async throws {

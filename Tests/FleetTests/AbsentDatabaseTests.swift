@@ -1,8 +1,8 @@
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 import TidemarkPostgres

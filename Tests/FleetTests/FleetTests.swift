@@ -1,7 +1,7 @@
 import FleetDrill
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
@@ -59,7 +59,7 @@ struct FleetTests {
       _ = try await test.finish()
       let schemas = "SELECT string_agg(nspname, ',') FROM pg_namespace WHERE nspname LIKE 'tidemark%'"
       for (pool, schema) in [(test.fleet.pool, "tidemark"), (test.fleet.leasePool, "tidemark_leases")] {
-        let present = try await pool.query(PostgresStatement(stringLiteral: schemas))[0].decode(String.self)
+        let present = try await pool.query(PQStatement(stringLiteral: schemas))[0].decode(String.self)
         #expect(present == schema)
       }
     }

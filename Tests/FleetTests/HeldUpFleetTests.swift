@@ -1,7 +1,7 @@
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 import Tidemark

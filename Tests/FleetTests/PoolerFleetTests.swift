@@ -1,6 +1,6 @@
 import FleetDrill
 import Foundation
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 

@@ -1,6 +1,6 @@
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -47,9 +47,9 @@ enum Standby {
     await connection.close()
   }
 
-  static func connect(to server: LocalPostgres) async throws -> PostgresConnection {
+  static func connect(to server: LocalPostgres) async throws -> PQConnection {
     var logger = Logger(label: "tidemark.standby")
     logger.logLevel = .error
-    return try await PostgresConnection.connect(PostgresConfiguration(url: server.url()), logger: logger)
+    return try await PQConnection.connect(PQConfiguration(url: server.url()), logger: logger)
   }
 }

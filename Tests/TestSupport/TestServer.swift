@@ -1,7 +1,7 @@
 import Foundation
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 
 /// The PostgreSQL server that all tests of this process share: a private one that ends with the process, or
 /// the one that `TIDEMARK_TEST_DATABASE_URL` names (a superuser's URL; the tests' databases stay there).
@@ -27,8 +27,8 @@ public struct TestServer: Sendable {
       try await local.createDatabase(name, encoding: encoding)
     } else {
       let ofItsOwn = encoding.map { " ENCODING '\($0)' LOCALE 'C' TEMPLATE template0" } ?? ""
-      let connection = try await PostgresConnection.connect(
-        PostgresConfiguration(url: server),
+      let connection = try await PQConnection.connect(
+        PQConfiguration(url: server),
         logger: Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
       )
       try await connection.executeScript("CREATE DATABASE \(name)\(ofItsOwn)")

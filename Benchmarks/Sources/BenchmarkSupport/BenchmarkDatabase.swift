@@ -1,6 +1,6 @@
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
@@ -9,8 +9,8 @@ import TidemarkStreams
 /// housekeeping: no checkpoint falls into it, which would write whole pages to the log.
 package struct BenchmarkDatabase {
   package let url: String
-  package let configuration: PostgresConfiguration
-  package let pool: PostgresPool
+  package let configuration: PQConfiguration
+  package let pool: PQPool
   package let store: PostgresLeaseStore
 
   package static var logger: Logger {
@@ -32,8 +32,8 @@ package struct BenchmarkDatabase {
       "wal_level": "logical",
     ].merging(settings) { $1 }
     try await withLocalPostgres(server) { server in
-      let configuration = try PostgresConfiguration(url: server.url())
-      let pool = PostgresPool(
+      let configuration = try PQConfiguration(url: server.url())
+      let pool = PQPool(
         configuration,
         maximumConnections: connections,
         acquireTimeout: .seconds(60),

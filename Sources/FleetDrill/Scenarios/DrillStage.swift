@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import Tidemark
 
 /// A fleet at work under steady writes, on which a scenario is played.

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkStreams
 import TidemarkTestKit
@@ -26,14 +26,14 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
         keyColumns: ["id"],
         viewType: .newImage,
         messagePrefix: "tidemark_1",
-        end: server.limit.map { PostgresLSN(rawValue: $0) }
+        end: server.limit.map { PQLSN(rawValue: $0) }
       ),
       position: server.stored,
       isHeld: server.isHeld,
       slot: CaptureState.Slot(
         name: "slot",
         isActive: server.holder != nil,
-        confirmed: PostgresLSN(rawValue: server.confirmed)
+        confirmed: PQLSN(rawValue: server.confirmed)
       )
     )
     try await travel()
@@ -43,7 +43,7 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
   func open(_ state: CaptureState, slot: String) async throws -> any CaptureFeed {
     try await travel()
     guard world.server.holder == nil else {
-      throw PostgresError(.server, "The slot is in use.", sqlState: "55006")
+      throw PQError(.server, "The slot is in use.", sqlState: "55006")
     }
     let feed = SimulatedFeed(world, process, from: max(state.position.lsn.rawValue, world.server.confirmed))
     world.server.holder = feed.id
@@ -95,7 +95,7 @@ final class CaptureLink: CaptureStore, @unchecked Sendable {
   private func travel() async throws {
     try await process.clock.sleep(for: world.transit())
     if process.isGone || world.breaksConnection() {
-      throw PostgresError(.connectionLost, "The connection broke.")
+      throw PQError(.connectionLost, "The connection broke.")
     }
   }
 }
@@ -120,10 +120,10 @@ final class SimulatedFeed: CaptureFeed, @unchecked Sendable {
 
   private var isOver: Bool { process.isGone || world.server.holder != id }
 
-  func receive() async throws -> PostgresReplicationChunk {
+  func receive() async throws -> PQReplicationChunk {
     while true {
       try await process.clock.sleep(for: world.transit())
-      if isOver { throw PostgresError(.connectionLost, "The server ended the replication.") }
+      if isOver { throw PQError(.connectionLost, "The server ended the replication.") }
       let chunk = nextMessages()
       if !chunk.isEmpty { return chunk }
       try await process.clock.sleep(for: .milliseconds(5))
@@ -131,7 +131,7 @@ final class SimulatedFeed: CaptureFeed, @unchecked Sendable {
   }
 
   /// Some messages, cut off anywhere.
-  private func nextMessages() -> PostgresReplicationChunk {
+  private func nextMessages() -> PQReplicationChunk {
     var writer = OutputWriter()
     for _ in 0..<world.draw(1...6) where !write(to: &writer) { break }
     return writer.chunk
@@ -172,8 +172,8 @@ final class SimulatedFeed: CaptureFeed, @unchecked Sendable {
     return true
   }
 
-  func confirm(_ place: PostgresLSN) async throws {
-    if isOver { throw PostgresError(.connectionLost, "The server ended the replication.") }
+  func confirm(_ place: PQLSN) async throws {
+    if isOver { throw PQError(.connectionLost, "The server ended the replication.") }
     // It arrives later, or never if the session ends before.
     let session = id
     world.scheduler.schedule(after: world.transit() * 5) { [world] in

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TidemarkStreams
 
 /// A simulated server as far as capture by decoding needs one: a write-ahead log, a slot, and a stream's log with the
@@ -31,7 +31,7 @@ final class CaptureServer {
   private(set) var end: UInt64 = 100
   private var versions: [Int: Int] = [:]
 
-  private(set) var stored = CapturePosition(lsn: PostgresLSN(rawValue: 100), changes: 0)
+  private(set) var stored = CapturePosition(lsn: PQLSN(rawValue: 100), changes: 0)
   private(set) var log: [Change] = []
   private(set) var isEnabled = true
   private(set) var endsAt: UInt64?

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// Writes messages of a replication connection as a server does (`pgoutput`, protocol version 1), for one table with the
 /// integer columns `id`, its key, and `version`.
@@ -6,7 +6,7 @@ struct OutputWriter {
   static let table: UInt32 = 16_384
   static let integer: UInt32 = 23
 
-  private(set) var chunk = PostgresReplicationChunk()
+  private(set) var chunk = PQReplicationChunk()
 
   mutating func begin(final: UInt64) {
     change { bytes in

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
@@ -17,8 +17,8 @@ struct Database: Sendable {
   }
 
   let url: String
-  let configuration: PostgresConfiguration
-  let pool: PostgresPool
+  let configuration: PQConfiguration
+  let pool: PQPool
   let logger: Logger
 
   var streams: PostgresStreamAdmin { PostgresStreamAdmin(pool, logger: warningLogger) }
@@ -37,12 +37,12 @@ struct Database: Sendable {
 
   /// - Throws: at once if the server cannot be reached, where the pool would try for a while.
   static func open(_ url: String, needing need: Need, logger: Logger) async throws -> Database {
-    var configuration = try PostgresConfiguration(url: url)
+    var configuration = try PQConfiguration(url: url)
     if configuration.applicationName.isEmpty { configuration.applicationName = "tidemark" }
     do {
-      let connection = try await PostgresConnection.connect(configuration, logger: logger)
+      let connection = try await PQConnection.connect(configuration, logger: logger)
       await connection.close()
-    } catch let error as PostgresError where error.code == .server {
+    } catch let error as PQError where error.code == .server {
       // Reached, but no session: for a command that is the same.
       var failure = error
       failure.code = .connectionFailed
@@ -51,7 +51,7 @@ struct Database: Sendable {
     let database = Database(
       url: url,
       configuration: configuration,
-      pool: PostgresPool(configuration, logger: logger),
+      pool: PQPool(configuration, logger: logger),
       logger: logger
     )
     do {

@@ -1,7 +1,7 @@
 import ArgumentParser
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import TidemarkStreams
 
 /// Which database a command works on, and what is logged meanwhile.

@@ -1,7 +1,7 @@
 import Foundation
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 
 /// The PostgreSQL server that `tidemark` runs for itself when it is given no database.
 ///
@@ -82,8 +82,8 @@ struct PrivateServer: Sendable {
     guard let user else { return nil }
     // Once the server is gone, its socket's place in /tmp may be another user's.
     let url = "postgresql://postgres@\(sockets):\(port)/postgres?requirepeer=\(user)"
-    guard let configuration = try? PostgresConfiguration(url: url),
-      let connection = try? await PostgresConnection.connect(configuration, logger: logger)
+    guard let configuration = try? PQConfiguration(url: url),
+      let connection = try? await PQConnection.connect(configuration, logger: logger)
     else { return nil }
     await connection.close()
     return url

@@ -1,9 +1,9 @@
 import ArgumentParser
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
 import Logging
-import PostgresClient
 import Tidemark
 
 /// `tidemark demo`: a fleet of real processes over a real table, with a split, a crash and a pause, and a check of

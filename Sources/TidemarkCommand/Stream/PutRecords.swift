@@ -1,6 +1,6 @@
 import ArgumentParser
 import Foundation
-import PostgresClient
+import LibPQ
 import TidemarkStreams
 
 struct PutRecords: AsyncParsableCommand {

@@ -1,6 +1,6 @@
 import ArgumentParser
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
@@ -26,7 +26,7 @@ struct CommandFailure: Error {
     switch error {
     case let failure as CommandFailure: self = failure
     case let error as TidemarkError: self.init(error)
-    case let error as PostgresError: self.init(TidemarkError(error, of: .administration))
+    case let error as PQError: self.init(TidemarkError(error, of: .administration))
     case let error as LocalPostgresError:
       let lines = error.message.split(separator: "\n").map(String.init)
       self.init(lines.first ?? "", advice: error.advice, exitCode: .databaseUnavailable)
@@ -37,7 +37,7 @@ struct CommandFailure: Error {
   }
 
   private init(_ error: TidemarkError) {
-    let cause = error.underlying as? PostgresError
+    let cause = error.underlying as? PQError
     exitCode = cause.map(Self.exitCode) ?? .failure
     message = error.message.asSentence
     advice = error.advice
@@ -47,7 +47,7 @@ struct CommandFailure: Error {
     }
   }
 
-  private static func exitCode(of error: PostgresError) -> ExitCode {
+  private static func exitCode(of error: PQError) -> ExitCode {
     switch error.code {
     case .invalidConfiguration: .validationFailure
     case .connectionFailed, .hostNotFound, .connectionLost, .timeout, .closed: .databaseUnavailable
@@ -68,7 +68,7 @@ extension ExitCode {
   static let databaseUnavailable = ExitCode(69)
 }
 
-extension PostgresError {
+extension PQError {
   /// Whether the server has no session for this command (any more): it stops, is full, or lost the client.
   fileprivate var endsSession: Bool {
     ["57P", "53", "08"].contains { sqlState?.hasPrefix($0) == true }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// Runs what only reads, or what is harmless to repeat: it does not matter whether a statement without an answer was done.
@@ -7,7 +7,7 @@ import Tidemark
 ///   somebody may have migrated it meanwhile.
 nonisolated(nonsending) package func reading<Result>(
   _ subject: DatabaseSubject,
-  on pool: PostgresPool? = nil,
+  on pool: PQPool? = nil,
   _ body: () async throws -> Result
 ) async throws -> Result {
   try await translatingErrors(of: subject, on: pool, isWriting: false, body)
@@ -18,7 +18,7 @@ nonisolated(nonsending) package func reading<Result>(
 /// - Parameter pool: as in ``reading(_:on:_:)``.
 nonisolated(nonsending) package func writing<Result>(
   _ subject: DatabaseSubject,
-  on pool: PostgresPool? = nil,
+  on pool: PQPool? = nil,
   _ body: () async throws -> Result
 ) async throws -> Result {
   try await translatingErrors(of: subject, on: pool, isWriting: true, body)
@@ -26,13 +26,13 @@ nonisolated(nonsending) package func writing<Result>(
 
 nonisolated(nonsending) private func translatingErrors<Result>(
   of subject: DatabaseSubject,
-  on pool: PostgresPool?,
+  on pool: PQPool?,
   isWriting: Bool,
   _ body: () async throws -> Result
 ) async throws -> Result {
   do {
     return try await body()
-  } catch let error as PostgresError {
+  } catch let error as PQError {
     if error.code == .cancelled { throw CancellationError() }
     if error.isOfMissingObject, let pool, let mismatch = await subject.schema?.mismatch(on: pool) {
       throw mismatch
@@ -53,14 +53,14 @@ nonisolated(nonsending) package func retryingConflicts<Result>(
   for attempt in 1..<attempts {
     do {
       return try await body()
-    } catch let error as PostgresError where error.isConflict {
+    } catch let error as PQError where error.isConflict {
       try await clock.sleep(for: backoff.pause(afterAttempt: attempt, using: &random))
     }
   }
   return try await body()
 }
 
-extension PostgresError {
+extension PQError {
   fileprivate var isConflict: Bool { sqlState == "40001" || sqlState == "40P01" }
 
   /// A schema, table, function or column that there is not (any more).

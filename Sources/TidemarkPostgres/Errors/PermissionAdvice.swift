@@ -1,8 +1,8 @@
-import PostgresClient
+import LibPQ
 
 /// What gives a role the right that it lacks, as one sentence that names both.
 enum PermissionAdvice {
-  static func of(_ error: PostgresError, _ subject: DatabaseSubject) -> String {
+  static func of(_ error: PQError, _ subject: DatabaseSubject) -> String {
     let role = error.user ?? "ROLE"
     let message = error.message
     if message.hasPrefix("must be owner of ") {

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// What an error of PostgreSQL's means for whoever asked: the one table of them.
@@ -85,7 +85,7 @@ struct SQLStateMeaning: Sendable {
   private static let unknownPartition = Self(verb: "refused this for now", advice: "Try again.")
   private static let silence = Self(verb: "did not answer")
 
-  static func of(_ error: PostgresError) -> Self {
+  static func of(_ error: PQError) -> Self {
     switch error.code {
     case .connectionLost, .closed, .timeout: return silence
     case .decoding, .misuse, .cancelled: return Self(code: .unsupported)
@@ -108,12 +108,12 @@ struct SQLStateMeaning: Sendable {
     return table[state] ?? table[String(state.prefix(2))] ?? refusal(of: error)
   }
 
-  private static func refusal(of error: PostgresError) -> Self {
+  private static func refusal(of error: PQError) -> Self {
     Self(code: .unsupported, verb: "refused this" + (error.sqlState.map { " (SQLSTATE \($0))" } ?? ""))
   }
 
   /// Whether what is missing or violated is not the schema's: triggers of a user's run beneath its functions.
-  private static func isForeign(_ error: PostgresError, _ state: String) -> Bool {
+  private static func isForeign(_ error: PQError, _ state: String) -> Bool {
     switch state {
     case "42P01", "42883": !error.message.contains("tidemark")
     case "23514": !error.isUnknownPartition
@@ -122,13 +122,13 @@ struct SQLStateMeaning: Sendable {
   }
 
   /// Whether a table or function is missing that a stream has of its own.
-  private static func isOfStream(_ error: PostgresError, _ state: String) -> Bool {
+  private static func isOfStream(_ error: PQError, _ state: String) -> Bool {
     ["42P01", "42883"].contains(state)
       && error.message.contains(/tidemark\.(log|inbox|turn|sequence|append|capture|truncate|copy)_[0-9]/)
   }
 }
 
-extension PostgresError {
+extension PQError {
   /// Whether a text has a character or bytes that the session's encoding, UTF-8, or the database's cannot have.
   package var isUntranslatable: Bool { sqlState == "22021" || sqlState == "22P05" }
 

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension TidemarkError {
@@ -6,7 +6,7 @@ extension TidemarkError {
   /// its hint.
   ///
   /// - Parameter isWriting: whether it matters that what was asked may have been done without an answer.
-  package init(_ error: PostgresError, of subject: DatabaseSubject, isWriting: Bool = false) {
+  package init(_ error: PQError, of subject: DatabaseSubject, isWriting: Bool = false) {
     // libpq writes a line for each host, and beneath it, indented, a question.
     let told = error.message.split(separator: "\n").filter { !$0.hasPrefix("\t") }.joined(separator: "; ")
     if isWriting, error.isOutcomeUnknown {

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// What a worker says of itself, as SQL.
@@ -14,7 +14,7 @@ enum HeartbeatStatements {
     _ worker: WorkerRegistration,
     hasSession: Bool,
     sessionName: String?
-  ) -> [PostgresStatement] {
+  ) -> [PQStatement] {
     let maximumLeases: Int32? = worker.maximumLeases.map { Int32(clamping: $0) }
     return [
       // A statement of its own, so that the next one draws its incarnation after it.
@@ -45,13 +45,13 @@ enum HeartbeatStatements {
     ]
   }
 
-  static func notify(_ scope: LeaseScope) -> PostgresStatement {
+  static func notify(_ scope: LeaseScope) -> PQStatement {
     "SELECT pg_notify(tidemark_leases.lease_channel(\(scope.application), \(scope.stream)), '')"
   }
 
   /// No row if the worker is dead, else the assignment version and the number of live workers.
-  static func beat(_ beat: Heartbeat, hasSession: Bool) -> PostgresStatement {
-    PostgresStatement(
+  static func beat(_ beat: Heartbeat, hasSession: Bool) -> PQStatement {
+    PQStatement(
       """
       WITH beat AS (
         UPDATE tidemark_leases.worker SET
@@ -87,7 +87,7 @@ enum HeartbeatStatements {
   }
 
   /// Stores what was measured of the leases that the worker still owns: none or one statement.
-  static func measurements(_ beat: Heartbeat) -> [PostgresStatement] {
+  static func measurements(_ beat: Heartbeat) -> [PQStatement] {
     if beat.measurements.isEmpty { return [] }
     // In one order everywhere, so that two writers of the same rows wait for each other and not in a circle.
     let measured = beat.measurements.sorted { $0.key < $1.key }

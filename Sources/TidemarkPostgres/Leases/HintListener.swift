@@ -1,10 +1,10 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 
 /// One reader of a worker's hints, across the sessions that the worker opens one after the other.
 final class HintListener: Sendable {
   private let session: WorkerSession
-  private let heard = Mutex<AsyncStream<PostgresNotification>?>(nil)
+  private let heard = Mutex<AsyncStream<PQNotification>?>(nil)
 
   init(_ session: WorkerSession) {
     self.session = session

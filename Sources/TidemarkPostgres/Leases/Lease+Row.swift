@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension Lease {
@@ -25,7 +25,7 @@ extension Lease {
     """
   }
 
-  init(_ row: PostgresRow) throws {
+  init(_ row: PQRow) throws {
     let (
       shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, lastEpoch, epoch, checkpoint, sub,
       pendingCheckpoint, pendingSub, pendingState, handoffTo, stoppedReason, processing, bytes, behind

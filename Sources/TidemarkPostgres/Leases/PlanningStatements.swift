@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// What a planning round reads and writes, as SQL.
@@ -37,7 +37,7 @@ enum PlanningStatements {
   }
 
   /// Whether the planner got its turn, and whether it lives. All that follows is given out on a history that is noted.
-  static func begin(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PostgresStatement] {
+  static func begin(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PQStatement] {
     [
       // A planner that is paused must not keep the others from planning.
       "SET LOCAL idle_in_transaction_session_timeout = '5s'",
@@ -56,15 +56,15 @@ enum PlanningStatements {
 
   /// Finds the dead, takes their leases, and shows the fleet. The change counter is read first, so that a
   /// change which this round does not see calls for the next. Each statement sees what was committed before it.
-  static func read(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PostgresStatement] {
+  static func read(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PQStatement] {
     let values = (planner.number, scope.application, scope.stream)
     return [
-      PostgresStatement(
+      PQStatement(
         "SELECT change_version FROM tidemark_leases.lease_scope WHERE application = $1 AND stream = $2",
         values.1,
         values.2
       ),
-      PostgresStatement(
+      PQStatement(
         """
         UPDATE tidemark_leases.worker AS w SET state = 'dead', died_at = clock_timestamp()
         WHERE \(isDead) RETURNING w.incarnation
@@ -73,9 +73,9 @@ enum PlanningStatements {
         values.1,
         values.2
       ),
-      PostgresStatement(release, values.1, values.2),
-      PostgresStatement(clearHandoffs, values.1, values.2),
-      PostgresStatement(
+      PQStatement(release, values.1, values.2),
+      PQStatement(clearHandoffs, values.1, values.2),
+      PQStatement(
         """
         SELECT tidemark_leases.forget_dead_workers($1, $2) WHERE EXISTS (
           SELECT FROM tidemark_leases.worker
@@ -85,7 +85,7 @@ enum PlanningStatements {
         values.1,
         values.2
       ),
-      PostgresStatement(
+      PQStatement(
         """
         SELECT incarnation, state, maximum_leases, refused_shard_ids FROM tidemark_leases.worker
         WHERE application = $1 AND stream = $2 AND (state <> 'dead' OR NOT has_left) ORDER BY incarnation
@@ -93,7 +93,7 @@ enum PlanningStatements {
         values.1,
         values.2
       ),
-      PostgresStatement(
+      PQStatement(
         """
         SELECT \(Lease.columns) FROM \(Lease.tables)
         WHERE l.application = $1 AND l.stream = $2 ORDER BY l.shard_id
@@ -144,9 +144,9 @@ enum PlanningStatements {
   }
 
   /// The first result has the shards whose steps were applied.
-  static func apply(_ changes: Changes, in scope: LeaseScope) -> [PostgresStatement] {
+  static func apply(_ changes: Changes, in scope: LeaseScope) -> [PQStatement] {
     let steps = changes.assigned.count + changes.handedOff.count
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH unowned AS (
         SELECT l.ctid AS place, s.target
@@ -201,7 +201,7 @@ enum PlanningStatements {
   }
 
   /// Notes that an owner has changed and that there may be something to plan.
-  static func noteChange(of scope: LeaseScope) -> PostgresStatement {
+  static func noteChange(of scope: LeaseScope) -> PQStatement {
     """
     UPDATE tidemark_leases.lease_scope
     SET assignment_version = assignment_version + 1, change_version = change_version + 1

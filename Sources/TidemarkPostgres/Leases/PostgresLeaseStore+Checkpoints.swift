@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {
@@ -16,7 +16,7 @@ extension PostgresLeaseStore {
   /// - Throws: PostgreSQL's own errors, since it is the caller who can repeat the transaction.
   public static func checkpoint(
     _ write: CheckpointWrite,
-    in transaction: PostgresTransaction,
+    in transaction: PQTransaction,
     mustAdvance: Bool = false
   ) async throws -> WriteOutcome {
     try await checkpoint([write], in: transaction, mustAdvance: mustAdvance)[0]
@@ -24,7 +24,7 @@ extension PostgresLeaseStore {
 
   private static func checkpoint(
     _ writes: [CheckpointWrite],
-    in database: some PostgresQueryable,
+    in database: some PQQueryable,
     mustAdvance: Bool = false
   ) async throws -> [WriteOutcome] {
     var outcomes = [WriteOutcome?](repeating: nil, count: writes.count)
@@ -47,14 +47,14 @@ extension PostgresLeaseStore {
 
   private static func checkpointOnce(
     _ writes: [CheckpointWrite],
-    in database: some PostgresQueryable,
+    in database: some PQQueryable,
     mustAdvance: Bool
   ) async throws -> [WriteOutcome] {
     let checkpoints = try writes.map { try storable($0.checkpoint) }
     let from = try writes.map { try storable($0.from) }
     let rows = try await database.query(
       writes.count == 1
-        ? PostgresStatement(
+        ? PQStatement(
           checkpointing(
             """
             (SELECT $2::text AS application, $3::text AS stream, $4::text AS shard_id, $5::bigint AS owner,
@@ -73,7 +73,7 @@ extension PostgresLeaseStore {
           from[0].text,
           from[0].subSequenceNumber
         )
-        : PostgresStatement(
+        : PQStatement(
           checkpointing(
             """
             unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
@@ -127,7 +127,7 @@ extension PostgresLeaseStore {
   /// for within an epoch a checkpoint only rises; so it does not matter that this is asked later.
   private static func reasons(
     ofRefused writes: [(grant: LeaseGrant, from: StoredCheckpoint)],
-    in database: some PostgresQueryable
+    in database: some PQQueryable
   ) async throws -> [WriteOutcome] {
     if writes.isEmpty { return [] }
     let (grants, from) = (writes.map(\.grant), writes.map(\.from))
@@ -167,7 +167,7 @@ extension PostgresLeaseStore {
   ) async throws -> WriteOutcome {
     let stored = try StoredCheckpoint(pending.checkpoint)
     let from = try StoredCheckpoint(from)
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       UPDATE tidemark_leases.lease SET pending_checkpoint = $6, pending_sub_sequence_number = $7,
         pending_state = $8, updated_at = clock_timestamp()
@@ -215,8 +215,8 @@ extension PostgresLeaseStore {
     _ grant: LeaseGrant,
     _ checkpoint: StoredCheckpoint,
     from: StoredCheckpoint
-  ) -> PostgresStatement {
-    PostgresStatement(
+  ) -> PQStatement {
+    PQStatement(
       """
       WITH passed AS (
         UPDATE tidemark_leases.lease SET checkpoint = $6, sub_sequence_number = $7,

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {
@@ -65,7 +65,7 @@ extension PostgresLeaseStore {
     }
   }
 
-  private static func refuseWorkers(in scope: LeaseScope, _ transaction: PostgresTransaction) async throws {
+  private static func refuseWorkers(in scope: LeaseScope, _ transaction: PQTransaction) async throws {
     let living = try await transaction.query(
       """
       SELECT worker_id FROM tidemark_leases.worker

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {
@@ -43,7 +43,7 @@ extension PostgresLeaseStore {
   public func visibleLeases(in scope: LeaseScope) async throws -> [Lease] {
     try await read {
       try await pool.query(
-        PostgresStatement(
+        PQStatement(
           """
           SELECT \(Lease.columns) FROM \(Lease.visibleTables)
           WHERE l.application = $1 AND l.stream = $2 ORDER BY l.shard_id

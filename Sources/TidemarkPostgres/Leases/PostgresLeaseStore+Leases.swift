@@ -1,10 +1,10 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {
   public func createLeases(_ leases: [NewLease], in scope: LeaseScope) async throws -> Int {
     if leases.isEmpty { return 0 }
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH new AS (
         \(NewLeases.insert) ON CONFLICT (application, stream, shard_id) DO NOTHING RETURNING shard_id
@@ -34,16 +34,16 @@ extension PostgresLeaseStore {
     try await read(Self.select("AND l.shard_id = $3", scope, shardID)).first
   }
 
-  private static func select(_ rest: String, _ scope: LeaseScope) -> PostgresStatement {
-    PostgresStatement(leasesOfScope + rest, scope.application, scope.stream)
+  private static func select(_ rest: String, _ scope: LeaseScope) -> PQStatement {
+    PQStatement(leasesOfScope + rest, scope.application, scope.stream)
   }
 
   private static func select(
     _ rest: String,
     _ scope: LeaseScope,
-    _ value: some PostgresEncodable
-  ) -> PostgresStatement {
-    PostgresStatement(leasesOfScope + rest, scope.application, scope.stream, value)
+    _ value: some PQEncodable
+  ) -> PQStatement {
+    PQStatement(leasesOfScope + rest, scope.application, scope.stream, value)
   }
 
   private static let leasesOfScope = """
@@ -51,7 +51,7 @@ extension PostgresLeaseStore {
     WHERE l.application = $1 AND l.stream = $2\u{20}
     """
 
-  private func read(_ statement: PostgresStatement) async throws -> [Lease] {
+  private func read(_ statement: PQStatement) async throws -> [Lease] {
     try await read { try await pool.query(statement).map { try Lease($0) } }
   }
 
@@ -91,7 +91,7 @@ extension PostgresLeaseStore {
     _ shardID: String,
     in scope: LeaseScope,
     to checkpoint: StoredCheckpoint
-  ) -> PostgresStatement {
+  ) -> PQStatement {
     """
     UPDATE tidemark_leases.lease SET
       checkpoint = \(checkpoint.text), sub_sequence_number = \(checkpoint.subSequenceNumber),

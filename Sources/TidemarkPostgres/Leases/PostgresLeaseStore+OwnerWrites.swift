@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// Every write here names the owner and the epoch in its condition: no row, no right.
@@ -10,7 +10,7 @@ extension PostgresLeaseStore {
     restingOn ending: ShardEnding
   ) async throws -> WriteOutcome {
     let from = try StoredCheckpoint(ending.from)
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH ended AS (
         UPDATE tidemark_leases.lease SET
@@ -53,7 +53,7 @@ extension PostgresLeaseStore {
     }
     if isGiven { return .accepted }
     // Alone: it may have to wait for somebody's transaction, or have been done before.
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH given AS (
         UPDATE tidemark_leases.lease AS l SET \(Self.naming)
@@ -75,7 +75,7 @@ extension PostgresLeaseStore {
   private func transfer(_ grants: [LeaseGrant]) async throws -> Set<LeaseGrant> {
     var given: Set<LeaseGrant> = []
     for (scope, grants) in Dictionary(grouping: grants, by: \.scope) {
-      let statement = PostgresStatement(
+      let statement = PQStatement(
         """
         WITH asked AS (
           SELECT l.ctid AS place
@@ -116,7 +116,7 @@ extension PostgresLeaseStore {
   }
 
   private func stop(_ grant: LeaseGrant, storing reason: String) async throws -> WriteOutcome {
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH stopped AS (
         UPDATE tidemark_leases.lease SET stopped_reason = $6, \(Self.releasing)
@@ -197,7 +197,7 @@ extension PostgresLeaseStore {
   /// been done before and its answer lost: then this grant was the last to give the lease up.
   private func giveUp(
     _ grant: LeaseGrant,
-    _ statement: PostgresStatement,
+    _ statement: PQStatement,
     isRepeated: (GivenUp) -> Bool
   ) async throws -> WriteOutcome {
     try await write {

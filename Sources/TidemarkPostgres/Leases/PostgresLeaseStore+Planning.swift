@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 import Tidemark
 
@@ -53,7 +53,7 @@ private struct PlanningRound {
   private let handoffTimeout: Duration
   private let leases: [String: Lease]
 
-  init(_ results: [PostgresRows], handoffTimeout: Duration) throws {
+  init(_ results: [PQRows], handoffTimeout: Duration) throws {
     seenChange = try results[0].first?.decode(Int64.self) ?? 0
     dead = try results[1].map { WorkerIncarnation(try $0.decode("incarnation", as: Int64.self)) }.sorted()
     hasReleased = !dead.isEmpty || results[2].affectedRows > 0 || results[3].affectedRows > 0

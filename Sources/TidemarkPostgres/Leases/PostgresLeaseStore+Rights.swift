@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {

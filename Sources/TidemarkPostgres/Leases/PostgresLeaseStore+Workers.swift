@@ -1,12 +1,12 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 
 extension PostgresLeaseStore {
   public func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation {
     try await Migrator(pool, schema: .leases, logger: logger).check()
     return try await write {
-      let connection = try await PostgresConnection.connect(
+      let connection = try await PQConnection.connect(
         WorkerSession.configuration(configuration),
         logger: logger
       )
@@ -54,7 +54,7 @@ extension PostgresLeaseStore {
   /// One statement that reads three small things: two counters, the handoffs that are overdue, and the other
   /// workers' rows with their locks. It never searches the leases.
   public func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       SELECT s.assignment_version, s.history_number, s.history_version,
         EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND state <> 'dead') AND (
@@ -90,7 +90,7 @@ extension PostgresLeaseStore {
         """
         SELECT tidemark_leases.forget_worker(\(scope.application), \(scope.stream), \(incarnation.number))
         """,
-        PostgresStatement(
+        PQStatement(
           """
           UPDATE tidemark_leases.lease SET \(Self.releasing)
           WHERE owner = $1 AND application = $2 AND stream = $3

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Synchronization
 import Tidemark
 
@@ -8,8 +8,8 @@ import Tidemark
 /// Each registered worker has a session of its own, which the server ends when the process dies; everything
 /// else goes through a pool.
 public final class PostgresLeaseStore: LeaseStore {
-  let configuration: PostgresConfiguration
-  let pool: PostgresPool
+  let configuration: PQConfiguration
+  let pool: PQPool
   let logger: Logger
   private let clock: any MonotonicClock
   /// The `application_name` of all sessions of this process, if no other process has it.
@@ -23,11 +23,11 @@ public final class PostgresLeaseStore: LeaseStore {
   ///     deaths are noticed by their heartbeats only.
   ///   - pool: for all other statements.
   ///   - hasOwnSessions: whether `configuration.applicationName` is this process's alone, and all sessions that have it
-  ///     may be ended once its workers are declared dead. See ``PostgresConfiguration/namingProcess(_:)``.
+  ///     may be ended once its workers are declared dead. See ``PQConfiguration/namingProcess(_:)``.
   ///   - clock: what pauses are measured with before a statement is repeated that other transactions were in the way of.
   public init(
-    _ configuration: PostgresConfiguration,
-    pool: PostgresPool,
+    _ configuration: PQConfiguration,
+    pool: PQPool,
     logger: Logger,
     hasOwnSessions: Bool = false,
     clock: any MonotonicClock = ContinuousClock()

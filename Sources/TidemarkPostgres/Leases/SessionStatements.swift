@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// Who is in the way of a plan, as SQL.
@@ -17,8 +17,8 @@ enum SessionStatements {
   /// The sessions of the scope's dead workers that have not ended: those that hold their session locks, and those of
   /// their processes. A process that was declared dead and came back has registered again, and its sessions are those
   /// of a living worker.
-  static func ofDeadWorkers(in scope: LeaseScope) -> PostgresStatement {
-    PostgresStatement(
+  static func ofDeadWorkers(in scope: LeaseScope) -> PQStatement {
+    PQStatement(
       """
       WITH dead AS MATERIALIZED (
         SELECT * FROM tidemark_leases.worker AS w
@@ -44,7 +44,7 @@ enum SessionStatements {
   }
 
   /// Notes that none of these has a session any more.
-  static func note(haveLeft dead: [WorkerIncarnation], in scope: LeaseScope) -> PostgresStatement {
+  static func note(haveLeft dead: [WorkerIncarnation], in scope: LeaseScope) -> PQStatement {
     """
     UPDATE tidemark_leases.worker SET has_left = true
     WHERE application = \(scope.application) AND stream = \(scope.stream)
@@ -59,9 +59,9 @@ enum SessionStatements {
   /// other, so a session counts only if it has locked rows of this very table.
   ///
   /// - Parameter isGroup: whether to take the row's number for that of a group; an error if there is no such group.
-  static func holding(_ shardIDs: [String], in scope: LeaseScope, isGroup: Bool) -> PostgresStatement {
+  static func holding(_ shardIDs: [String], in scope: LeaseScope, isGroup: Bool) -> PQStatement {
     let holders = isGroup ? "pg_get_multixact_members(l.xmax) AS m (xid, mode)" : "(SELECT l.xmax) AS m (xid)"
-    return PostgresStatement(
+    return PQStatement(
       """
       SELECT l.shard_id, \(columns),
         l.owner IS NOT NULL AND coalesce(w.state, 'dead') = 'dead',
@@ -84,8 +84,8 @@ enum SessionStatements {
   }
 
   /// The session that has the turn to plan, if somebody has it.
-  static func planning(in scope: LeaseScope) -> PostgresStatement {
-    PostgresStatement(
+  static func planning(in scope: LeaseScope) -> PQStatement {
+    PQStatement(
       """
       SELECT \(columns)
       FROM tidemark_leases.plan_turn AS p
@@ -100,7 +100,7 @@ enum SessionStatements {
   }
 
   /// Ends a session, if it is still the one that was found: its process's number may be another's by now.
-  static func end(_ session: DatabaseSession) -> PostgresStatement {
+  static func end(_ session: DatabaseSession) -> PQStatement {
     """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE pid = \(session.processID) AND backend_start::text IS NOT DISTINCT FROM \(session.startedAt)

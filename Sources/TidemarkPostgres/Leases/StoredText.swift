@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// How texts of a user's are written to the database, whatever its encoding is.
@@ -20,7 +20,7 @@ extension PostgresLeaseStore {
   static func writingText<Value>(_ write: (StoredText) async throws -> Value) async throws -> Value {
     do {
       return try await write(.unicode)
-    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.isUntranslatable == true {
+    } catch let error as TidemarkError where (error.underlying as? PQError)?.isUntranslatable == true {
       return try await write(.ascii)
     }
   }

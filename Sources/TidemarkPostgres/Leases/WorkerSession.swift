@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 
 /// A worker's own connection: it holds the lock that says that the worker lives, and hears the hints.
@@ -8,10 +8,10 @@ actor WorkerSession {
   nonisolated let scope: LeaseScope
   /// Where changes of the scope are announced.
   private let channel: String
-  private let configuration: PostgresConfiguration
+  private let configuration: PQConfiguration
   private let logger: Logger
 
-  private var connection: PostgresConnection
+  private var connection: PQConnection
   /// Whether the server keeps this session for this connection alone.
   private var isDirect: Bool
   /// Whether this session holds the worker's lock. A session that was lost unnoticed may still hold it.
@@ -26,10 +26,10 @@ actor WorkerSession {
     _ incarnation: WorkerIncarnation,
     in scope: LeaseScope,
     channel: String,
-    connection: PostgresConnection,
+    connection: PQConnection,
     isDirect: Bool,
     isLocked: Bool,
-    configuration: PostgresConfiguration,
+    configuration: PQConfiguration,
     logger: Logger
   ) {
     self.incarnation = incarnation
@@ -43,14 +43,14 @@ actor WorkerSession {
   }
 
   /// How a worker's session is opened. A planner that is paused in a transaction must not hold it for long.
-  static func configuration(_ configuration: PostgresConfiguration) -> PostgresConfiguration {
+  static func configuration(_ configuration: PQConfiguration) -> PQConfiguration {
     var configuration = configuration
     configuration.settings["idle_in_transaction_session_timeout"] = "5000"
     return configuration
   }
 
   /// Runs a statement that needs this session, without opening it anew.
-  func query(_ statement: PostgresStatement) async throws -> PostgresRows {
+  func query(_ statement: PQStatement) async throws -> PQRows {
     try await connection.query(statement)
   }
 
@@ -82,7 +82,7 @@ actor WorkerSession {
     defer { isReopening = false }
     logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
     isLocked = false
-    connection = try await PostgresConnection.connect(Self.configuration(configuration), logger: logger)
+    connection = try await PQConnection.connect(Self.configuration(configuration), logger: logger)
     isDirect = await !connection.isPooled
     wakeWaiting()
   }
@@ -106,7 +106,7 @@ actor WorkerSession {
   /// Subscribes to the scope's channel, once there is a session that can.
   ///
   /// - Returns: `nil` if the session has ended for good or the task is cancelled.
-  func listen() async -> AsyncStream<PostgresNotification>? {
+  func listen() async -> AsyncStream<PQNotification>? {
     while !hasEnded, !Task.isCancelled {
       if isDirect, !connection.isClosed, let heard = try? await connection.listen(to: channel) {
         return heard

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// Turns the messages of a replication slot into the records of one stream. Knows no connection and no clock.
@@ -14,7 +14,7 @@ package struct CaptureDecoder {
     package var messagePrefix: ServerText
     /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
     /// the cut of a snapshot.
-    package var end: PostgresLSN?
+    package var end: PQLSN?
 
     package init(
       stream: Int32,
@@ -23,7 +23,7 @@ package struct CaptureDecoder {
       viewType: StreamViewType,
       maximumImageSize: Int = PostgresStreamAdmin.defaultMaximumImageSize,
       messagePrefix: ServerText,
-      end: PostgresLSN? = nil
+      end: PQLSN? = nil
     ) {
       self.stream = stream
       self.table = table
@@ -67,7 +67,7 @@ package struct CaptureDecoder {
   /// - Parameter offset: where to go on in the chunk.
   /// - Returns: the table as it is from here on, when it has changed: ``define(_:formats:)`` must follow.
   mutating func decode(
-    _ chunk: PostgresReplicationChunk,
+    _ chunk: PQReplicationChunk,
     from offset: inout Int,
     into batch: inout CapturedBatch
   ) throws -> OutputMessage.Relation? {
@@ -93,11 +93,11 @@ package struct CaptureDecoder {
   }
 
   /// Between transactions the server's place is this one's, too: so other tables' changes are not kept for it.
-  private mutating func noteKeepalive(_ place: PostgresLSN) {
+  private mutating func noteKeepalive(_ place: PQLSN) {
     if transaction == nil { advance(to: place) }
   }
 
-  private mutating func advance(to place: PostgresLSN) {
+  private mutating func advance(to place: PQLSN) {
     position.lsn = max(position.lsn, min(place, source.end ?? place))
   }
 

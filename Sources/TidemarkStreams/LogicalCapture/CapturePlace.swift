@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// The place of one capture session, and what has to happen before the server may forget what stands before a later one.
 ///

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -11,7 +11,7 @@ struct CaptureRemoval: Sendable {
 
   let capture: Int32
   let table: Int64
-  let pool: PostgresPool
+  let pool: PQPool
   let logger: Logger
   let clock: any MonotonicClock
 
@@ -49,7 +49,7 @@ struct CaptureRemoval: Sendable {
   private func tryToRemove() async throws -> Bool {
     do {
       return try await pool.query("SELECT tidemark.drop_unused_capture(\(capture))")[0].decode(Bool.self)
-    } catch let error as PostgresError where error.sqlState == "55P03" {
+    } catch let error as PQError where error.sqlState == "55P03" {
       return false
     }
   }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// One session with the slot: a task decodes what comes, another appends it to the log and then confirms it.
@@ -15,10 +15,10 @@ struct CaptureSession: Sendable {
   private let capture: LogicalCapture
   private let state: CaptureState
   private let slot: String
-  private let target: PostgresLSN?
+  private let target: PQLSN?
   private let buffer = CaptureBuffer()
 
-  init(_ capture: LogicalCapture, _ state: CaptureState, slot: String, target: PostgresLSN?) {
+  init(_ capture: LogicalCapture, _ state: CaptureState, slot: String, target: PQLSN?) {
     self.capture = capture
     self.state = state
     self.slot = slot
@@ -92,7 +92,7 @@ struct CaptureSession: Sendable {
   }
 
   /// A server that is sending when the session ends does not read any more what it was told last.
-  private func waitForConfirmation(of place: PostgresLSN) async throws {
+  private func waitForConfirmation(of place: PQLSN) async throws {
     let deadline = capture.clock.now.advanced(by: Self.patience)
     var delay = DoublingDelay(from: .milliseconds(1), to: .milliseconds(50))
     while capture.clock.now < deadline, let slot = try await capture.store.state()?.slot {
@@ -127,7 +127,7 @@ private func findingPoison<Result>(_ body: () throws -> Result) throws -> Result
 
 extension TidemarkError {
   fileprivate var isTooLarge: Bool {
-    guard let error = underlying as? PostgresError else { return false }
+    guard let error = underlying as? PQError else { return false }
     return error.code == .misuse || error.sqlState == "54000"
   }
 }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -19,9 +19,9 @@ package struct CaptureState: Sendable {
     /// Whether somebody has it.
     package var isActive: Bool
     /// Everything before is in the log; nil before the slot's first place is found.
-    package var confirmed: PostgresLSN?
+    package var confirmed: PQLSN?
 
-    package init(name: String, isActive: Bool, confirmed: PostgresLSN?) {
+    package init(name: String, isActive: Bool, confirmed: PQLSN?) {
       self.name = name
       self.isActive = isActive
       self.confirmed = confirmed
@@ -45,7 +45,7 @@ package struct CaptureState: Sendable {
   }
 
   /// - Returns: nil when the stream is not enabled, or not captured by decoding.
-  static func of(_ stream: Int32, on pool: PostgresPool) async throws -> CaptureState? {
+  static func of(_ stream: Int32, on pool: PQPool) async throws -> CaptureState? {
     try await reading(.capture, on: pool) {
       let rows = try await pool.query(
         """
@@ -76,20 +76,20 @@ package struct CaptureState: Sendable {
           viewType: StreamViewType(rawValue: viewType) ?? .newAndOldImages,
           maximumImageSize: Int(maximumImageSize),
           messagePrefix: ServerText(prefix),
-          end: end.flatMap { PostgresLSN($0) }
+          end: end.flatMap { PQLSN($0) }
         ),
         position: CapturePosition(lsn: try place(lsn), changes: changes),
         isUTF8: isUTF8,
         isHeld: isHeld,
         slot: slot.map {
-          Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PostgresLSN($0) })
+          Slot(name: $0, isActive: isActive ?? false, confirmed: confirmed.flatMap { PQLSN($0) })
         }
       )
     }
   }
 
-  static func place(_ text: String) throws -> PostgresLSN {
-    guard let place = PostgresLSN(text) else {
+  static func place(_ text: String) throws -> PQLSN {
+    guard let place = PQLSN(text) else {
       throw TidemarkError.undecodable("\(text) is no place in the write-ahead log")
     }
     return place

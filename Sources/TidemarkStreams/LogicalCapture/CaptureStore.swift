@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// Where a capture's place and records are kept, and where its changes come from.
 package protocol CaptureStore: Sendable {
@@ -35,10 +35,10 @@ package protocol CaptureStore: Sendable {
 /// The changes of a slot, as they come.
 package protocol CaptureFeed: Sendable {
   /// Waits for messages.
-  func receive() async throws -> PostgresReplicationChunk
+  func receive() async throws -> PQReplicationChunk
   /// Lets the server forget everything before this place.
-  func confirm(_ place: PostgresLSN) async throws
+  func confirm(_ place: PQLSN) async throws
   func close() async
 }
 
-extension PostgresReplication: CaptureFeed {}
+extension PQReplication: CaptureFeed {}

@@ -1,14 +1,14 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// How far a stream's table has been captured.
 package struct CapturePosition: Sendable, Equatable {
   /// Transactions whose commit stands before this place are in the log as a whole.
-  package var lsn: PostgresLSN
+  package var lsn: PQLSN
   /// How many changes of the next transaction are in the log already.
   package var changes: Int64
 
-  package init(lsn: PostgresLSN, changes: Int64) {
+  package init(lsn: PQLSN, changes: Int64) {
     self.lsn = lsn
     self.changes = changes
   }
@@ -24,7 +24,7 @@ package struct CapturedBatch: Sendable {
   private(set) var oldImages = CapturedColumn(.json)
   private(set) var causes = CapturedColumn(.text)
   private(set) var sizes = CapturedColumn(.int4)
-  private(set) var times = CapturedColumn(PostgresType(rawValue: 1184))
+  private(set) var times = CapturedColumn(PQType(rawValue: 1184))
   private var bytes = 0
 
   static let maximumRecords = 4000

@@ -1,12 +1,12 @@
-import PostgresClient
+import LibPQ
 
 /// The elements of an array that is bound to a statement, written in the binary format as they come.
 package struct CapturedColumn: Sendable {
-  var elementType: PostgresType
+  var elementType: PQType
   package private(set) var bytes: [UInt8] = []
   package private(set) var count = 0
 
-  init(_ elementType: PostgresType) {
+  init(_ elementType: PQType) {
     self.elementType = elementType
   }
 
@@ -67,7 +67,7 @@ package struct CapturedColumn: Sendable {
 }
 
 /// Binds a column as an array. A type for each element type, because that is where a statement takes it from.
-protocol CapturedArray: PostgresEncodable {
+protocol CapturedArray: PQEncodable {
   var column: CapturedColumn { get }
 }
 
@@ -82,13 +82,13 @@ extension CapturedArray {
 }
 
 struct CapturedTexts: CapturedArray {
-  static let postgresType = PostgresType.textArray
+  static let postgresType = PQType.textArray
   var column: CapturedColumn
 }
 
 /// Texts in the encoding of the database, which the server is told to take as they are.
 struct CapturedBytes: CapturedArray {
-  static let postgresType = PostgresType.byteaArray
+  static let postgresType = PQType.byteaArray
   var column: CapturedColumn
 
   init(_ column: CapturedColumn) {
@@ -98,16 +98,16 @@ struct CapturedBytes: CapturedArray {
 }
 
 struct CapturedImages: CapturedArray {
-  static let postgresType = PostgresType(rawValue: 199)
+  static let postgresType = PQType(rawValue: 199)
   var column: CapturedColumn
 }
 
 struct CapturedIntegers: CapturedArray {
-  static let postgresType = PostgresType.int4Array
+  static let postgresType = PQType.int4Array
   var column: CapturedColumn
 }
 
 struct CapturedTimes: CapturedArray {
-  static let postgresType = PostgresType(rawValue: 1185)
+  static let postgresType = PQType(rawValue: 1185)
   var column: CapturedColumn
 }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -19,10 +19,10 @@ struct FormatCatalog {
   }
 
   /// Looks up these types and all that they are made of. A type that is gone has no entry: its text says all.
-  static func of(_ types: [UInt32], on pool: PostgresPool) async throws -> FormatCatalog {
+  static func of(_ types: [UInt32], on pool: PQPool) async throws -> FormatCatalog {
     let rows = try await reading(.capture, on: pool) {
       try await pool.query(
-        PostgresStatement(
+        PQStatement(
           """
           SELECT t.oid::bigint, CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE 0 END::bigint,
             CASE WHEN t.typsubscript = 'array_subscript_handler'::regproc THEN t.typelem ELSE 0 END::bigint,

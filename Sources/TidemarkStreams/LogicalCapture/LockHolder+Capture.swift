@@ -1,13 +1,13 @@
-import PostgresClient
+import LibPQ
 import TidemarkPostgres
 
 extension LockHolder {
   /// Who captures a stream by decoding, and how much of the server's log before the place is still to be captured.
-  static func capturing(_ stream: Int32, until place: String, on pool: PostgresPool) async throws
+  static func capturing(_ stream: Int32, until place: String, on pool: PQPool) async throws
     -> [LockHolder]
   {
     try await found(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT format('%s, which captures it and has %s of write-ahead log to go', s.description,
           pg_size_pretty(greatest(pg_wal_lsn_diff($2::text::pg_lsn, s.confirmed_flush_lsn), 0))),

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -36,7 +36,7 @@ package struct LogicalCapture: Sendable {
   ///
   /// - Throws: `captureLost` when the slot is lost, and changes with it, or when a change cannot be captured, and those after
   ///   it therefore neither.
-  package func run(until target: PostgresLSN? = nil) async throws {
+  package func run(until target: PQLSN? = nil) async throws {
     var backoff = DoublingDelay(from: .milliseconds(50), to: .seconds(2))
     var turn = DoublingDelay(from: .milliseconds(2), to: Self.standby)
     var hold = DoublingDelay(from: .milliseconds(2), to: .milliseconds(50))
@@ -58,25 +58,25 @@ package struct LogicalCapture: Sendable {
       turn.reset()
       do {
         try await CaptureSession(self, state, slot: slot.name, target: target).run { backoff.reset() }
-      } catch let error as PostgresError where error.sqlState == "55006" {
+      } catch let error as PQError where error.sqlState == "55006" {
         // Somebody else was faster.
       } catch is StaleCapture {
         logger.debug("The capture begins again", metadata: ["stream": "\(state.source.stream)"])
-      } catch let error as PostgresError where error.sqlState == "55000" || error.sqlState == "42704" {
+      } catch let error as PQError where error.sqlState == "55000" || error.sqlState == "42704" {
         if let reason = try await store.endIfLost() { throw TidemarkError.captureLost(reason) }
         // The slot is there, so it is the publication that is not, or was not when the next change was made.
         guard error.sqlState == "42704" else { throw TidemarkError(error, of: .capture) }
         try await endOrWait(&poison, at: state.position, error)
       } catch let error as PoisonedCapture {
         try await endOrWait(&poison, at: state.position, error.cause)
-      } catch let error as PostgresError where error.code == .cancelled {
+      } catch let error as PQError where error.code == .cancelled {
         throw CancellationError()
       } catch let error where error.isWorthAnotherTry {
         try Task.checkCancellation()
         let delay = backoff.next()
         logger.warning("The capture was cut short", metadata: ["error": "\(error)", "retry": "\(delay)"])
         try await clock.sleep(for: delay)
-      } catch let error as PostgresError {
+      } catch let error as PQError {
         throw TidemarkError(error, of: .capture)
       }
     }
@@ -95,7 +95,7 @@ package struct LogicalCapture: Sendable {
   {
     if poison.position != position { poison = Poison(position: position) }
     poison.attempts += 1
-    let message = (error as? TidemarkError)?.message ?? (error as? PostgresError)?.message ?? "\(error)"
+    let message = (error as? TidemarkError)?.message ?? (error as? PQError)?.message ?? "\(error)"
     let what = message.hasSuffix(".") ? String(message.dropLast()) : message
     if poison.attempts >= Self.poisonAttempts {
       let reason = "the change after \(position.lsn) cannot be captured (\(what))"
@@ -116,7 +116,7 @@ package struct LogicalCapture: Sendable {
 extension Error {
   fileprivate var isWorthAnotherTry: Bool {
     switch self {
-    case let error as PostgresError: error.isRetryable && error.code != .cancelled
+    case let error as PQError: error.isRetryable && error.code != .cancelled
     case let error as TidemarkError: error.isRetryable
     default: false
     }

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -22,7 +22,7 @@ struct LogicalEnabling: Sendable {
   }
 
   let wish: Wish
-  let pool: PostgresPool
+  let pool: PQPool
   let logger: Logger
   var clock: any MonotonicClock = ContinuousClock()
 
@@ -57,7 +57,7 @@ struct LogicalEnabling: Sendable {
     }
   }
 
-  private func enable(on connection: PostgresConnection) async throws -> Int32 {
+  private func enable(on connection: PQConnection) async throws -> Int32 {
     try await noticeDeath(on: connection)
     let capture = try await lock.taking { try await prepare(on: connection) }
     do {
@@ -70,10 +70,10 @@ struct LogicalEnabling: Sendable {
 
   /// Has the server end the session soon after this process: one that waits does not notice by itself, and would make
   /// the slot after all.
-  private func noticeDeath(on connection: PostgresConnection) async throws {
+  private func noticeDeath(on connection: PQConnection) async throws {
     do {
       try await connection.execute("SET client_connection_check_interval = '1s'")
-    } catch let error as PostgresError where error.sqlState == "22023" {
+    } catch let error as PQError where error.sqlState == "22023" {
       logger.warning(
         "The server cannot notice this process's death: a slot that it makes after that stays until somebody looks",
         metadata: ["error": "\(error)"]
@@ -91,9 +91,9 @@ struct LogicalEnabling: Sendable {
     )
   }
 
-  private func prepare(on connection: PostgresConnection) async throws -> Int32 {
+  private func prepare(on connection: PQConnection) async throws -> Int32 {
     try await connection.query(
-      PostgresStatement(
+      PQStatement(
         "SELECT tidemark.prepare_logical_capture($1::oid::regclass, $2, $3, make_interval(secs => $4), $5, $6)",
         wish.table,
         wish.name,
@@ -106,7 +106,7 @@ struct LogicalEnabling: Sendable {
   }
 
   /// Waits for all transactions of the server that are under way and have written, and says for which.
-  private func makeSlot(of capture: Int32, on connection: PostgresConnection) async throws {
+  private func makeSlot(of capture: Int32, on connection: PQConnection) async throws {
     let pid = try await connection.query("SELECT pg_backend_pid()")[0].decode(Int32.self)
     let notice = WaitNotice(
       message: "Enabling the stream waits for the end of a transaction",
@@ -120,10 +120,10 @@ struct LogicalEnabling: Sendable {
     }
   }
 
-  private func begin(_ capture: Int32, on connection: PostgresConnection) async throws -> Int32 {
+  private func begin(_ capture: Int32, on connection: PQConnection) async throws -> Int32 {
     try await connection.transaction { transaction in
       let stream = try await transaction.query(
-        PostgresStatement(
+        PQStatement(
           "SELECT tidemark.enable_logical_stream($1, $2::oid::regclass, $3, $4, make_interval(secs => $5), $6)",
           capture,
           wish.table,

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// Reads the parts of one message of `pgoutput`. Nothing is copied: what it returns are views.

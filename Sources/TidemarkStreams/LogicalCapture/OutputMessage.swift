@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// One message of `pgoutput`, protocol version 1. Rows are read into buffers by whoever wants them.
@@ -24,8 +24,8 @@ enum OutputMessage {
   }
 
   /// `final` is where the transaction's commit stands in the log; `time` counts microseconds from 2000.
-  case begin(final: PostgresLSN, time: Int64)
-  case commit(end: PostgresLSN)
+  case begin(final: PQLSN, time: Int64)
+  case commit(end: PQLSN)
   case relation(Relation)
   /// The reader stands before the row's tuples: see ``RowTuples``.
   case row(RowKind, relation: UInt32, MessageReader)
@@ -54,7 +54,7 @@ enum OutputMessage {
   }
 
   private static func begin(_ reader: inout MessageReader) throws -> Self {
-    let final = PostgresLSN(rawValue: try reader.integer())
+    let final = PQLSN(rawValue: try reader.integer())
     let time: Int64 = try reader.integer()
     _ = try reader.integer(UInt32.self)
     try reader.expectEnd()
@@ -64,7 +64,7 @@ enum OutputMessage {
   private static func commit(_ reader: inout MessageReader) throws -> Self {
     _ = try reader.integer(UInt8.self)
     _ = try reader.integer(UInt64.self)
-    let end = PostgresLSN(rawValue: try reader.integer())
+    let end = PQLSN(rawValue: try reader.integer())
     _ = try reader.integer(Int64.self)
     try reader.expectEnd()
     return .commit(end: end)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -15,12 +15,12 @@ struct PostgresCaptureStore: CaptureStore {
   ]
 
   let stream: Int32
-  let pool: PostgresPool
+  let pool: PQPool
 
   func state() async throws -> CaptureState? { try await CaptureState.of(stream, on: pool) }
 
   func open(_ state: CaptureState, slot: String) async throws -> any CaptureFeed {
-    var configuration = PostgresReplication.Configuration(
+    var configuration = PQReplication.Configuration(
       slot: slot,
       options: [
         "proto_version": "1", "publication_names": "\"tidemark_\(state.captureID)\"", "messages": "true",
@@ -51,7 +51,7 @@ struct PostgresCaptureStore: CaptureStore {
         )
         : (CapturedBytes(batch.keys), CapturedBytes(batch.newImages), CapturedBytes(batch.oldImages))
       let texts = state.isUTF8 ? ["$9", "$10", "$11"] : ["$9", "$10", "$11"].map { Self.text(ofBytes: $0) }
-      let statement = PostgresStatement(
+      let statement = PQStatement(
         """
         SELECT tidemark.append_captured($1, $2, $3::pg_lsn, $4::pg_lsn, $5, $6::pg_lsn, $7, $8, \(texts[0]),
           \(texts[1])::json[], \(texts[2])::json[], $12, $13, $14)

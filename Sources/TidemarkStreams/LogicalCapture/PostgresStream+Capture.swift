@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// The records of one read of the log, which stay where libpq has put them.
@@ -15,12 +15,12 @@ final class LogRecords: RecordStorage {
     static let createdAt: Int32 = 7
   }
 
-  private let rows: PostgresRows
+  private let rows: PQRows
   private let stream: StreamGeneration
   /// Whether texts came as bytes, because one of them is no UTF-8.
   private let hasAnyText: Bool
 
-  init(_ rows: PostgresRows, of stream: StreamGeneration) {
+  init(_ rows: PQRows, of stream: StreamGeneration) {
     self.rows = rows
     hasAnyText = rows.type(ofColumn: Column.partitionKey) == .bytea
     self.stream = stream

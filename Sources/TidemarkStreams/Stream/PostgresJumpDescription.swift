@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// A jump of a stream's sequence numbers: the server was started again, is another one than before, or its database is a
@@ -15,7 +15,7 @@ public struct PostgresJumpDescription: Sendable, Hashable {
 
 extension PostgresJumpDescription {
   /// Oldest first.
-  static func list(of stream: Int32, on database: some PostgresQueryable) async throws -> [Self] {
+  static func list(of stream: Int32, on database: some PQQueryable) async throws -> [Self] {
     try await database.query(
       """
       SELECT (date_part('epoch', j.jumped_at) * 1000000)::bigint, j.from_head, j.to_head, j.lost_through

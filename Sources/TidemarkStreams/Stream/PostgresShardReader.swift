@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -66,7 +66,7 @@ actor PostgresShardReader: ShardReader {
     after checkpoint: Checkpoint,
     of shardID: String,
     in shard: ShardRow,
-    on pool: PostgresPool
+    on pool: PQPool
   ) async throws -> ShardPosition {
     var number: Int64?
     switch checkpoint {
@@ -94,7 +94,7 @@ actor PostgresShardReader: ShardReader {
   private static func positionAt(
     _ time: Timestamp,
     in shard: ShardRow,
-    on pool: PostgresPool
+    on pool: PQPool
   ) async throws -> Int64 {
     try await reading(.stream, on: pool) {
       let rows = try await pool.query(
@@ -176,7 +176,7 @@ actor PostgresShardReader: ShardReader {
     let results = try await reading(.stream, on: stream.pool) {
       do {
         return try await ask(maximumRecords)
-      } catch let error as PostgresError where error.isUntranslatable {
+      } catch let error as PQError where error.isUntranslatable {
         return try await ask(maximumRecords, takesAnyText: true)
       }
     }
@@ -225,12 +225,12 @@ actor PostgresShardReader: ShardReader {
   }
 
   /// What the database says of the shard and, in between, the records.
-  private func ask(_ maximumRecords: Int, takesAnyText: Bool = false) async throws -> [PostgresRows] {
+  private func ask(_ maximumRecords: Int, takesAnyText: Bool = false) async throws -> [PQRows] {
     let partition = position.partition
     // In this order, each with a snapshot of its own: a shard that was closed, and a partition that was followed by
     // another, before the records were read have no more of them; and what was dropped before they were read is known to
     // be when asked after. The stream first of all, as everybody else: whoever migrates waits for it with nothing locked.
-    var statements: [PostgresStatement] = [
+    var statements: [PQStatement] = [
       """
       SELECT s.ending_sequence, t.history_number,
         (SELECT min(p.partition_ordinal) FROM tidemark.log_partition p
@@ -257,7 +257,7 @@ actor PostgresShardReader: ShardReader {
     }
     do {
       return try await stream.pool.pipeline(statements)
-    } catch let error as PostgresError where error.sqlState == "42P01" {
+    } catch let error as PQError where error.sqlState == "42P01" {
       throw partition.map { PartitionIsGone(ordinal: $0) as any Error } ?? error
     }
   }

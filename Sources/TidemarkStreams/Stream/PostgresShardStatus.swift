@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// What a PostgreSQL stream knows of a shard besides its lineage.
@@ -10,7 +10,7 @@ public struct PostgresShardStatus: Sendable, Hashable {
 
 extension PostgresShardStatus {
   /// By the shards' ids.
-  static func all(of stream: Int32, on pool: PostgresPool) async throws -> [String: PostgresShardStatus] {
+  static func all(of stream: Int32, on pool: PQPool) async throws -> [String: PostgresShardStatus] {
     let rows = try await pool.query(
       """
       SELECT s.shard_id, (date_part('epoch', s.created_at) * 1000000)::bigint, s.write_rate

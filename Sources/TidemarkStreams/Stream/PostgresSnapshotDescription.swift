@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// A snapshot as the database lists it: the rows that a table had when an application started to read its stream.
@@ -13,7 +13,7 @@ public struct PostgresSnapshotDescription: Sendable, Hashable {
 }
 
 extension PostgresSnapshotDescription {
-  static func list(of stream: Int32, on database: some PostgresQueryable) async throws -> [Self] {
+  static func list(of stream: Int32, on database: some PQQueryable) async throws -> [Self] {
     let rows = try await database.query(
       """
       SELECT n.application, (date_part('epoch', n.created_at) * 1000000)::bigint,

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 
 extension PostgresStream {
@@ -115,7 +115,7 @@ extension PostgresStream {
           // It listens to its end, so it must not go back to the pool.
           await connection.close()
         }
-      } catch let error as PostgresError where error.code != .cancelled {
+      } catch let error as PQError where error.code != .cancelled {
         logger.debug("Wake-ups are off", metadata: ["error": "\(error)"])
       }
       try await clock.sleep(for: backoff.next())
@@ -124,7 +124,7 @@ extension PostgresStream {
 
   private func listen(
     _ stream: StreamGeneration,
-    on connection: PostgresConnection,
+    on connection: PQConnection,
     alarm: Alarm,
     onStart: () -> Void
   ) async throws {

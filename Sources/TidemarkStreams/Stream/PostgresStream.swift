@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
@@ -15,7 +15,7 @@ import TidemarkPostgres
 /// shards ``run()`` is what makes one statement serve them all; and a stream that is captured by logical decoding
 /// moves only while somebody runs it.
 public final class PostgresStream: StreamSource {
-  let pool: PostgresPool
+  let pool: PQPool
   let name: String
   let pollInterval: Duration
   let maintenanceInterval: Duration
@@ -35,7 +35,7 @@ public final class PostgresStream: StreamSource {
   ///   - clock: What waits are measured with.
   public convenience init(
     _ name: String,
-    pool: PostgresPool,
+    pool: PQPool,
     pollInterval: Duration = .milliseconds(50),
     maintenanceInterval: Duration = .seconds(30),
     clock: any MonotonicClock = ContinuousClock(),
@@ -55,7 +55,7 @@ public final class PostgresStream: StreamSource {
   private init(
     _ name: String,
     application: String?,
-    pool: PostgresPool,
+    pool: PQPool,
     pollInterval: Duration,
     maintenanceInterval: Duration,
     clock: any MonotonicClock,

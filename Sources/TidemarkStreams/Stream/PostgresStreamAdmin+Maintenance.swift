@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -50,7 +50,7 @@ extension PostgresStreamAdmin {
   private func asFarAsAllowed(_ body: () async throws -> Void) async throws {
     do {
       try await body()
-    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.sqlState == "42501" {
+    } catch let error as TidemarkError where (error.underlying as? PQError)?.sqlState == "42501" {
       return
     }
   }
@@ -138,11 +138,11 @@ extension PostgresStreamAdmin {
         // A row that a policy hides would never expire, without a word: that is an error.
         try await transaction.execute("SET LOCAL row_security = off")
         try await transaction.execute("SET LOCAL lock_timeout = '100ms'")
-        let deleted = try await transaction.query(PostgresStatement(stringLiteral: statement)).affectedRows
+        let deleted = try await transaction.query(PQStatement(stringLiteral: statement)).affectedRows
         try await transaction.execute("SELECT tidemark.end_expiry(\(stream))")
         return (deleted, nil)
       }
-    } catch let error as PostgresError where error.sqlState == "55P03" {
+    } catch let error as PQError where error.sqlState == "55P03" {
       return (0, nil)
     }
   }

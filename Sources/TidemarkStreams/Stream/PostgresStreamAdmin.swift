@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -18,10 +18,10 @@ public struct PostgresStreamAdmin: Sendable {
   /// 16 MiB.
   public static let defaultMaximumImageSize = 16 << 20
 
-  let pool: PostgresPool
+  let pool: PQPool
   let logger: Logger
 
-  public init(_ pool: PostgresPool, logger: Logger = Logger(label: "tidemark.stream")) {
+  public init(_ pool: PQPool, logger: Logger = Logger(label: "tidemark.stream")) {
     self.pool = pool
     self.logger = logger
   }
@@ -119,7 +119,7 @@ public struct PostgresStreamAdmin: Sendable {
       return stream
     }
     return try await begin(
-      PostgresStatement(
+      PQStatement(
         "SELECT tidemark.enable_stream($1::oid::regclass, $2, $3, make_interval(secs => $4), $5)",
         source,
         name,
@@ -173,9 +173,9 @@ public struct PostgresStreamAdmin: Sendable {
     partitionKey: String,
     to stream: String,
     idempotencyToken: String? = nil,
-    using database: (any PostgresQueryable)? = nil
+    using database: (any PQQueryable)? = nil
   ) async throws -> Bool {
-    let statement: PostgresStatement =
+    let statement: PQStatement =
       "SELECT tidemark.put(\(stream), \(partitionKey), \(data), \(idempotencyToken))"
     do {
       return try await writing(.putting, on: database == nil ? pool : nil) {
@@ -199,7 +199,7 @@ public struct PostgresStreamAdmin: Sendable {
   public func split(_ shardID: String, of stream: String, at hash: UInt128? = nil) async throws -> [String] {
     let id = try await find(stream)
     let top = hash.map { Int64($0 >> 96) }
-    let statement = PostgresStatement("SELECT tidemark.split_shard($1, $2, $3)", id, shardID, top)
+    let statement = PQStatement("SELECT tidemark.split_shard($1, $2, $3)", id, shardID, top)
     return try await writing(.administration, on: pool) {
       try await pool.query(statement)[0].decode([String].self)
     }
@@ -237,7 +237,7 @@ public struct PostgresStreamAdmin: Sendable {
 
   /// Makes a stream, by a statement that returns its id, and gives it its settings.
   private func begin(
-    _ statement: PostgresStatement,
+    _ statement: PQStatement,
     _ settings: PostgresStreamSettings,
     locking table: Int64? = nil
   ) async throws -> PostgresStreamDescription {

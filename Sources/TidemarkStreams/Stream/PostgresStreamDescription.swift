@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// A stream as the database lists it.
@@ -52,9 +52,9 @@ public struct PostgresStreamDescription: Sendable, Hashable {
 
 extension PostgresStreamDescription {
   /// - Parameter id: only this stream, if given.
-  static func all(on pool: PostgresPool, id: Int32? = nil) async throws -> [PostgresStreamDescription] {
+  static func all(on pool: PQPool, id: Int32? = nil) async throws -> [PostgresStreamDescription] {
     let rows = try await pool.query(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT s.stream_id, s.name, s.label, s.status, s.source_name, s.view_type,
           coalesce(s.key_columns, '{}') AS key_columns,
@@ -92,7 +92,7 @@ extension PostgresStreamDescription {
   }
 
   private init(
-    _ row: PostgresRow,
+    _ row: PQRow,
     shards: [Shard],
     shardStatus: [String: PostgresShardStatus],
     snapshots: [PostgresSnapshotDescription],

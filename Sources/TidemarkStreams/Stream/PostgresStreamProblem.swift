@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// A condition of a stream that was found broken: from ``wellAt`` until ``goneAt`` changes may be missing.
@@ -23,10 +23,10 @@ extension PostgresStreamProblem {
   /// Oldest first.
   ///
   /// - Parameter id: only those of this stream, if given.
-  static func all(of id: Int32? = nil, on pool: PostgresPool) async throws -> [PostgresStreamProblem] {
+  static func all(of id: Int32? = nil, on pool: PQPool) async throws -> [PostgresStreamProblem] {
     func microseconds(_ column: String) -> String { "(date_part('epoch', \(column)) * 1000000)::bigint" }
     return try await pool.query(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT s.name || '/' || s.label, p.condition, p.problem, p.remedy, p.is_mended,
           \(microseconds("p.well_at")), \(microseconds("p.found_at")), \(microseconds("p.gone_at"))

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -48,7 +48,7 @@ extension PostgresStreamSettings {
     s.maximum_shards, s.maximum_image_size
     """
 
-  init(_ row: PostgresRow) throws {
+  init(_ row: PQRow) throws {
     retention = .seconds(try row.decode("retention", as: Double.self))
     expiryColumn = try row.decode("expiry_column")
     sharding.rotateAfter = try row.decode("rotate_after", as: Double?.self).map { .seconds($0) }
@@ -61,8 +61,8 @@ extension PostgresStreamSettings {
   }
 
   /// - Parameter database: a transaction, for a stream that is made in it.
-  func apply(to stream: Int32, on database: some PostgresQueryable) async throws {
-    let statement = PostgresStatement(
+  func apply(to stream: Int32, on database: some PQQueryable) async throws {
+    let statement = PQStatement(
       """
       SELECT tidemark.alter_stream(s.stream_id, make_interval(secs => $2), make_interval(secs => $3), $4, $5,
         make_interval(secs => $6), coalesce($7, s.minimum_shards), coalesce($8, s.maximum_shards), $9, $10)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// The records of one read.
@@ -32,9 +32,9 @@ struct RecordPage {
     after position: Int64,
     maximumRecords: Int,
     takesAnyText: Bool = false
-  ) -> PostgresStatement {
+  ) -> PQStatement {
     let log = "log_\(stream)_\(partition)"
-    var statement: PostgresStatement = """
+    var statement: PQStatement = """
       WITH following AS MATERIALIZED (
         SELECT count(*) AS records, sum(l.size_in_bytes) AS bytes FROM (
           SELECT r.size_in_bytes FROM tidemark.\(identifier: log) AS r
@@ -74,7 +74,7 @@ struct RecordPage {
   /// Without any.
   init() {}
 
-  init(_ rows: PostgresRows, of stream: StreamGeneration) throws {
+  init(_ rows: PQRows, of stream: StreamGeneration) throws {
     guard let first = rows.first else { return }
     isCutShort = try first.decode("is_cut_short")
     let storage = LogRecords(rows, of: stream)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// The replication slot of a stream that is captured by logical decoding.
 public struct ReplicationSlotDescription: Sendable, Hashable {
@@ -37,7 +37,7 @@ public struct ReplicationSlotDescription: Sendable, Hashable {
 
 extension PostgresStreamDescription {
   /// Adds what there is to say about the capture of the stream with this id.
-  mutating func addCapture(of id: Int32, on pool: PostgresPool) async throws {
+  mutating func addCapture(of id: Int32, on pool: PQPool) async throws {
     let rows = try await pool.query(
       """
       SELECT s.capture, s.failure, r.slot_name::text, r.active, coalesce(r.wal_status, 'lost'),

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Tidemark
 
 extension Shard {
@@ -11,10 +11,10 @@ extension Shard {
     of name: String,
     for application: String?,
     childrenOf parent: String? = nil,
-    on database: some PostgresQueryable
+    on database: some PQQueryable
   ) async throws -> [Shard] {
     let rows = try await database.query(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT v.shard_id, v.parents, v.hash_start, v.hash_end, v.starting_sequence, v.ending_sequence, v.trimmed_through,
           (date_part('epoch', v.closed_at) * 1000000)::bigint
@@ -44,7 +44,7 @@ extension Shard {
     return try rows.map { try Shard($0) }
   }
 
-  private init(_ row: PostgresRow) throws {
+  private init(_ row: PQRow) throws {
     let (id, parents, hashStart, hashEnd, starting, ending, trimmed, closed) = try row.decode(
       (String, [String], Int64, Int64, Int64, Int64?, Int64, Int64?).self
     )

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -35,7 +35,7 @@ extension SnapshotMaker {
   private static func hindrance(_ error: any Error) -> SnapshotHindrance? {
     switch error {
     case let error as SnapshotHindrance: error
-    case let error as PostgresError
+    case let error as PQError
     where ["40001", "55P03"].contains(error.sqlState) || error.isUnknownPartition:
       SnapshotHindrance(reason: error.message)
     default: nil

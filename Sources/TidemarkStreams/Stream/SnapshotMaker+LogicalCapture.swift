@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -11,7 +11,7 @@ extension SnapshotMaker {
 
   /// Waits for the transactions that are under way now, in all databases. A slot has to wait for them, too, but the
   /// stream stands still as long as that takes, and goes on as long as this does.
-  func waitForWriters(on connection: PostgresConnection) async throws {
+  func waitForWriters(on connection: PQConnection) async throws {
     let next = try await connection.query("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")[0]
       .decode(String.self)
     let notice = WaitNotice(
@@ -31,7 +31,7 @@ extension SnapshotMaker {
   }
 
   /// Cuts the stream at a place in the write-ahead log, where `holder` then sees the table.
-  func cutLog(seenBy holder: PostgresTransaction) async throws -> Target {
+  func cutLog(seenBy holder: PQTransaction) async throws -> Target {
     let requested = try await pool.query("SELECT tidemark.request_cut(\(stream.id), \(application))::text")[0]
     guard let cut = try requested.decode(String?.self) else {
       throw SnapshotHindrance(reason: "another snapshot of the stream begins")
@@ -45,7 +45,7 @@ extension SnapshotMaker {
     }
   }
 
-  private func place(_ cut: String, seenBy holder: PostgresTransaction) async throws -> Target {
+  private func place(_ cut: String, seenBy holder: PQTransaction) async throws -> Target {
     let moment = try await pool.takeReplicationSnapshot(
       slot: "tidemark_cut_" + cut.replacing("-", with: "_"),
       settings: Self.slotSettings
@@ -77,14 +77,14 @@ extension SnapshotMaker {
 
   /// What the transaction sees, as a text that the server reads again. A slot's snapshot may begin behind its end, after
   /// transactions that have failed: it sees what is before its beginning, but as a text it is refused.
-  private static let seen: PostgresStatement = """
+  private static let seen: PQStatement = """
     SELECT CASE WHEN pg_snapshot_xmin(s) > pg_snapshot_xmax(s) THEN format('%1$s:%1$s:', pg_snapshot_xmin(s))
       ELSE s::text END
     FROM pg_current_snapshot() AS s
     """
 
   /// Whoever captures goes on as far as the cut; if nobody does, this is who.
-  private func capture(until place: PostgresLSN) async throws {
+  private func capture(until place: PQLSN) async throws {
     do {
       let store = PostgresCaptureStore(stream: stream.id, pool: pool)
       try await LogicalCapture(store, clock: clock, logger: logger).run(until: place)

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -19,7 +19,7 @@ struct SnapshotMaker: Sendable {
 
   let stream: StreamGeneration
   let application: String
-  let pool: PostgresPool
+  let pool: PQPool
   let clock: any MonotonicClock
   let logger: Logger
 
@@ -39,7 +39,7 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  private func make(on connection: PostgresConnection) async throws {
+  private func make(on connection: PQConnection) async throws {
     if await connection.isPooled {
       throw TidemarkError(
         .unsupported,
@@ -88,7 +88,7 @@ struct SnapshotMaker: Sendable {
   }
 
   /// Waits until nobody else makes this snapshot. The session is noted as its maker, and that ends with it.
-  private func lock(_ connection: PostgresConnection) async throws {
+  private func lock(_ connection: PQConnection) async throws {
     var delay = DoublingDelay(from: .milliseconds(20), to: .seconds(1))
     while try await !connection.query(
       "SELECT tidemark.begin_making(\(stream.id), \(application))"
@@ -97,7 +97,7 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  private func isComplete(_ connection: PostgresConnection) async throws -> Bool {
+  private func isComplete(_ connection: PQConnection) async throws -> Bool {
     try await !connection.query(
       """
       SELECT FROM tidemark.snapshot n WHERE n.stream_id = \(stream.id) AND n.application = \(application)
@@ -115,7 +115,7 @@ struct SnapshotMaker: Sendable {
   }
 
   /// Cuts the stream at one moment, which is also what `holder` then sees of the table.
-  private func begin(seenBy holder: PostgresTransaction) async throws -> Target {
+  private func begin(seenBy holder: PQTransaction) async throws -> Target {
     let began = clock.now
     let target =
       switch stream.capture {
@@ -127,7 +127,7 @@ struct SnapshotMaker: Sendable {
     return target
   }
 
-  private func cut(seenBy holder: PostgresTransaction) async throws -> Target {
+  private func cut(seenBy holder: PQTransaction) async throws -> Target {
     try await pool.transaction(isolation: .repeatableRead) { transaction in
       // Before anything is seen, so that all is seen that was sequenced. Whoever has the turn may wait for the table, which
       // is locked already.
@@ -146,7 +146,7 @@ struct SnapshotMaker: Sendable {
     }
   }
 
-  private func copy(_ source: Int64, to target: Target, seenBy holder: PostgresTransaction) async throws
+  private func copy(_ source: Int64, to target: Target, seenBy holder: PQTransaction) async throws
     -> Int64
   {
     let parts = try await holder.query(
@@ -179,7 +179,7 @@ struct SnapshotMaker: Sendable {
     return copied
   }
 
-  private func complete(_ count: Int64, on connection: PostgresConnection) async throws -> Bool {
+  private func complete(_ count: Int64, on connection: PQConnection) async throws -> Bool {
     try await connection.query(
       "SELECT tidemark.complete_snapshot(\(stream.id), \(application), \(count))"
     )[0].decode(Bool.self)
@@ -190,9 +190,9 @@ struct SnapshotMaker: Sendable {
   }
 }
 
-extension PostgresTransaction {
+extension PQTransaction {
   /// Sees from now on what `other` sees, without what that has written itself. Nothing must have been read here before.
-  fileprivate func seeing(what other: PostgresTransaction) async throws {
+  fileprivate func seeing(what other: PQTransaction) async throws {
     try await see(try await other.query("SELECT pg_export_snapshot()")[0].decode(String.self))
   }
 

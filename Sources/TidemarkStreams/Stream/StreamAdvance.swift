@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -23,7 +23,7 @@ struct StreamAdvance: Sendable {
     _ stream: Int32,
     from seenHead: Int64?,
     size: StepSize = StepSize(),
-    on session: some PostgresQueryable
+    on session: some PQQueryable
   ) async throws -> Self {
     try await reading(.stream) { try await ask(stream, seenHead, size, on: session) }
   }
@@ -32,7 +32,7 @@ struct StreamAdvance: Sendable {
     _ stream: Int32,
     from seenHead: Int64?,
     size: StepSize = StepSize(),
-    on pool: PostgresPool
+    on pool: PQPool
   ) async throws -> Self {
     try await reading(.stream, on: pool) {
       try await pool.writingLog { try await ask(stream, seenHead, size, on: $0) }
@@ -43,10 +43,10 @@ struct StreamAdvance: Sendable {
     _ stream: Int32,
     _ seenHead: Int64?,
     _ size: StepSize,
-    on session: some PostgresQueryable
+    on session: some PQQueryable
   ) async throws -> Self {
     let rows = try await session.query(
-      PostgresStatement(
+      PQStatement(
         """
         SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
         FROM tidemark.advance($1, $2, $3, $4)
@@ -73,7 +73,7 @@ struct StreamAdvance: Sendable {
   /// that finds nothing to move waits for ever where there are always writers.
   ///
   /// - Returns: also whether nothing was left.
-  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: PostgresPool)
+  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: PQPool)
     async throws
     -> (answer: Self, isComplete: Bool)
   {
@@ -97,7 +97,7 @@ extension PostgresStream {
       if heads.isKeptWaiting(answer, at: clock.now) { await tellOfTurn(stream) }
       heads.apply(answer)
       return answer
-    } catch let error as TidemarkError where (error.underlying as? PostgresError)?.sqlState == "57014" {
+    } catch let error as TidemarkError where (error.underlying as? PQError)?.sqlState == "57014" {
       heads.shrinkSteps()
       throw error
     }
@@ -114,18 +114,18 @@ extension PostgresStream {
   }
 }
 
-extension PostgresPool {
+extension PQPool {
   /// Runs what adds to a stream's log. A session that does not know the log's newest partition (see `tidemark.log_table`)
   /// refuses to, and goes on refusing: it is closed.
   nonisolated(nonsending) func writingLog<Result>(
-    _ body: (PostgresConnection) async throws -> Result
+    _ body: (PQConnection) async throws -> Result
   ) async throws -> Result {
     try await withConnection { connection in
       do {
         return try await body(connection)
       } catch {
         let cause = (error as? TidemarkError)?.underlying ?? error
-        if (cause as? PostgresError)?.isUnknownPartition == true { await connection.close() }
+        if (cause as? PQError)?.isUnknownPartition == true { await connection.close() }
         throw error
       }
     }

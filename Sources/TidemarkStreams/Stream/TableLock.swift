@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import Tidemark
 import TidemarkPostgres
 
@@ -12,7 +12,7 @@ struct TableLock {
   let table: Int64?
   /// What needs the lock, for the log: "Disabling the stream orders".
   let purpose: String
-  let pool: PostgresPool
+  let pool: PQPool
   let logger: Logger
   var clock: any MonotonicClock = ContinuousClock()
 
@@ -26,7 +26,7 @@ struct TableLock {
     while true {
       do {
         return try await body()
-      } catch let error as PostgresError where error.sqlState == "55P03" {
+      } catch let error as PQError where error.sqlState == "55P03" {
         let holders = try await holders()
         if clock.now >= deadline { throw unavailable(holders, error) }
         if !isTold {
@@ -43,7 +43,7 @@ struct TableLock {
     return try await LockHolder.of(table: table, on: pool)
   }
 
-  private func unavailable(_ holders: [LockHolder], _ error: PostgresError) -> TidemarkError {
+  private func unavailable(_ holders: [LockHolder], _ error: PQError) -> TidemarkError {
     TidemarkError(
       .sourceUnavailable,
       "\(purpose) did not get a lock on the table within \(Self.patience)"

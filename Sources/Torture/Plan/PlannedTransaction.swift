@@ -1,9 +1,9 @@
-import PostgresClient
+import LibPQ
 
 /// What a writer does next.
 struct PlannedTransaction: Sendable {
   enum Step: Sendable {
-    case statement(PostgresStatement)
+    case statement(PQStatement)
     case pause(Duration)
   }
 
@@ -16,7 +16,7 @@ struct PlannedTransaction: Sendable {
   /// How often it has to be run again if it cannot be serialized.
   static let attempts = 4
 
-  var isolation = PostgresIsolation.readCommitted
+  var isolation = PQIsolation.readCommitted
   var steps: [Step] = []
   var ending = Ending.commit
   /// A statement that must stand outside a transaction, or a definition that is one by itself; then there are no steps.

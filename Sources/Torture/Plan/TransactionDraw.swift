@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// Draws transactions from a seed, each writer its own.
 struct TransactionDraw: Sendable {
@@ -84,7 +84,7 @@ struct TransactionDraw: Sendable {
   }
 
   /// What decoding goes through between a captured change and its commit, so that the two come apart.
-  private static let elsewhere: PostgresStatement = "INSERT INTO elsewhere SELECT generate_series(1, 3000)"
+  private static let elsewhere: PQStatement = "INSERT INTO elsewhere SELECT generate_series(1, 3000)"
 
   /// Two rows in an order that somebody else may have the other way round.
   private mutating func crossing() -> [PlannedTransaction.Step] {
@@ -107,7 +107,7 @@ struct TransactionDraw: Sendable {
     }
   }
 
-  private mutating func single() -> PostgresStatement {
+  private mutating func single() -> PQStatement {
     let (key, size) = (key(), size())
     switch Int.random(in: 0..<10, using: &random) {
     case 0, 1: return "INSERT INTO item (id, size) VALUES (\(key), \(size)) ON CONFLICT DO NOTHING"
@@ -123,7 +123,7 @@ struct TransactionDraw: Sendable {
     }
   }
 
-  private mutating func many() -> PostgresStatement {
+  private mutating func many() -> PQStatement {
     let (key, count) = (key(), Int64.random(in: 2...30, using: &random))
     switch Int.random(in: 0..<4, using: &random) {
     case 0:
@@ -136,7 +136,7 @@ struct TransactionDraw: Sendable {
     }
   }
 
-  private mutating func keyChange() -> PostgresStatement {
+  private mutating func keyChange() -> PQStatement {
     let (old, new) = (key(), key())
     return """
       UPDATE item SET id = \(new) WHERE id = \(old) AND NOT EXISTS (SELECT FROM item WHERE id = \(new))

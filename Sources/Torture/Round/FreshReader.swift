@@ -1,5 +1,5 @@
 import FleetDrill
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
@@ -14,7 +14,7 @@ struct FreshReader: Sendable {
   }
 
   let stream: String
-  let pool: PostgresPool
+  let pool: PQPool
 
   /// - Parameter endedEarly: the stream says that it lost its capture; its end is where that is met.
   /// - Returns: the records in the order of their numbers.

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// Finds who waits for a lock longer than anything of a torture holds one, and who is in the way. PostgreSQL sees a
 /// circle of its own sessions only; one that closes in a client's program stands for ever.
@@ -11,7 +11,7 @@ struct LockWatch: Sendable {
     while true {
       try await ContinuousClock().sleep(for: .seconds(1))
       let found: [String]
-      do { found = try await waits() } catch is PostgresError { continue }
+      do { found = try await waits() } catch is PQError { continue }
       guard !found.isEmpty else { continue }
       var violation = Violation(
         "Sessions wait for a lock for more than \(Int(Self.patience / .seconds(1))) s."

@@ -1,7 +1,7 @@
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
@@ -69,7 +69,7 @@ extension Round {
 
   private func endBackend(_ condition: String, _ random: inout SeededGenerator) async throws {
     let offset = Int64.random(in: 0..<100, using: &random)
-    let statement = PostgresStatement(
+    let statement = PQStatement(
       """
       WITH found AS (
         SELECT pid, row_number() OVER (ORDER BY pid) - 1 AS number, count(*) OVER () AS count FROM pg_stat_activity
@@ -81,7 +81,7 @@ extension Round {
     _ = try await pool.query(statement)
   }
 
-  private func hold(_ lock: PostgresStatement, _ duration: Duration) async throws {
+  private func hold(_ lock: PQStatement, _ duration: Duration) async throws {
     try await pool.transaction { transaction in
       // A lock that is wanted for long keeps others waiting as one that is held does.
       try await transaction.execute("SET LOCAL lock_timeout = '3s'")
@@ -97,9 +97,9 @@ extension Round {
     let connection = pool
     do {
       try await connection.execute(
-        PostgresStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
+        PQStatement(stringLiteral: "ALTER ROLE postgres SET \(setting) = '\(milliseconds)ms'")
       )
-    } catch let error as PostgresError where ["23505", "XX000"].contains(error.sqlState) {
+    } catch let error as PQError where ["23505", "XX000"].contains(error.sqlState) {
       // The same is done by another fault just now.
       return
     }
@@ -109,7 +109,7 @@ extension Round {
     try await resetTimeouts()
   }
 
-  private static let endWorkersSessions: PostgresStatement =
+  private static let endWorkersSessions: PQStatement =
     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'tidemark%'"
 
   /// Whatever is in the way: what comes after rests on it.

@@ -1,7 +1,7 @@
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
@@ -21,7 +21,7 @@ extension Round {
     if plan.faults.contains(where: { $0.kind == .promotion }) {
       let pool = try Settings.pool(url: server.url(), connections: 1)
       try await pool.execute(
-        PostgresStatement(stringLiteral: "ALTER SYSTEM SET synchronous_standby_names = '\(standbyName)'")
+        PQStatement(stringLiteral: "ALTER SYSTEM SET synchronous_standby_names = '\(standbyName)'")
       )
       try await pool.execute("SELECT pg_reload_conf()")
       await pool.close()
@@ -88,7 +88,7 @@ extension Round {
       state.pool = pool
     }
     noteLosses()
-    gate.move(to: PostgresPool(try Writer.configuration(url: url), logger: Settings.logger))
+    gate.move(to: PQPool(try Writer.configuration(url: url), logger: Settings.logger))
     fleet.move(to: url)
     fleet.goOn()
     gate.resume()

@@ -1,7 +1,7 @@
 import FleetDrill
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkPostgres
@@ -22,7 +22,7 @@ final class Round: Sendable {
     var server: LocalPostgres
     var standby: LocalPostgres?
     var url: String
-    var pool: PostgresPool
+    var pool: PQPool
     var eras: [Era] = []
     /// What was handled before this moment may have been lost with a server.
     var lossesUntil: Int64 = 0
@@ -44,7 +44,7 @@ final class Round: Sendable {
   let gate: WriterGate
   let state: Mutex<State>
 
-  var pool: PostgresPool { state.withLock(\.pool) }
+  var pool: PQPool { state.withLock(\.pool) }
   var table: ItemTable { ItemTable(pool: pool) }
   var admin: PostgresStreamAdmin { PostgresStreamAdmin(pool, logger: Settings.logger) }
 
@@ -61,7 +61,7 @@ final class Round: Sendable {
     let url = standby.map { server.url(database: "torture", orOn: $0) } ?? server.url(database: "torture")
     state = Mutex(State(server: server, standby: standby, url: url, pool: try Settings.pool(url: url)))
     fleet = Fleet(settings: settings, directory: directory, url: url)
-    gate = WriterGate(pool: PostgresPool(try Writer.configuration(url: url), logger: Settings.logger))
+    gate = WriterGate(pool: PQPool(try Writer.configuration(url: url), logger: Settings.logger))
   }
 
   /// Plays a round and judges it.
@@ -121,7 +121,7 @@ final class Round: Sendable {
       helpers.addTask { try await self.keepFleet() }
       try await playAll()
       helpers.cancelAll()
-      do { try await helpers.waitForAll() } catch is CancellationError {} catch is PostgresError {}
+      do { try await helpers.waitForAll() } catch is CancellationError {} catch is PQError {}
     }
     return try await judge()
   }
@@ -210,7 +210,7 @@ final class Round: Sendable {
 
   /// Wants the table for itself while its rows are copied, as a migration does that somebody runs just then.
   private func disturbCopying(empties: Bool) async throws {
-    let statement: PostgresStatement =
+    let statement: PQStatement =
       empties && plan.allowed.contains(.truncate)
       ? "TRUNCATE item" : "LOCK TABLE item IN ACCESS EXCLUSIVE MODE"
     let pool = pool
@@ -226,9 +226,9 @@ final class Round: Sendable {
         try await transaction.execute(statement)
       }
       state.withLock { $0.disturbances += 1 }
-    } catch let error as PostgresError where error.sqlState == "55P03" {
+    } catch let error as PQError where error.sqlState == "55P03" {
       note(Violation("The table could not be locked within 20 s while a snapshot of it was made."))
-    } catch is PostgresError {
+    } catch is PQError {
       // Another fault was in the way.
     }
   }
@@ -255,7 +255,7 @@ final class Round: Sendable {
     defer { if fault.kind.isMove { state.withLock { $0.isMoving = false } } }
     do {
       try await strike(fault.kind, draw: fault.draw)
-    } catch let error as PostgresError
+    } catch let error as PQError
       where error.isRetryable || error.isOutcomeUnknown || error.code == .closed
     {
       // Another fault was in the way.

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 
 /// What all rounds of a torture have in common.
 struct Settings: Sendable {
@@ -16,10 +16,10 @@ struct Settings: Sendable {
   }()
 
   /// For the torture's own statements.
-  static func pool(url: String, connections: Int = 8) throws -> PostgresPool {
-    var configuration = try PostgresConfiguration(url: url)
+  static func pool(url: String, connections: Int = 8) throws -> PQPool {
+    var configuration = try PQConfiguration(url: url)
     configuration.applicationName = "torture"
-    return PostgresPool(
+    return PQPool(
       configuration,
       maximumConnections: connections,
       acquireTimeout: .seconds(60),
@@ -38,7 +38,7 @@ func holds(
   let deadline = ContinuousClock.now + limit
   while true {
     // The database may be away just now.
-    do { if try await condition() { return true } } catch let error as PostgresError where error.isRetryable {
+    do { if try await condition() { return true } } catch let error as PQError where error.isRetryable {
     }
     guard ContinuousClock.now < deadline else { return false }
     try await ContinuousClock().sleep(for: interval)

@@ -1,5 +1,5 @@
 import FleetDrill
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// The captured table, and the journal that triggers of its own keep of it in the writers' transactions: what the
@@ -9,7 +9,7 @@ import Tidemark
 /// numbers are drawn under the row's lock, so they say in which order an item changed. Each statement names the table, so
 /// that sessions plan it again when the key gets another type.
 struct ItemTable: Sendable {
-  let pool: PostgresPool
+  let pool: PQPool
 
   /// Creates the table with its first rows.
   func create(rows: Int, size: Int) async throws {

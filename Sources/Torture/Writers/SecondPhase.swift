@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// Commits or rolls back what writers have prepared, from sessions of its own: the writers may wait for just that.
 struct SecondPhase: Sendable {
@@ -28,7 +28,7 @@ struct SecondPhase: Sendable {
           let name = try row.decode(String.self)
           _ = await finish(WriterGate.Prepared(name: name, commits: false, due: .now), on: pool)
         }
-      } catch is PostgresError {}
+      } catch is PQError {}
     }
   }
 
@@ -46,13 +46,13 @@ struct SecondPhase: Sendable {
   }
 
   /// - Returns: whether it is over.
-  private func finish(_ prepared: WriterGate.Prepared, on pool: PostgresPool) async -> Bool {
+  private func finish(_ prepared: WriterGate.Prepared, on pool: PQPool) async -> Bool {
     do {
       try await pool.withConnection {
         try await $0.executeScript("\(prepared.commits ? "COMMIT" : "ROLLBACK") PREPARED '\(prepared.name)'")
       }
       return true
-    } catch let error as PostgresError {
+    } catch let error as PQError {
       // It was finished by an attempt that had no answer, or lost with a server.
       return error.sqlState == "42704"
     } catch {

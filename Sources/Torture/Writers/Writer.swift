@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 
 /// A session that writes what its seed draws, for as long as the gate is open, whatever happens to its connections.
 struct Writer: Sendable {
@@ -12,8 +12,8 @@ struct Writer: Sendable {
   let gate: WriterGate
   var draw: TransactionDraw
 
-  static func configuration(url: String) throws -> PostgresConfiguration {
-    var configuration = try PostgresConfiguration(url: url)
+  static func configuration(url: String) throws -> PQConfiguration {
+    var configuration = try PQConfiguration(url: url)
     configuration.applicationName = "torture writer"
     configuration.settings["lock_timeout"] = "\(Int(patience / .milliseconds(1)))"
     configuration.settings["deadlock_timeout"] = "50"
@@ -43,8 +43,7 @@ struct Writer: Sendable {
   }
 
   /// - Returns: whether it is done with, for better or worse.
-  private func perform(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async -> Bool
-  {
+  private func perform(_ planned: PlannedTransaction, named name: String, on pool: PQPool) async -> Bool {
     do {
       if let alone = planned.alone {
         try await pool.withConnection { try await $0.executeScript(alone) }
@@ -67,7 +66,7 @@ struct Writer: Sendable {
     } catch is RolledBack {
       gate.note { $0.rollbacks += 1 }
       return true
-    } catch let error as PostgresError {
+    } catch let error as PQError {
       note(error, planned)
       return error.sqlState != "40001"
     } catch {
@@ -75,16 +74,15 @@ struct Writer: Sendable {
     }
   }
 
-  private func prepare(_ planned: PlannedTransaction, named name: String, on pool: PostgresPool) async throws
-  {
-    var statements: [PostgresStatement] = ["BEGIN"]
+  private func prepare(_ planned: PlannedTransaction, named name: String, on pool: PQPool) async throws {
+    var statements: [PQStatement] = ["BEGIN"]
     for case .statement(let statement) in planned.steps { statements.append(statement) }
-    statements.append(PostgresStatement(stringLiteral: "PREPARE TRANSACTION '\(name)'"))
+    statements.append(PQStatement(stringLiteral: "PREPARE TRANSACTION '\(name)'"))
     _ = try await pool.pipeline(statements)
     gate.note { $0.prepared += 1 }
   }
 
-  private func note(_ error: PostgresError, _ planned: PlannedTransaction) {
+  private func note(_ error: PQError, _ planned: PlannedTransaction) {
     let state = error.sqlState ?? "\(error.code)"
     gate.note { figures in
       if Self.isExpected(error, isDefinition: planned.alone != nil) {
@@ -96,7 +94,7 @@ struct Writer: Sendable {
   }
 
   /// What other writers, faults, or a definition that is there already, may do to a writer.
-  private static func isExpected(_ error: PostgresError, isDefinition: Bool) -> Bool {
+  private static func isExpected(_ error: PQError, isDefinition: Bool) -> Bool {
     // A lock that was not had; see `patience`.
     if error.sqlState == "55P03" { return false }
     if error.isRetryable || error.isOutcomeUnknown || error.code == .closed || error.code == .connectionLost {

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 
 /// What the writers are to do now, and what came of it.
@@ -20,7 +20,7 @@ final class WriterGate: Sendable {
   }
 
   private struct State {
-    var pool: PostgresPool
+    var pool: PQPool
     var phase = RoundPlan.Phase.Kind.idle
     var isStopped = false
     var isPaused = false
@@ -31,7 +31,7 @@ final class WriterGate: Sendable {
 
   private let state: Mutex<State>
 
-  init(pool: PostgresPool) {
+  init(pool: PQPool) {
     state = Mutex(State(pool: pool))
   }
 
@@ -39,7 +39,7 @@ final class WriterGate: Sendable {
     get { state.withLock(\.phase) }
     set { state.withLock { $0.phase = newValue } }
   }
-  var pool: PostgresPool { state.withLock(\.pool) }
+  var pool: PQPool { state.withLock(\.pool) }
   var figures: Figures { state.withLock(\.figures) }
   var isStopped: Bool { state.withLock(\.isStopped) }
 
@@ -52,7 +52,7 @@ final class WriterGate: Sendable {
   }
 
   /// - Parameter pool: where to go on, if not in the same database.
-  func resume(on pool: PostgresPool? = nil) {
+  func resume(on pool: PQPool? = nil) {
     state.withLock { state in
       if let pool { state.pool = pool }
       state.isPaused = false
@@ -60,7 +60,7 @@ final class WriterGate: Sendable {
   }
 
   /// Another database from here on; what is under way fails or not.
-  func move(to pool: PostgresPool) {
+  func move(to pool: PQPool) {
     state.withLock { state in
       state.pool = pool
       state.prepared = []
@@ -68,7 +68,7 @@ final class WriterGate: Sendable {
   }
 
   /// - Returns: where to write; `nil` while nobody may. Followed by ``leave()``.
-  func enter() -> PostgresPool? {
+  func enter() -> PQPool? {
     state.withLock { state in
       guard !state.isPaused, !state.isStopped else { return nil }
       state.busy += 1
@@ -83,7 +83,7 @@ final class WriterGate: Sendable {
   func add(_ prepared: Prepared) { state.withLock { $0.prepared.append(prepared) } }
 
   /// A prepared transaction whose second phase is due.
-  func takeDue() -> (prepared: Prepared, pool: PostgresPool)? {
+  func takeDue() -> (prepared: Prepared, pool: PQPool)? {
     state.withLock { state in
       state.prepared.firstIndex { $0.due <= .now }.map { (state.prepared.remove(at: $0), state.pool) }
     }

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import ServiceLifecycle
 import Synchronization
 import TestSupport
@@ -68,8 +68,8 @@ final class DeliveredValues: Sendable {
   ) async throws -> (workers: [ServiceGroup], leases: PostgresLeaseStore) {
     var logger = Logger(label: "test")
     logger.logLevel = .critical
-    let database = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
-    let pool = PostgresPool(database, logger: logger)
+    let database = try PQConfiguration(url: await TestServer.shared().makeDatabase())
+    let pool = PQPool(database, logger: logger)
     try await Migrator(pool, schema: .leases, logger: logger).migrate()
     let leases = PostgresLeaseStore(database, pool: pool, logger: logger)
     let workers = try (0..<count).map { _ in

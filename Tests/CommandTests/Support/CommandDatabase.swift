@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Tidemark
 import TidemarkPostgres
@@ -8,9 +8,9 @@ import TidemarkStreams
 /// A database of a test's own, and the program that is told to use it.
 struct CommandDatabase: Sendable {
   let url: String
-  let pool: PostgresPool
+  let pool: PQPool
   let tidemark: CommandLineTool
-  private let configuration: PostgresConfiguration
+  private let configuration: PQConfiguration
 
   static let logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
@@ -21,8 +21,8 @@ struct CommandDatabase: Sendable {
 
   /// In a database that is there and empty.
   static func make(at url: String, migrated: Bool = true) async throws -> CommandDatabase {
-    let configuration = try PostgresConfiguration(url: url)
-    let pool = PostgresPool(configuration, maximumConnections: 2, logger: logger)
+    let configuration = try PQConfiguration(url: url)
+    let pool = PQPool(configuration, maximumConnections: 2, logger: logger)
     if migrated { try await Migrator.migrateAll(pool, logger: logger) }
     return CommandDatabase(
       url: url,

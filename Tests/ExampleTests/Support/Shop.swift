@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -7,10 +7,10 @@ let quietLogger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler()
 
 /// The tables of a running example, as a test writes to them and looks at them.
 struct Shop: Sendable {
-  let pool: PostgresPool
+  let pool: PQPool
 
   init(_ url: String) throws {
-    pool = PostgresPool(try PostgresConfiguration(url: url), maximumConnections: 8, logger: quietLogger)
+    pool = PQPool(try PQConfiguration(url: url), maximumConnections: 8, logger: quietLogger)
   }
 
   /// Waits until the example has made its tables and its worker owns leases.
@@ -66,7 +66,7 @@ struct Shop: Sendable {
     let customer = "customer \(Int.random(in: 1...20))"
     let cents = Int.random(in: 1...10_000)
     let number = Int.random(in: 1...1_000_000)
-    let chosen: PostgresStatement =
+    let chosen: PQStatement =
       "SELECT id FROM orders WHERE id >= \(number) % (SELECT coalesce(max(id), 0) + 1 FROM orders) LIMIT 1"
     let id = try await pool.query(chosen).first?.decode(Int.self)
     switch (Int.random(in: 1...10), id) {
@@ -88,7 +88,7 @@ struct Shop: Sendable {
     try await lines("SELECT customer, orders, cents FROM customer_total ORDER BY customer")
   }
 
-  private func lines(_ statement: PostgresStatement) async throws -> [String] {
+  private func lines(_ statement: PQStatement) async throws -> [String] {
     try await pool.query(statement).map { row in
       let (customer, orders, cents) = try row.decode((String, Int, Int).self)
       return "\(customer): \(orders) orders, \(cents) cents"

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -58,7 +58,7 @@ struct CancellationTests {
   @Test("connecting can be cancelled")
   func connecting() async throws {
     let silent = try SilentServer()
-    var configuration = try PostgresConfiguration(url: "postgres://user@127.0.0.1:\(silent.port)/db")
+    var configuration = try PQConfiguration(url: "postgres://user@127.0.0.1:\(silent.port)/db")
     configuration.connectTimeout = .seconds(60)
     let task = Task { [configuration] in try await connect(configuration) }
     try await eventually("the server is reached") { silent.hasClient }

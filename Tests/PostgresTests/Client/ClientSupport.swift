@@ -1,41 +1,40 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 
 let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// A configuration for a new, empty database.
-func newDatabase() async throws -> PostgresConfiguration {
-  try await PostgresConfiguration(url: TestServer.shared().makeDatabase())
+func newDatabase() async throws -> PQConfiguration {
+  try await PQConfiguration(url: TestServer.shared().makeDatabase())
 }
 
-func connect(_ configuration: PostgresConfiguration) async throws -> PostgresConnection {
-  try await PostgresConnection.connect(configuration, logger: quietLogger)
+func connect(_ configuration: PQConfiguration) async throws -> PQConnection {
+  try await PQConnection.connect(configuration, logger: quietLogger)
 }
 
 /// Connects to a new, empty database.
-func connectToNewDatabase() async throws -> PostgresConnection {
+func connectToNewDatabase() async throws -> PQConnection {
   try await connect(newDatabase())
 }
 
-extension PostgresQueryable {
+extension PQQueryable {
   /// The value of a statement that returns one row with one column.
-  func value<T: PostgresDecodable>(_ statement: PostgresStatement, as type: T.Type = T.self) async throws -> T
-  {
+  func value<T: PQDecodable>(_ statement: PQStatement, as type: T.Type = T.self) async throws -> T {
     try await #require(query(statement).first).decode(T.self)
   }
 }
 
-/// The error that the operation throws, which must be a `PostgresError`.
+/// The error that the operation throws, which must be a `PQError`.
 func postgresError(
   sourceLocation: SourceLocation = #_sourceLocation,
   _ operation: () async throws -> Void
-) async throws -> PostgresError {
+) async throws -> PQError {
   do {
     try await operation()
-  } catch let error as PostgresError {
+  } catch let error as PQError {
     return error
   }
   try #require(Bool(false), "nothing was thrown", sourceLocation: sourceLocation)
@@ -43,7 +42,7 @@ func postgresError(
 }
 
 /// Waits until a session runs a statement that begins so, as the server sees it.
-func waitUntilRunning(_ prefix: String, seenBy observer: some PostgresQueryable) async throws {
+func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async throws {
   try await eventually("a session runs \(prefix)") {
     try await observer.value(
       """

@@ -2,7 +2,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import PostgresClient
+@testable import LibPQ
 
 @Suite("Many tasks on one connection", .sharesMachine)
 struct ConcurrencyTests {

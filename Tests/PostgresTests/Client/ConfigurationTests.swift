@@ -1,5 +1,5 @@
 import Foundation
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -15,14 +15,14 @@ struct ConfigurationTests {
     ]
   )
   func unreadable(url: String) async throws {
-    let error = try await postgresError { _ = try PostgresConfiguration(url: url) }
+    let error = try await postgresError { _ = try PQConfiguration(url: url) }
     #expect(error.code == .invalidConfiguration)
     #expect(!"\(error)".contains("hush"))
   }
 
   @Test("a port that is none is refused when connecting, without the password")
   func badPort() async throws {
-    let configuration = try PostgresConfiguration(url: "password=hush-hush host=127.0.0.1 port=hush-hush")
+    let configuration = try PQConfiguration(url: "password=hush-hush host=127.0.0.1 port=hush-hush")
     let error = try await postgresError { _ = try await connect(configuration) }
     #expect(error.code == .connectionFailed)
     #expect(!"\(error)".contains("hush"))
@@ -33,7 +33,7 @@ struct ConfigurationTests {
     arguments: ["sslmode", "target_session_attrs", "keepalives_idle", "channel_binding", "gssencmode"]
   )
   func misplaced(keyword: String) async throws {
-    let configuration = try PostgresConfiguration(
+    let configuration = try PQConfiguration(
       url: "password=hush-hush host=127.0.0.1 port=1 \(keyword)=hush-hush"
     )
     let error = try await postgresError { _ = try await connect(configuration) }
@@ -50,7 +50,7 @@ struct ConfigurationTests {
     ]
   )
   func separators(url: String) async throws {
-    let error = try await postgresError { _ = try PostgresConfiguration(url: url) }
+    let error = try await postgresError { _ = try PQConfiguration(url: url) }
     #expect(error.code == .invalidConfiguration && error.hint?.contains("%40 and %2F") == true)
     #expect(!"\(error)".contains("hush"))
   }
@@ -62,7 +62,7 @@ struct ConfigurationTests {
       "postgres://host/db?application_name=a@b/c",
       "postgres://user:a?b@host/db", "host=a dbname=b@c/d password=e@f/g", "postgres:///db", "postgres://",
     ] {
-      _ = try PostgresConfiguration(url: url)
+      _ = try PQConfiguration(url: url)
     }
   }
 
@@ -75,13 +75,13 @@ struct ConfigurationTests {
     ]
   )
   func printed(url: String) async throws {
-    let configuration = try PostgresConfiguration(url: url)
+    let configuration = try PQConfiguration(url: url)
     let error = try await postgresError { _ = try await connect(configuration) }
     #expect(error.message.contains("127.0.0.1"))
     struct Holder {
-      var configuration: PostgresConfiguration
+      var configuration: PQConfiguration
     }
-    let pool = PostgresPool(configuration, logger: quietLogger)
+    let pool = PQPool(configuration, logger: quietLogger)
     var shown =
       "\(error) \(configuration) \(String(reflecting: configuration)) \(Holder(configuration: configuration))"
     for value in [error, configuration, Holder(configuration: configuration), pool] as [Any] {
@@ -97,10 +97,10 @@ struct ConfigurationTests {
   )
   func commonPassword(password: String) async throws {
     func messages(_ password: String?) async throws -> [String] {
-      func configuration(_ url: String) throws -> PostgresConfiguration {
-        guard let password else { return try PostgresConfiguration(url: url) }
+      func configuration(_ url: String) throws -> PQConfiguration {
+        guard let password else { return try PQConfiguration(url: url) }
         let encoded = password.addingPercentEncoding(withAllowedCharacters: .alphanumerics) ?? ""
-        return try PostgresConfiguration(url: url + (url.contains("?") ? "&" : "?") + "password=\(encoded)")
+        return try PQConfiguration(url: url + (url.contains("?") ? "&" : "?") + "password=\(encoded)")
       }
       let server = try await TestServer.shared()
       let missing = try configuration(server.url(database: "no_such_database_of_postgres"))

@@ -3,7 +3,7 @@ import Synchronization
 import TestSupport
 import Testing
 
-@testable import PostgresClient
+@testable import LibPQ
 
 @Suite("Connections that break or cannot be made", .sharesMachine)
 struct ConnectionLossTests {
@@ -70,7 +70,7 @@ struct ConnectionLossTests {
     try await eventually("the connection is closed") { connection.isClosed }
   }
 
-  private func terminate(_ prefix: String, _ observer: PostgresConnection) async throws {
+  private func terminate(_ prefix: String, _ observer: PQConnection) async throws {
     try await observer.execute(
       """
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
@@ -82,7 +82,7 @@ struct ConnectionLossTests {
   @Test("a server that is down is said to be, without the password")
   func serverDown() async throws {
     // Port 1 (tcpmux) is served nowhere.
-    let configuration = try PostgresConfiguration(
+    let configuration = try PQConfiguration(
       url: "postgres://user:hush-hush@127.0.0.1:1/db?sslpassword=whisper"
     )
     let error = try await postgresError { _ = try await connect(configuration) }
@@ -96,11 +96,11 @@ struct ConnectionLossTests {
   func refusedLogin() async throws {
     let configuration = try await newDatabase()
     let url = try await TestServer.shared().url(database: "there_is_no_such_database")
-    let missing = try PostgresConfiguration(url: url)
+    let missing = try PQConfiguration(url: url)
     let error = try await postgresError { _ = try await connect(missing) }
     #expect(error.code == .connectionFailed && error.sqlState == "3D000" && !error.isRetryable)
     #expect(!error.message.contains("LOCATION") && !error.message.contains(".c:"))
-    let pool = PostgresPool(missing, acquireTimeout: .seconds(60), logger: quietLogger)
+    let pool = PQPool(missing, acquireTimeout: .seconds(60), logger: quietLogger)
     let clock = ContinuousClock()
     let start = clock.now
     #expect(try await postgresError { try await pool.execute("SELECT 1") }.sqlState == "3D000")
@@ -114,20 +114,20 @@ struct ConnectionLossTests {
     var server = LocalPostgresConfiguration()
     server.listensOnTCP = true
     try await withLocalPostgres(server) { local in
-      let right = try PostgresConfiguration(url: local.url())
+      let right = try PQConfiguration(url: local.url())
       let connection = try await connect(right)
       #expect(try await connection.value("SELECT 1", as: Int.self) == 1)
       try await connection.execute("CREATE ROLE app LOGIN PASSWORD 'right-one'")
       await connection.close()
       let parts = local.url().split(separator: "@")
       let address = try #require(parts.last)
-      let wrong = try PostgresConfiguration(url: "postgres://app:wrong-one@\(address)")
+      let wrong = try PQConfiguration(url: "postgres://app:wrong-one@\(address)")
       let error = try await postgresError { _ = try await connect(wrong) }
       #expect(error.sqlState == "28P01" && !error.isRetryable)
       #expect(!"\(error)".contains("wrong-one"))
       #expect(error.user == "app")
       let none = try await postgresError {
-        _ = try await connect(try PostgresConfiguration(url: "postgres://app@\(address)"))
+        _ = try await connect(try PQConfiguration(url: "postgres://app@\(address)"))
       }
       #expect(none.sqlState == "28P01" && !none.isRetryable, "a password that is missing is a wrong one")
     }
@@ -139,18 +139,18 @@ struct ConnectionLossTests {
     let known = "known..host"
     Handshake.reached.withLock { _ = $0.insert(known) }
     let outage = try await postgresError {
-      _ = try await connect(try PostgresConfiguration(url: "postgres://\(known)/db"))
+      _ = try await connect(try PQConfiguration(url: "postgres://\(known)/db"))
     }
     #expect(outage.code == .connectionFailed && outage.isRetryable)
     for hosts in ["unknown..host", "unknown..host,other..host"] {
       let error = try await postgresError {
-        _ = try await connect(try PostgresConfiguration(url: "postgres://\(hosts)/db"))
+        _ = try await connect(try PQConfiguration(url: "postgres://\(hosts)/db"))
       }
       #expect(error.code == .hostNotFound && !error.isRetryable && error.message.contains("unknown..host"))
     }
     // A server that is down may come back.
     let mixed = try await postgresError {
-      _ = try await connect(try PostgresConfiguration(url: "postgres://unknown..host:5432,127.0.0.1:1/db"))
+      _ = try await connect(try PQConfiguration(url: "postgres://unknown..host:5432,127.0.0.1:1/db"))
     }
     #expect(mixed.code == .connectionFailed && mixed.isRetryable)
   }
@@ -159,7 +159,7 @@ struct ConnectionLossTests {
   func connectTimeout() async throws {
     // A listening socket that never accepts: the kernel completes the connection, nobody answers.
     let silent = try SilentServer()
-    var configuration = try PostgresConfiguration(
+    var configuration = try PQConfiguration(
       url: "postgres://user:hush-hush@127.0.0.1:\(silent.port)/db"
     )
     configuration.connectTimeout = .milliseconds(200)
@@ -176,7 +176,7 @@ struct ConnectionLossTests {
     try await withLocalPostgres(server) { local in
       let parts = local.url().split(separator: "@")
       let (login, address) = (parts[0], parts[1])
-      let configuration = try PostgresConfiguration(url: "\(login)@127.0.0.1:1,\(address)")
+      let configuration = try PQConfiguration(url: "\(login)@127.0.0.1:1,\(address)")
       #expect(configuration.description.contains("target_session_attrs=read-write"))
       let connection = try await connect(configuration)
       #expect(try await connection.value("SELECT 1", as: Int.self) == 1)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -28,7 +28,7 @@ struct CopyTests {
     }
   }
 
-  private func connectWithItems() async throws -> PostgresConnection {
+  private func connectWithItems() async throws -> PQConnection {
     let connection = try await connectToNewDatabase()
     try await connection.execute("CREATE TABLE item (id int, name text)")
     return connection

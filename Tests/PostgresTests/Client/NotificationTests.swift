@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -37,7 +37,7 @@ struct NotificationTests {
     let processID: Int = try await sender.value("SELECT pg_backend_pid()")
     try await sender.execute("SELECT pg_notify(\(name), 'a')")
     try await sender.execute("NOTIFY other")
-    let expected = PostgresNotification(channel: name, payload: "a", processID: Int32(processID))
+    let expected = PQNotification(channel: name, payload: "a", processID: Int32(processID))
     #expect(await first.next() == expected)
     #expect(await second.next() == expected)
     #expect(await other.next()?.payload == "")

@@ -2,14 +2,14 @@ import LocalPostgres
 import TestSupport
 import Testing
 
-@testable import PostgresClient
+@testable import LibPQ
 
 @Suite("The pool", .sharesMachine)
 struct PoolTests {
   @Test("the pool never opens more sessions than its bound, and reuses them")
   func bound() async throws {
     let configuration = try await newDatabase()
-    let pool = PostgresPool(configuration, maximumConnections: 3, logger: quietLogger)
+    let pool = PQPool(configuration, maximumConnections: 3, logger: quietLogger)
     let held = Holders()
     let sessions = Journal<Int>()
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -45,7 +45,7 @@ struct PoolTests {
 
   @Test("the pool serves waiters in the order in which they came")
   func order() async throws {
-    let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
+    let pool = PQPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     let served = Journal<Int>()
     try await withThrowingTaskGroup(of: Void.self) { group in
       try await pool.withConnection { _ in
@@ -63,7 +63,7 @@ struct PoolTests {
 
   @Test("a caller that waits too long gets a timeout, and the pool goes on")
   func acquireTimeout() async throws {
-    let pool = PostgresPool(
+    let pool = PQPool(
       try await newDatabase(),
       maximumConnections: 1,
       acquireTimeout: .seconds(2),
@@ -78,7 +78,7 @@ struct PoolTests {
 
   @Test("a cancelled waiter leaves the queue at once")
   func cancelledWaiter() async throws {
-    let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
+    let pool = PQPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     try await pool.withConnection { _ in
       let waiter = Task { try await pool.execute("SELECT 1") }
       waiter.cancel()
@@ -91,11 +91,11 @@ struct PoolTests {
   @Test("the pool recovers after its sessions were killed, in use and idle")
   func killedSessions() async throws {
     let configuration = try await newDatabase()
-    let pool = PostgresPool(configuration, maximumConnections: 2, logger: quietLogger)
+    let pool = PQPool(configuration, maximumConnections: 2, logger: quietLogger)
     let observer = try await connect(configuration)
     let running = Task { try await pool.execute("SELECT pg_sleep(60)") }
     try await waitUntilRunning("SELECT pg_sleep", seenBy: observer)
-    let kill: PostgresStatement = """
+    let kill: PQStatement = """
       SELECT pg_terminate_backend(pid) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()
       """
@@ -113,8 +113,8 @@ struct PoolTests {
   @Test("the pool waits for a server that restarts")
   func serverRestart() async throws {
     try await withLocalPostgres { local in
-      let pool = PostgresPool(
-        try PostgresConfiguration(url: local.url()),
+      let pool = PQPool(
+        try PQConfiguration(url: local.url()),
         acquireTimeout: .seconds(60),
         logger: quietLogger
       )
@@ -130,8 +130,8 @@ struct PoolTests {
 
   @Test("the pool tells why no connection could be made, without the password, once the time is up")
   func unreachable() async throws {
-    let pool = PostgresPool(
-      try PostgresConfiguration(url: "postgres://user:hush-hush@127.0.0.1:1/db"),
+    let pool = PQPool(
+      try PQConfiguration(url: "postgres://user:hush-hush@127.0.0.1:1/db"),
       acquireTimeout: .milliseconds(300),
       logger: quietLogger
     )
@@ -144,7 +144,7 @@ struct PoolTests {
 
   @Test("the pool does not hand on a transaction that somebody left open")
   func leftOpen() async throws {
-    let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
+    let pool = PQPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     try await pool.withConnection { connection in
       try await connection.execute("BEGIN")
       try await connection.execute("CREATE TABLE item (id int)")
@@ -154,7 +154,7 @@ struct PoolTests {
 
   @Test("the pool runs transactions and pipelines")
   func queryable() async throws {
-    let pool = PostgresPool(try await newDatabase(), logger: quietLogger)
+    let pool = PQPool(try await newDatabase(), logger: quietLogger)
     try await pool.execute("CREATE TABLE item (id int)")
     try await pool.transaction { try await $0.execute("INSERT INTO item VALUES (1)") }
     let results = try await pool.pipeline(["SELECT count(*) FROM item", "SELECT 5"])
@@ -163,7 +163,7 @@ struct PoolTests {
 
   @Test("closing ends idle sessions and refuses callers")
   func closing() async throws {
-    let pool = PostgresPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
+    let pool = PQPool(try await newDatabase(), maximumConnections: 1, logger: quietLogger)
     let connection = try await pool.withConnection { $0 }
     try await pool.withConnection { _ in
       let waiter = Task { try await pool.execute("SELECT 1") }

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -11,13 +11,13 @@ import Testing
 )
 struct PoolerTests {
   private func withPooler(
-    _ body: (_ direct: PostgresConfiguration, _ pooled: PostgresConfiguration) async throws -> Void
+    _ body: (_ direct: PQConfiguration, _ pooled: PQConfiguration) async throws -> Void
   ) async throws {
     try await withLocalPostgres { server in
       let pooler = try await Pooler.start(inFrontOf: server)
       try await body(
-        try PostgresConfiguration(url: server.url()),
-        try PostgresConfiguration(url: pooler.url)
+        try PQConfiguration(url: server.url()),
+        try PQConfiguration(url: pooler.url)
       )
       withExtendedLifetime(pooler) {}
     }
@@ -27,7 +27,7 @@ struct PoolerTests {
   func noticed() async throws {
     try await withPooler { direct, pooled in
       for (configuration, isPooled) in [(direct, false), (pooled, true)] {
-        let connection = try await PostgresConnection.connect(configuration, logger: quietLogger)
+        let connection = try await PQConnection.connect(configuration, logger: quietLogger)
         #expect(await connection.isPooled == isPooled)
         await connection.close()
       }
@@ -37,7 +37,7 @@ struct PoolerTests {
   @Test("it runs each statement as it was written, also when others have run theirs in the same session")
   func statements() async throws {
     try await withPooler { _, pooled in
-      let pool = PostgresPool(pooled, maximumConnections: 8, logger: quietLogger)
+      let pool = PQPool(pooled, maximumConnections: 8, logger: quietLogger)
       try await withThrowingTaskGroup(of: Void.self) { group in
         for caller in 0..<8 {
           group.addTask {
@@ -66,7 +66,7 @@ struct PoolerTests {
     try await withPooler { direct, pooled in
       var configuration = pooled
       configuration.settings["idle_in_transaction_session_timeout"] = "5000"
-      let connection = try await PostgresConnection.connect(configuration, logger: quietLogger)
+      let connection = try await PQConnection.connect(configuration, logger: quietLogger)
       for _ in 0..<3 {
         let rows = try await connection.query("SELECT current_setting('idle_in_transaction_session_timeout')")
         #expect(try rows[0].decode(String.self) == "0")

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -8,8 +8,8 @@ import Testing
 struct ReplicationTests {
   /// A database with a published table and a slot.
   private struct Source {
-    let configuration: PostgresConfiguration
-    let writer: PostgresConnection
+    let configuration: PQConfiguration
+    let writer: PQConnection
     let slot: String
 
     static func make() async throws -> Source {
@@ -25,23 +25,23 @@ struct ReplicationTests {
 
     func replicate(
       settings: [String: String] = [:],
-      from start: PostgresLSN = PostgresLSN(rawValue: 0)
-    ) async throws -> PostgresReplication {
-      var replication = PostgresReplication.Configuration(
+      from start: PQLSN = PQLSN(rawValue: 0)
+    ) async throws -> PQReplication {
+      var replication = PQReplication.Configuration(
         slot: slot,
         options: ["proto_version": "1", "publication_names": "p"],
         start: start
       )
       replication.settings = settings
       replication.statusInterval = .milliseconds(500)
-      return try await PostgresReplication.start(replication, on: configuration, logger: quietLogger)
+      return try await PQReplication.start(replication, on: configuration, logger: quietLogger)
     }
 
-    func confirmed() async throws -> PostgresLSN {
+    func confirmed() async throws -> PQLSN {
       let text: String = try await writer.value(
         "SELECT confirmed_flush_lsn::text FROM pg_replication_slots WHERE slot_name = \(slot)"
       )
-      return try #require(PostgresLSN(text))
+      return try #require(PQLSN(text))
     }
 
     /// A slot keeps the server's log, which other tests share.
@@ -61,19 +61,19 @@ struct ReplicationTests {
   }
 
   /// The types of the messages up to the first commit, and the place behind it.
-  private func transaction(_ replication: PostgresReplication) async throws -> (
-    types: String, end: PostgresLSN
+  private func transaction(_ replication: PQReplication) async throws -> (
+    types: String, end: PQLSN
   ) {
     var types = ""
     while true {
       let chunk = try await replication.receive()
       var offset = 0
-      var end: PostgresLSN?
+      var end: PQLSN?
       try chunk.read(from: &offset) { message in
         guard case .change(_, let bytes) = message else { return true }
         types.append(Character(UnicodeScalar(bytes[0])))
         if types.last == "C" {
-          end = PostgresLSN(
+          end = PQLSN(
             rawValue: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 10, as: UInt64.self))
           )
         }
@@ -94,7 +94,7 @@ struct ReplicationTests {
     try await eventually("the slot has moved") { try await source.confirmed() >= end }
     await first.close()
     try await source.writer.execute("DELETE FROM item WHERE id = 1")
-    var second: PostgresReplication?
+    var second: PQReplication?
     try await eventually("the slot is free") {
       second = try? await source.replicate()
       return second != nil
@@ -117,7 +117,7 @@ struct ReplicationTests {
     #expect(error.code == .connectionLost)
     #expect(error.isRetryable)
     await first.close()
-    var second: PostgresReplication?
+    var second: PQReplication?
     try await eventually("the slot is free") {
       second = try? await source.replicate()
       return second != nil
@@ -173,9 +173,9 @@ struct ReplicationTests {
     let replication = try await source.replicate()
     try await source.writer.executeScript("CREATE TABLE other (id int); INSERT INTO other VALUES (1)")
     let end = try #require(
-      PostgresLSN(try await source.writer.value("SELECT pg_current_wal_flush_lsn()::text"))
+      PQLSN(try await source.writer.value("SELECT pg_current_wal_flush_lsn()::text"))
     )
-    var place = PostgresLSN(rawValue: 0)
+    var place = PQLSN(rawValue: 0)
     while place < end {
       var offset = 0
       try await replication.receive().read(from: &offset) { message in
@@ -217,7 +217,7 @@ struct ReplicationTests {
   func snapshot() async throws {
     let source = try await Source.make()
     try await source.writer.execute("INSERT INTO item VALUES (1)")
-    let snapshot = try await PostgresReplicationSnapshot.take(
+    let snapshot = try await PQReplicationSnapshot.take(
       slot: "\(source.slot)_snapshot",
       on: source.configuration,
       logger: quietLogger
@@ -252,7 +252,7 @@ struct ReplicationTests {
     let error = try await writer.transaction { open in
       try await open.execute("INSERT INTO item VALUES (1)")
       return try await postgresError {
-        _ = try await PostgresReplicationSnapshot.take(
+        _ = try await PQReplicationSnapshot.take(
           slot: "\(source.slot)_snapshot",
           settings: ["lock_timeout": "100ms"],
           on: source.configuration,
@@ -271,7 +271,7 @@ struct ReplicationTests {
     let replication = try await source.replicate()
     let waiting = Task { while true { _ = try await replication.receive() } }
     waiting.cancel()
-    await #expect(throws: PostgresError.self) { try await waiting.value }
+    await #expect(throws: PQError.self) { try await waiting.value }
     await replication.close()
     try await source.drop()
   }
@@ -281,8 +281,8 @@ struct ReplicationTests {
     arguments: ["0/0", "16/B374D848", "FFFFFFFF/1"]
   )
   func places(text: String) throws {
-    #expect(PostgresLSN(text)?.description == text)
-    #expect(PostgresLSN("0/FFFFFFFF")! < PostgresLSN("1/0")!)
-    for wrong in ["", "1", "1/2/3", "x/1", "1/100000000"] { #expect(PostgresLSN(wrong) == nil) }
+    #expect(PQLSN(text)?.description == text)
+    #expect(PQLSN("0/FFFFFFFF")! < PQLSN("1/0")!)
+    for wrong in ["", "1", "1/2/3", "x/1", "1/100000000"] { #expect(PQLSN(wrong) == nil) }
   }
 }

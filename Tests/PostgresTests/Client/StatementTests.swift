@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -9,7 +9,7 @@ struct StatementTests {
     let connection = try await connectToNewDatabase()
     try await connection.execute("CREATE TABLE item (id int PRIMARY KEY CHECK (id > 0))")
     try await connection.execute("INSERT INTO item VALUES (1)")
-    let cases: [(PostgresStatement, String)] = [
+    let cases: [(PQStatement, String)] = [
       ("SELEC 1", "42601"), ("SELECT * FROM missing", "42P01"), ("INSERT INTO item VALUES (1)", "23505"),
       ("INSERT INTO item VALUES (0)", "23514"), ("INSERT INTO item VALUES (NULL)", "23502"),
       ("SELECT 1 / \(0)", "22012"), ("SELECT \("x")::int", "22P02"),
@@ -131,7 +131,7 @@ struct StatementTests {
     #expect(try await prepared() == ["SELECT 'marker 1', $1"])
     for number in 2...10 {
       #expect(
-        try await connection.value(PostgresStatement("SELECT $1 /* marker \(number) */", number)) == number
+        try await connection.value(PQStatement("SELECT $1 /* marker \(number) */", number)) == number
       )
     }
     // The statement that asks takes a place, too, and what it displaced goes at its end.
@@ -144,7 +144,7 @@ struct StatementTests {
     let count = try await connection.value("SELECT count(*) FROM pg_prepared_statements", as: Int.self)
     #expect(count <= 5)
     // More distinct statements in one pipeline than the cache holds.
-    let results = try await connection.pipeline((0..<20).map { PostgresStatement("SELECT $1 + \($0)", 1) })
+    let results = try await connection.pipeline((0..<20).map { PQStatement("SELECT $1 + \($0)", 1) })
     #expect(try results.map { try $0[0].decode(Int.self) } == (1...20).map { $0 })
   }
 

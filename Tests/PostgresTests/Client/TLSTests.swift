@@ -1,5 +1,5 @@
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -48,8 +48,8 @@ struct TLSTests {
     }
   }
 
-  private func connect(_ url: String) async throws -> PostgresConnection {
-    try await PostgresTests.connect(try PostgresConfiguration(url: url))
+  private func connect(_ url: String) async throws -> PQConnection {
+    try await PostgresTests.connect(try PQConfiguration(url: url))
   }
 
   /// - Parameter body: is given the URL of a server that has a certificate which nobody vouches for.

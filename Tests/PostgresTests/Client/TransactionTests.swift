@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 import TestSupport
 import Testing
@@ -7,10 +7,10 @@ private struct Refused: Error {}
 
 @Suite("Transactions", .sharesMachine)
 struct TransactionTests {
-  private func connectWithItems(_ configuration: PostgresConfiguration? = nil) async throws
-    -> PostgresConnection
+  private func connectWithItems(_ configuration: PQConfiguration? = nil) async throws
+    -> PQConnection
   {
-    let connection: PostgresConnection
+    let connection: PQConnection
     if let configuration {
       connection = try await connect(configuration)
     } else {
@@ -20,7 +20,7 @@ struct TransactionTests {
     return connection
   }
 
-  private func itemCount(_ connection: PostgresConnection) async throws -> Int {
+  private func itemCount(_ connection: PQConnection) async throws -> Int {
     try await connection.value("SELECT count(*) FROM item")
   }
 
@@ -124,7 +124,7 @@ struct TransactionTests {
   func modes() async throws {
     let connection = try await connectWithItems()
     for (isolation, name) in [
-      (PostgresIsolation.readCommitted, "read committed"), (.repeatableRead, "repeatable read"),
+      (PQIsolation.readCommitted, "read committed"), (.repeatableRead, "repeatable read"),
       (.serializable, "serializable"),
     ] {
       let shown: String = try await connection.transaction(isolation: isolation) {
@@ -161,7 +161,7 @@ struct TransactionTests {
     let connection = try await connectWithItems()
     let kept = try await connection.transaction { $0 }
     #expect(try await postgresError { try await kept.execute("INSERT INTO item VALUES (1)") }.code == .misuse)
-    let afterThrow = Mutex<PostgresTransaction?>(nil)
+    let afterThrow = Mutex<PQTransaction?>(nil)
     try? await connection.transaction { transaction in
       afterThrow.withLock { $0 = transaction }
       throw Refused()
@@ -195,7 +195,7 @@ struct TransactionTests {
   func callerIsolation() async throws {
     actor Counter {
       var count = 0
-      func countItems(_ connection: PostgresConnection) async throws -> Int {
+      func countItems(_ connection: PQConnection) async throws -> Int {
         try await connection.transaction { transaction in
           count += try await transaction.value("SELECT 41", as: Int.self)
           count += 1

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -7,7 +7,7 @@ struct ValueTests {
   @Test("every scalar type comes back as it was bound, with its extremes")
   func scalars() async throws {
     let connection = try await connectToNewDatabase()
-    func check<T: PostgresEncodable & PostgresDecodable & Equatable>(_ values: T...) async throws {
+    func check<T: PQEncodable & PQDecodable & Equatable>(_ values: T...) async throws {
       for value in values {
         #expect(try await connection.value("SELECT \(value)") == value)
       }
@@ -35,7 +35,7 @@ struct ValueTests {
   @Test("arrays come back with their NULLs, empty ones too")
   func arrays() async throws {
     let connection = try await connectToNewDatabase()
-    func check<T: PostgresEncodable & PostgresDecodable & Equatable>(_ values: T...) async throws {
+    func check<T: PQEncodable & PQDecodable & Equatable>(_ values: T...) async throws {
       for value in values {
         #expect(try await connection.value("SELECT \(value)") == value)
       }
@@ -87,7 +87,7 @@ struct ValueTests {
   func explicitValues() async throws {
     let connection = try await connectToNewDatabase()
     let missing: String? = nil
-    let rows = try await connection.query(PostgresStatement("SELECT $2, $1, $3, $1 + 1", 7, "b", missing))
+    let rows = try await connection.query(PQStatement("SELECT $2, $1, $3, $1 + 1", 7, "b", missing))
     let row = try #require(rows.first)
     #expect(try row.decode((String, Int, String?, Int).self) == ("b", 7, nil, 8))
   }
@@ -115,7 +115,7 @@ struct ValueTests {
   @Test("a value of another type is refused with advice, never misread")
   func wrongTypes() async throws {
     let connection = try await connectToNewDatabase()
-    func check<T: PostgresDecodable>(_ sql: PostgresStatement, _ type: T.Type) async throws {
+    func check<T: PQDecodable>(_ sql: PQStatement, _ type: T.Type) async throws {
       let error = try await postgresError { _ = try await connection.value(sql, as: type) }
       #expect(error.code == .decoding, "\(sql.sql)")
     }
@@ -141,9 +141,9 @@ struct ValueTests {
     #expect(rows.count == 3)
     #expect(rows.affectedRows == 3)
     #expect(try rows.map { try $0.decode("Label", as: String.self) } == ["x1", "x2", "x3"])
-    #expect(throws: PostgresError.self) { try rows[0].decode("label", as: String.self) }
-    #expect(throws: PostgresError.self) { try rows[0].decode(Int.self) }
-    #expect(throws: PostgresError.self) { try rows[0].decode((Int, String, String).self) }
+    #expect(throws: PQError.self) { try rows[0].decode("label", as: String.self) }
+    #expect(throws: PQError.self) { try rows[0].decode(Int.self) }
+    #expect(throws: PQError.self) { try rows[0].decode((Int, String, String).self) }
     let (number, label) = try rows[2].decode((Int, String).self)
     #expect(number == 3 && label == "x3")
   }
@@ -183,9 +183,9 @@ struct ValueTests {
   @Test("a NUL in a statement's text is refused, and dropped from an identifier")
   func nul() async throws {
     let connection = try await connectToNewDatabase()
-    let error = try await postgresError { try await connection.execute(PostgresStatement("SELECT 1\0, 2")) }
+    let error = try await postgresError { try await connection.execute(PQStatement("SELECT 1\0, 2")) }
     #expect(error.code == .misuse)
-    let named: PostgresStatement = "SELECT 1 AS \(identifier: "a\0b")"
+    let named: PQStatement = "SELECT 1 AS \(identifier: "a\0b")"
     #expect(named.sql == "SELECT 1 AS \"ab\"")
   }
 }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -11,11 +11,11 @@ struct PermissionAdviceTests {
   private func advice(
     _ message: String,
     _ subject: DatabaseSubject,
-    code: PostgresError.Code = .server,
+    code: PQError.Code = .server,
     hint: String? = nil,
     user: String = "app"
   ) -> String? {
-    let error = PostgresError(code, message, sqlState: "42501", hint: hint, user: user)
+    let error = PQError(code, message, sqlState: "42501", hint: hint, user: user)
     return TidemarkError(error, of: subject).advice
   }
 

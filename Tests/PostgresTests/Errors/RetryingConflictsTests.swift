@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -10,7 +10,7 @@ struct RetryingConflictsTests {
   /// What comes of calls that fail so often, and how many there were.
   private func run(
     failures: Int,
-    with error: PostgresError,
+    with error: PQError,
     clock: ManualClock
   ) async -> (result: Result<Int, any Error>, calls: Int) {
     await withTaskGroup(of: Void.self) { group in
@@ -38,21 +38,21 @@ struct RetryingConflictsTests {
 
   @Test("are repeated after a pause, a few times", arguments: ["40001", "40P01"])
   func conflicts(_ sqlState: String) async throws {
-    let conflict = PostgresError(.server, "in the way", sqlState: sqlState)
+    let conflict = PQError(.server, "in the way", sqlState: sqlState)
     let clock = ManualClock()
     let mended = await run(failures: 4, with: conflict, clock: clock)
     #expect(try mended.result.get() == 5)
     #expect(clock.elapsed > .zero && clock.elapsed < .milliseconds(200))
     let lasting = await run(failures: .max, with: conflict, clock: clock)
     #expect(lasting.calls == 5)
-    #expect(throws: PostgresError.self) { try lasting.result.get() }
+    #expect(throws: PQError.self) { try lasting.result.get() }
   }
 
   @Test("are the only ones that are repeated")
   func others() async {
     let clock = ManualClock()
     for error in [
-      PostgresError(.server, "no", sqlState: "23505"), PostgresError(.connectionLost, "gone"),
+      PQError(.server, "no", sqlState: "23505"), PQError(.connectionLost, "gone"),
     ] {
       #expect(await run(failures: .max, with: error, clock: clock).calls == 1)
     }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -42,7 +42,7 @@ struct SQLStateMeaningTests {
     try #require(Self.raised.count > 7 && Self.raised.contains("TM005"))
     for errorCode in Self.raised {
       let error = try await raise(errorCode, hint: "What to do.", of: .stream)
-      let state = try #require((error.underlying as? PostgresError)?.sqlState)
+      let state = try #require((error.underlying as? PQError)?.sqlState)
       #expect(SQLStateMeaning.table[state] != nil, "\(errorCode)")
       #expect(error.message.hasSuffix("what happened."), "\(error)")
       #expect(error.advice == "What to do.", "\(error)")
@@ -118,24 +118,24 @@ struct SQLStateMeaningTests {
   @Test("what the client takes for passing, a worker waits for as well")
   func retryable() {
     for state in ["40001", "40P01", "55P03", "57P01", "57P02", "57P03", "26000", "08006", "53000", "53300"] {
-      let error = PostgresError(.server, "what happened", sqlState: state)
+      let error = PQError(.server, "what happened", sqlState: state)
       #expect(error.isRetryable)
       #expect(TidemarkError(error, of: .leaseStore).isRetryable, "\(state)")
     }
-    let silent = TidemarkError(PostgresError(.connectionFailed, "refused"), of: .leaseStore)
+    let silent = TidemarkError(PQError(.connectionFailed, "refused"), of: .leaseStore)
     #expect(silent.code == .storeUnavailable && silent.message == "The lease store did not answer: refused.")
   }
 
   @Test("a lost answer matters where something was written, and only there")
   func lostAnswers() async {
-    let lost = PostgresError(.connectionLost, "The server is gone.", isOutcomeUnknown: true)
+    let lost = PQError(.connectionLost, "The server is gone.", isOutcomeUnknown: true)
     let read = await #expect(throws: TidemarkError.self) { try await reading(.leaseStore) { throw lost } }
     #expect(read?.code == .storeUnavailable)
     let written = await #expect(throws: TidemarkError.self) { try await writing(.stream) { throw lost } }
     #expect(written?.code == .outcomeUnknown && written?.isRetryable == true)
     #expect(written?.message.contains("may be done or not: The server is gone.") == true)
     await #expect(throws: CancellationError.self) {
-      try await writing(.stream) { throw PostgresError(.cancelled, "cancelled") }
+      try await writing(.stream) { throw PQError(.cancelled, "cancelled") }
     }
   }
 
@@ -155,10 +155,10 @@ struct SQLStateMeaningTests {
     let roles = StreamRoles(database: database)
     try await roles.create("crowd")
     try await database.run("ALTER ROLE \(roles.name("crowd")) CONNECTION LIMIT 0")
-    let configuration = try PostgresConfiguration(url: roles.url("crowd"))
+    let configuration = try PQConfiguration(url: roles.url("crowd"))
     let crowded = await #expect(throws: TidemarkError.self) {
       try await reading(.leaseStore) {
-        try await PostgresConnection.connect(configuration, logger: StreamDatabase.logger).close()
+        try await PQConnection.connect(configuration, logger: StreamDatabase.logger).close()
       }
     }
     #expect(crowded?.code == .tooManyConnections && crowded?.isRetryable == true)

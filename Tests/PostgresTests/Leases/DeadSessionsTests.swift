@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -17,13 +17,13 @@ struct DeadSessionsTests {
 
   /// One process: a store and a pool, under a name of their own or not.
   private struct Process {
-    let configuration: PostgresConfiguration
-    let pool: PostgresPool
+    let configuration: PQConfiguration
+    let pool: PQPool
     let store: PostgresLeaseStore
 
-    init(_ configuration: PostgresConfiguration, hasOwnSessions: Bool = false) {
+    init(_ configuration: PQConfiguration, hasOwnSessions: Bool = false) {
       self.configuration = hasOwnSessions ? configuration.namingProcess("worker") : configuration
-      pool = PostgresPool(self.configuration, logger: LeaseDatabase.logger)
+      pool = PQPool(self.configuration, logger: LeaseDatabase.logger)
       store = PostgresLeaseStore(
         self.configuration,
         pool: pool,
@@ -75,10 +75,10 @@ struct DeadSessionsTests {
   /// Runs `body` while a transaction of a process is open that stands still, as if the process were stopped.
   private func whileOpen(
     in process: Process,
-    _ statement: PostgresStatement,
+    _ statement: PQStatement,
     _ body: (_ processID: Int32) async throws -> Void
   ) async throws {
-    let connection = try await PostgresConnection.connect(process.configuration, logger: LeaseDatabase.logger)
+    let connection = try await PQConnection.connect(process.configuration, logger: LeaseDatabase.logger)
     try await connection.execute("BEGIN")
     try await connection.execute(statement)
     let rows = try await connection.query("SELECT pg_backend_pid()")
@@ -93,7 +93,7 @@ struct DeadSessionsTests {
     ) == 1
   }
 
-  private func checkpointing(_ shardID: String) -> PostgresStatement {
+  private func checkpointing(_ shardID: String) -> PQStatement {
     "UPDATE tidemark_leases.lease SET checkpoint = '5' WHERE application = \(scope.application) AND shard_id = \(shardID)"
   }
 
@@ -214,7 +214,7 @@ struct DeadSessionsTests {
     try await roles.create("burier")
     try await streams.leases().grant(.consumer, to: roles.name("burier"), application: scope.application)
     let victim = Process(database.configuration)
-    let other = Process(try PostgresConfiguration(url: roles.url("burier")))
+    let other = Process(try PQConfiguration(url: roles.url("burier")))
     let (owner, planner) = (try await register(victim), try await register(other))
     _ = try await grant("a", to: owner, victim)
     _ = try await grant("b", to: owner, victim)

@@ -1,5 +1,5 @@
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 
@@ -15,7 +15,7 @@ struct DyingSessions {
   private static let name = "victim"
 
   let url: String
-  let pool: PostgresPool
+  let pool: PQPool
 
   static func with(_ body: (DyingSessions) async throws -> Void) async throws {
     var configuration = LocalPostgresConfiguration()
@@ -23,15 +23,15 @@ struct DyingSessions {
       "fsync": "off", "synchronous_standby_names": "*", "synchronous_commit": "local",
     ]
     try await withLocalPostgres(configuration) { server in
-      let pool = PostgresPool(try calm(server.url()), logger: LeaseDatabase.logger)
+      let pool = PQPool(try calm(server.url()), logger: LeaseDatabase.logger)
       try await body(DyingSessions(url: server.url(), pool: pool))
       await pool.close()
     }
   }
 
   /// How to connect without waiting for the standby that there is not.
-  static func calm(_ url: String) throws -> PostgresConfiguration {
-    var configuration = try PostgresConfiguration(url: url)
+  static func calm(_ url: String) throws -> PQConfiguration {
+    var configuration = try PQConfiguration(url: url)
     configuration.settings["synchronous_commit"] = "local"
     return configuration
   }
@@ -59,7 +59,7 @@ struct DyingSessions {
   }
 
   /// How to connect to be killed so.
-  func victim(_ death: Death) throws -> PostgresConfiguration {
+  func victim(_ death: Death) throws -> PQConfiguration {
     var configuration = try Self.calm(url)
     configuration.applicationName = Self.name
     switch death {

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Tidemark
 import TidemarkPostgres
@@ -9,8 +9,8 @@ import TidemarkTestKit
 struct LeaseDatabase: LeaseStoreEnvironment {
   let failoverInterval = Duration.seconds(1)
   let url: String
-  let configuration: PostgresConfiguration
-  let pool: PostgresPool
+  let configuration: PQConfiguration
+  let pool: PQPool
 
   /// One for all cases that keep to a scope of their own.
   static func shared() async throws -> LeaseDatabase {
@@ -21,8 +21,8 @@ struct LeaseDatabase: LeaseStoreEnvironment {
 
   init() async throws {
     url = try await TestServer.shared().makeDatabase()
-    configuration = try PostgresConfiguration(url: url)
-    pool = PostgresPool(configuration, logger: Self.logger)
+    configuration = try PQConfiguration(url: url)
+    pool = PQPool(configuration, logger: Self.logger)
     try await Migrator(pool, schema: TidemarkSchema.leases.underTest, logger: Self.logger).migrate()
   }
 

@@ -1,5 +1,5 @@
+import LibPQ
 import Logging
-import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
@@ -186,15 +186,15 @@ struct LostHistoryTests {
 
   @Test("sessions commit durably where their role does not, and never less than their role asks for")
   func synchronousCommit() async throws {
-    func effective(_ configuration: PostgresConfiguration) async throws -> String {
-      let connection = try await PostgresConnection.connect(configuration, logger: LeaseDatabase.logger)
+    func effective(_ configuration: PQConfiguration) async throws -> String {
+      let connection = try await PQConnection.connect(configuration, logger: LeaseDatabase.logger)
       let rows = try await connection.query("SELECT current_setting('synchronous_commit')")
       await connection.close()
       return try rows[0].decode(String.self)
     }
     for (setting, expected) in [("off", "on"), ("local", "on"), ("remote_apply", "remote_apply")] {
       let url = database.url + (database.url.contains("?") ? "&" : "?")
-      let configuration = try PostgresConfiguration(url: "\(url)options=-c%20synchronous_commit%3D\(setting)")
+      let configuration = try PQConfiguration(url: "\(url)options=-c%20synchronous_commit%3D\(setting)")
       #expect(try await effective(configuration) == expected)
     }
     var configuration = database.configuration

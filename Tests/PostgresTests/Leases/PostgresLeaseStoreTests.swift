@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -157,7 +157,7 @@ struct PostgresLeaseStoreTests {
   }
 
   /// How many leases this session has updated that the server's statistics do not have yet.
-  private func updates(in transaction: PostgresTransaction) async throws -> (all: Int, inPlace: Int) {
+  private func updates(in transaction: PQTransaction) async throws -> (all: Int, inPlace: Int) {
     let rows = try await transaction.query(
       """
       SELECT pg_stat_get_xact_tuples_updated('tidemark_leases.lease'::regclass),
@@ -232,8 +232,8 @@ struct PostgresLeaseStoreTests {
   @Test("says that the migrations are missing")
   func noTables() async throws {
     let url = try await TestServer.shared().makeDatabase()
-    let configuration = try PostgresConfiguration(url: url)
-    let pool = PostgresPool(configuration, logger: LeaseDatabase.logger)
+    let configuration = try PQConfiguration(url: url)
+    let pool = PQPool(configuration, logger: LeaseDatabase.logger)
     let store = PostgresLeaseStore(configuration, pool: pool, logger: LeaseDatabase.logger)
     let error = await #expect(throws: TidemarkError.self) { try await store.leases(in: scope) }
     #expect(error?.code == .schemaMismatch && error?.message == "The database has no schema tidemark_leases.")
@@ -242,8 +242,8 @@ struct PostgresLeaseStoreTests {
 
   @Test("says that nothing was written when the server cannot be reached")
   func noServer() async throws {
-    let configuration = try PostgresConfiguration(url: "postgresql://127.0.0.1:1/none")
-    let pool = PostgresPool(configuration, acquireTimeout: .milliseconds(200), logger: LeaseDatabase.logger)
+    let configuration = try PQConfiguration(url: "postgresql://127.0.0.1:1/none")
+    let pool = PQPool(configuration, acquireTimeout: .milliseconds(200), logger: LeaseDatabase.logger)
     let store = PostgresLeaseStore(configuration, pool: pool, logger: LeaseDatabase.logger)
     let error = await #expect(throws: TidemarkError.self) { try await store.leases(in: scope) }
     #expect(error?.code == .storeUnavailable)

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -31,10 +31,10 @@ struct UnknownOutcomeTests {
     }
   }
 
-  private func store(_ configuration: PostgresConfiguration) -> PostgresLeaseStore {
+  private func store(_ configuration: PQConfiguration) -> PostgresLeaseStore {
     PostgresLeaseStore(
       configuration,
-      pool: PostgresPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger),
+      pool: PQPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger),
       logger: LeaseDatabase.logger
     )
   }

@@ -1,5 +1,5 @@
 import Foundation
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -153,10 +153,10 @@ struct LocalPostgresTests {
     var configuration = LocalPostgresConfiguration.quick
     configuration.listensOnTCP = true
     try await withLocalPostgres(configuration) { server in
-      let connection = try await connect(PostgresConfiguration(url: server.url()))
+      let connection = try await connect(PQConfiguration(url: server.url()))
       #expect(try await connection.value("SELECT host(inet_server_addr())") == "127.0.0.1")
       let wrong = server.url().replacing("@127.0.0.1:", with: "wrong@127.0.0.1:")
-      let error = try await postgresError { _ = try await connect(PostgresConfiguration(url: wrong)) }
+      let error = try await postgresError { _ = try await connect(PQConfiguration(url: wrong)) }
       #expect(error.sqlState == "28P01")
       let password = try #require(server.url().firstMatch(of: /:([^:@]+)@/)).1
       var shown = String(reflecting: server)

@@ -1,5 +1,5 @@
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 import Tidemark
@@ -113,9 +113,9 @@ struct CaptureRestartTests {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 1...2 {
         // Not ended with the process that captures: a writer whose commit is in doubt proves nothing.
-        var configuration = try PostgresConfiguration(url: database.url)
+        var configuration = try PQConfiguration(url: database.url)
         configuration.applicationName = "writer"
-        let writer = try await PostgresConnection.connect(configuration, logger: StreamDatabase.logger)
+        let writer = try await PQConnection.connect(configuration, logger: StreamDatabase.logger)
         group.addTask {
           while stops.value == 0 {
             let new = ids.take(Int.random(in: 1...200))

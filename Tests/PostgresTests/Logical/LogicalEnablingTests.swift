@@ -4,7 +4,7 @@ import Testing
 import Tidemark
 import TidemarkTestKit
 
-@testable import PostgresClient
+@testable import LibPQ
 @testable import TidemarkPostgres
 @testable import TidemarkStreams
 
@@ -14,7 +14,7 @@ struct LogicalEnablingTests {
   /// A server with the table `item` in one database, and `other` in another.
   private struct Scene {
     var database: StreamDatabase
-    var elsewhere: PostgresPool
+    var elsewhere: PQPool
     let log = CollectedLog()
 
     var admin: PostgresStreamAdmin { PostgresStreamAdmin(database.pool, logger: log.logger) }
@@ -27,9 +27,9 @@ struct LogicalEnablingTests {
         let database = try await StreamDatabase.make(at: server.url())
         try await database.run("CREATE TABLE item (id int PRIMARY KEY, v text)")
         try await server.createDatabase("elsewhere")
-        var other = try PostgresConfiguration(url: server.url(database: "elsewhere"))
+        var other = try PQConfiguration(url: server.url(database: "elsewhere"))
         other.applicationName = "nightly"
-        let elsewhere = PostgresPool(other, logger: StreamDatabase.logger)
+        let elsewhere = PQPool(other, logger: StreamDatabase.logger)
         try await elsewhere.execute("CREATE TABLE other (id int)")
         try await body(Scene(database: database, elsewhere: elsewhere))
       }
@@ -236,7 +236,7 @@ struct LogicalEnablingTests {
         for statement in [
           "ALTER SYSTEM SET synchronous_standby_names = '\(name)'", "SELECT pg_reload_conf()",
         ] {
-          try await scene.elsewhere.execute(PostgresStatement(statement))
+          try await scene.elsewhere.execute(PQStatement(statement))
         }
       }
       let waiting = "FROM pg_stat_activity WHERE wait_event = 'SyncRep' AND datname = current_database()"
@@ -270,8 +270,8 @@ struct LogicalEnablingTests {
   func deadMaker() async throws {
     try await Scene.with { scene in
       try await scene.prepareElsewhere("orphan")
-      let maker = try await PostgresConnection.connect(
-        try PostgresConfiguration(url: scene.database.url).replicating(with: SnapshotMaker.slotSettings),
+      let maker = try await PQConnection.connect(
+        try PQConfiguration(url: scene.database.url).replicating(with: SnapshotMaker.slotSettings),
         logger: StreamDatabase.logger
       )
       let making = Task {
@@ -280,7 +280,7 @@ struct LogicalEnablingTests {
       let slots = "SELECT count(*) FROM pg_replication_slots"
       try await eventually("the server waits") { try await scene.database.number(slots) == 1 }
       await maker.close()
-      await #expect(throws: PostgresError.self) { try await making.value }
+      await #expect(throws: PQError.self) { try await making.value }
       try await eventually("it waits no longer") { try await scene.database.number(slots) == 0 }
       try await scene.elsewhere.execute("ROLLBACK PREPARED 'orphan'")
       #expect(try await scene.database.number(slots) == 0)

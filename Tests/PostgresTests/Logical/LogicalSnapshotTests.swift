@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -28,7 +28,7 @@ struct LogicalSnapshotTests {
   }
 
   /// Asks for a cut as the maker of a snapshot does, which the connection is from then on.
-  private func requestCut(_ database: StreamDatabase, on maker: PostgresConnection) async throws -> String {
+  private func requestCut(_ database: StreamDatabase, on maker: PQConnection) async throws -> String {
     let id = try await database.stream("item").identified().id
     try await maker.execute("SELECT tidemark.begin_making(\(id), 'a')")
     return try await maker.query("SELECT tidemark.request_cut(\(id), 'a')::text")[0].decode(String.self)
@@ -98,7 +98,7 @@ struct LogicalSnapshotTests {
         try await eventually("the capture goes on") {
           try await captured(database) == 1
         }
-        let error = try await #require(throws: PostgresError.self) {
+        let error = try await #require(throws: PQError.self) {
           try await maker.execute("SELECT tidemark.place_cut(\(cut)::text::uuid, pg_current_wal_lsn())")
         }
         #expect(error.sqlState == "40001")

@@ -1,7 +1,7 @@
 import Testing
 import Tidemark
 
-@testable import PostgresClient
+@testable import LibPQ
 @testable import TidemarkStreams
 
 @Suite("Decoding what pgoutput writes")
@@ -36,9 +36,9 @@ struct OutputMessageTests {
 
   private func decode(
     _ messages: [String],
-    from start: CapturePosition = CapturePosition(lsn: PostgresLSN(rawValue: 50), changes: 0),
+    from start: CapturePosition = CapturePosition(lsn: PQLSN(rawValue: 50), changes: 0),
     viewType: StreamViewType = .newAndOldImages,
-    end: PostgresLSN? = nil
+    end: PQLSN? = nil
   ) throws -> (CapturedBatch, CapturePosition) {
     let source = CaptureDecoder.Source(
       stream: 1,
@@ -53,7 +53,7 @@ struct OutputMessageTests {
     for message in messages {
       let isKeepalive = message.hasPrefix("k")
       let frame = (isKeepalive ? [] : bytes("w{8:0}{8:0}{8:0}")) + bytes(message)
-      var chunk = PostgresReplicationChunk()
+      var chunk = PQReplicationChunk()
       frame.withUnsafeBytes { chunk.append($0) }
       var offset = 0
       if let changed = try decoder.decode(chunk, from: &offset, into: &batch) {
@@ -82,31 +82,31 @@ struct OutputMessageTests {
     let old = #"{"id":7,"at":null}"#
     #expect(texts(batch.newImages) == [old, nil, #"{"id":8,"at":"2026-01-02T03:04:05+00:00"}"#, nil])
     #expect(texts(batch.oldImages) == [nil, old, nil, old])
-    #expect(position == CapturePosition(lsn: PostgresLSN(rawValue: 120), changes: 0))
+    #expect(position == CapturePosition(lsn: PQLSN(rawValue: 120), changes: 0))
   }
 
   @Test("Changes that are in the log already are left out, wherever the last append ended", arguments: 0...3)
   func resumed(changes: Int) throws {
-    let start = CapturePosition(lsn: PostgresLSN(rawValue: 90), changes: Int64(changes))
+    let start = CapturePosition(lsn: PQLSN(rawValue: 90), changes: Int64(changes))
     let (batch, position) = try decode(Self.all, from: start)
     #expect(batch.count == [4, 3, 1, 0][changes])
-    #expect(position == CapturePosition(lsn: PostgresLSN(rawValue: 120), changes: 0))
+    #expect(position == CapturePosition(lsn: PQLSN(rawValue: 120), changes: 0))
     let (half, middle) = try decode(Array(Self.all.prefix(4)), from: start)
     #expect(half.count == [3, 2, 0, 0][changes])
-    #expect(middle == CapturePosition(lsn: PostgresLSN(rawValue: 90), changes: max(2, Int64(changes))))
+    #expect(middle == CapturePosition(lsn: PQLSN(rawValue: 90), changes: max(2, Int64(changes))))
   }
 
   @Test("Transactions before the place and behind the stream's end are left out")
   func outside() throws {
-    let behind = CapturePosition(lsn: PostgresLSN(rawValue: 101), changes: 0)
+    let behind = CapturePosition(lsn: PQLSN(rawValue: 101), changes: 0)
     #expect(try decode(Self.all, from: behind).0.count == 0)
-    #expect(try decode(Self.all, end: PostgresLSN(rawValue: 100)).0.count == 0)
-    #expect(try decode(Self.all, end: PostgresLSN(rawValue: 101)).0.count == 4)
+    #expect(try decode(Self.all, end: PQLSN(rawValue: 100)).0.count == 0)
+    #expect(try decode(Self.all, end: PQLSN(rawValue: 101)).0.count == 4)
   }
 
   @Test("The place never passes how far the capture may go", arguments: [90, 100])
   func bounded(end: UInt64) throws {
-    let place = CapturePosition(lsn: PostgresLSN(rawValue: end), changes: 0)
+    let place = CapturePosition(lsn: PQLSN(rawValue: end), changes: 0)
     #expect(try decode([Self.begin], end: place.lsn).1 == place)
     #expect(try decode(Self.all + ["k{8:130}{8:0}{1:0}"], end: place.lsn).1 == place)
   }
@@ -137,7 +137,7 @@ struct OutputMessageTests {
     ])
     #expect(texts(expired.causes) == ["E", nil, nil])
     // Braces are the helper's own, so the content is put behind what it made.
-    var chunk = PostgresReplicationChunk()
+    var chunk = PQReplicationChunk()
     (bytes("w{8:0}{8:0}{8:0}") + bytes(message) + Array(content.utf8)).withUnsafeBytes { chunk.append($0) }
     var decoder = CaptureDecoder(
       CaptureDecoder.Source(
@@ -147,9 +147,9 @@ struct OutputMessageTests {
         viewType: .newAndOldImages,
         messagePrefix: "tidemark_1"
       ),
-      from: CapturePosition(lsn: PostgresLSN(rawValue: 50), changes: 0)
+      from: CapturePosition(lsn: PQLSN(rawValue: 50), changes: 0)
     )
-    var begin = PostgresReplicationChunk()
+    var begin = PQReplicationChunk()
     (bytes("w{8:0}{8:0}{8:0}") + bytes(Self.begin)).withUnsafeBytes { begin.append($0) }
     var batch = CapturedBatch()
     for chunk in [begin, chunk] {

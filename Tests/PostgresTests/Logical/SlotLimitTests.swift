@@ -1,5 +1,5 @@
+import LibPQ
 import LocalPostgres
-import PostgresClient
 import TestSupport
 import Testing
 import Tidemark

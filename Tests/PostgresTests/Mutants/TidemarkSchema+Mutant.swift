@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import TidemarkPostgres
 import TidemarkStreams
 
@@ -29,7 +29,7 @@ extension TidemarkSchema {
 
 extension Migrator {
   /// Makes both schemas as tests make them.
-  static func migrateUnderTest(_ pool: PostgresPool, logger: Logger) async throws {
+  static func migrateUnderTest(_ pool: PQPool, logger: Logger) async throws {
     for schema in [TidemarkSchema.leases, .streams] {
       try await Migrator(pool, schema: schema.underTest, logger: logger).migrate()
     }

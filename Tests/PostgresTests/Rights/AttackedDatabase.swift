@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 
 @testable import TidemarkPostgres
@@ -102,15 +102,15 @@ struct AttackedDatabase: Sendable {
 
   /// What each statement gave to a role: how many rows, or the error.
   func outcomes(of statements: [String], by role: String) async throws -> [(
-    String, Result<Int, PostgresError>
+    String, Result<Int, PQError>
   )] {
     let pool = try roles.pool(role)
-    var outcomes: [(String, Result<Int, PostgresError>)] = []
+    var outcomes: [(String, Result<Int, PQError>)] = []
     for statement in statements {
       do {
-        let rows = try await pool.query(PostgresStatement(stringLiteral: statement))
+        let rows = try await pool.query(PQStatement(stringLiteral: statement))
         outcomes.append((statement, .success(rows.count)))
-      } catch let error as PostgresError {
+      } catch let error as PQError {
         outcomes.append((statement, .failure(error)))
       }
     }

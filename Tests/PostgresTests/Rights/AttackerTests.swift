@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -236,7 +236,7 @@ struct AttackerTests {
     #expect(Set(after).symmetricDifference(before).isEmpty, "\(principal): \(Self.successes(outcomes))")
   }
 
-  private static func successes(_ outcomes: [(String, Result<Int, PostgresError>)]) -> [String] {
+  private static func successes(_ outcomes: [(String, Result<Int, PQError>)]) -> [String] {
     outcomes.compactMap { if case .success = $0.1 { $0.0 } else { nil } }
   }
 
@@ -246,9 +246,9 @@ struct AttackerTests {
     let before = try await attacked.state()
     for principal in AttackedDatabase.principals {
       let strong = try StreamDatabase.makePool(attacked.database.url, connections: 1)
-      try await strong.execute(PostgresStatement(stringLiteral: "SET ROLE \(attacked.roles.name(principal))"))
+      try await strong.execute(PQStatement(stringLiteral: "SET ROLE \(attacked.roles.name(principal))"))
       for statement in Self.attempts(of: principal).changes where !statement.hasPrefix("SET ") {
-        _ = try? await strong.execute(PostgresStatement(stringLiteral: statement))
+        _ = try? await strong.execute(PQStatement(stringLiteral: statement))
       }
       await strong.close()
     }
@@ -267,7 +267,7 @@ struct AttackerTests {
       "tidemark_leases.worker", "tidemark_leases.plan_turn", "tidemark_leases.history", "tidemark.log_2",
       "public.secret",
     ] {
-      let error = await #expect(throws: PostgresError.self, "\(principal): \(table)") {
+      let error = await #expect(throws: PQError.self, "\(principal): \(table)") {
         try await pool.withConnection {
           try await $0.executeScript("BEGIN; LOCK TABLE \(table) IN SHARE UPDATE EXCLUSIVE MODE; COMMIT")
         }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -22,7 +22,7 @@ struct CatalogRuleTests {
   }
 
   private func names(_ sql: String) async throws -> [String] {
-    try await database.pool.query(PostgresStatement(stringLiteral: sql)).map { try $0.decode(String.self) }
+    try await database.pool.query(PQStatement(stringLiteral: sql)).map { try $0.decode(String.self) }
   }
 
   private func functions(where condition: String) async throws -> [String] {

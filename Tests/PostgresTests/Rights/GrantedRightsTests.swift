@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -18,8 +18,8 @@ struct GrantedRightsTests {
     var answers: [Bool] = []
     for statement in statements {
       do {
-        answers.append(try await !pool.query(PostgresStatement(stringLiteral: statement)).isEmpty)
-      } catch is PostgresError {
+        answers.append(try await !pool.query(PQStatement(stringLiteral: statement)).isEmpty)
+      } catch is PQError {
         answers.append(false)
       }
     }
@@ -180,7 +180,7 @@ struct GrantedRightsTests {
       "SELECT * FROM tidemark.log_1_1", "SELECT * FROM tidemark.shard WHERE application IS NOT NULL",
     ]
     #expect(try await answers(attacks, to: "other", roles) == [false, false, false, false, false])
-    try await pool.execute(PostgresStatement(stringLiteral: copy))
+    try await pool.execute(PQStatement(stringLiteral: copy))
     try await pool.execute("SELECT tidemark.complete_snapshot(1, 'mine', 5)")
     #expect(try await pool.query("SELECT * FROM tidemark.log_1_1").count == 5)
     #expect(try await answers(["DELETE FROM tidemark.log_1_1 RETURNING 1"], to: "maker", roles) == [false])

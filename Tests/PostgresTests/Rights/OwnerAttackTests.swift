@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -130,7 +130,7 @@ struct OwnerAttackTests {
         """
       )
     }
-    let refused = await #expect(throws: PostgresError.self) {
+    let refused = await #expect(throws: PQError.self) {
       try await pool.execute(
         """
         SELECT tidemark.copy_1(n.partition_ordinal, '{0}', '{0}', 0, 'shop.item', 0, 100) FROM tidemark.snapshot AS n

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -47,7 +47,7 @@ struct StrangersLockTests {
       try await eventually("the stranger waits") { try await isWaiting() == 1 }
       func isDead() async throws -> Bool {
         try await database.pool.query(
-          PostgresStatement(
+          PQStatement(
             "SELECT EXISTS (SELECT FROM tidemark_leases.worker AS w WHERE \(PlanningStatements.isDead))",
             Int64(0),
             "a",
@@ -160,10 +160,10 @@ struct StrangersLockTests {
         do {
           // The weakest mode that keeps any other session from writing.
           try await session.transaction {
-            try await $0.execute(PostgresStatement(stringLiteral: "LOCK TABLE \(table) IN SHARE MODE NOWAIT"))
+            try await $0.execute(PQStatement(stringLiteral: "LOCK TABLE \(table) IN SHARE MODE NOWAIT"))
           }
           locked.append("\(principal): \(table)")
-        } catch let error as PostgresError where error.sqlState == "42501" {}
+        } catch let error as PQError where error.sqlState == "42501" {}
       }
       await session.close()
     }
@@ -175,7 +175,7 @@ struct StrangersLockTests {
     let database = try await StreamDatabase.make()
     let log = CollectedLog()
     let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: database.url),
+      try PQConfiguration(url: database.url),
       pool: database.pool,
       logger: log.logger
     )

@@ -1,5 +1,5 @@
 import Foundation
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -8,16 +8,16 @@ import TidemarkStreams
 
 @Suite("The migrator", .sharesMachine)
 struct MigratorTests {
-  private let pool: PostgresPool
+  private let pool: PQPool
 
   init() async throws {
-    let configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
-    pool = PostgresPool(configuration, logger: LeaseDatabase.logger)
+    let configuration = try PQConfiguration(url: await TestServer.shared().makeDatabase())
+    pool = PQPool(configuration, logger: LeaseDatabase.logger)
   }
 
   static let schemas: [TidemarkSchema] = [.leases, .streams]
 
-  private func migrator(of schema: TidemarkSchema, _ pool: PostgresPool? = nil) -> Migrator {
+  private func migrator(of schema: TidemarkSchema, _ pool: PQPool? = nil) -> Migrator {
     Migrator(pool ?? self.pool, schema: schema, logger: LeaseDatabase.logger)
   }
 
@@ -98,12 +98,12 @@ struct MigratorTests {
 
   @Test("is safe when programs that have all seen an empty database start at once")
   func isSafeAfterLooking() async throws {
-    let configuration = try PostgresConfiguration(url: await TestServer.shared().makeDatabase())
+    let configuration = try PQConfiguration(url: await TestServer.shared().makeDatabase())
     let migrators = (1...10).map { _ in
       // One session each, which remembers what it has not found.
       migrator(
         of: .streams,
-        PostgresPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger)
+        PQPool(configuration, maximumConnections: 1, logger: LeaseDatabase.logger)
       )
     }
     for migrator in migrators { #expect(try await migrator.status().allSatisfy { $0.appliedAt == nil }) }

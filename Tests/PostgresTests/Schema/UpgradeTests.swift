@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -20,7 +20,7 @@ struct UpgradeTests {
 
   /// A snapshot of the table `other` that has begun, and has no rows yet.
   private struct BegunSnapshot {
-    var connection: PostgresConnection
+    var connection: PQConnection
     var stream: Int32
     var application: String
     var partition: Int64
@@ -28,8 +28,8 @@ struct UpgradeTests {
     var ordinals: [Int32]
 
     static func begin(for application: String, in database: StreamDatabase) async throws -> BegunSnapshot {
-      let connection = try await PostgresConnection.connect(
-        PostgresConfiguration(url: database.url),
+      let connection = try await PQConnection.connect(
+        PQConfiguration(url: database.url),
         logger: StreamDatabase.logger
       )
       let stream = try await database.stream("other").identified().id
@@ -56,7 +56,7 @@ struct UpgradeTests {
       let copied = try await connection.query(
         "SELECT tidemark.\(identifier: "copy_\(stream)")(\(partition), \(starts), \(ordinals), 0, 'other', 0, 1000)"
       )[0].decode(Int64.self)
-      let complete: PostgresStatement =
+      let complete: PQStatement =
         "SELECT tidemark.complete_snapshot(\(stream), \(application), \(copied))"
       while try await !connection.query(complete)[0].decode(Bool.self) {}
       await connection.close()

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -10,9 +10,9 @@ import Tidemark
 @Suite("A captured table in somebody else's hands", .sharesMachine)
 struct AlteredTableTests {
   /// A session that has plans for the writes of a table.
-  private func session(_ database: StreamDatabase) async throws -> PostgresConnection {
-    try await PostgresConnection.connect(
-      PostgresConfiguration(url: database.url),
+  private func session(_ database: StreamDatabase) async throws -> PQConnection {
+    try await PQConnection.connect(
+      PQConfiguration(url: database.url),
       logger: StreamDatabase.logger
     )
   }
@@ -91,7 +91,7 @@ struct AlteredTableTests {
   /// A database whose schema and table belong to a role that is no superuser, and that sees rows of one tenant only.
   private func withTenants(
     expiry: Bool = false,
-    _ body: (StreamDatabase, PostgresPool, StreamRoles) async throws -> Void
+    _ body: (StreamDatabase, PQPool, StreamRoles) async throws -> Void
   ) async throws {
     let url = try await TestServer.shared().makeDatabase()
     let superuser = StreamDatabase(
@@ -137,7 +137,7 @@ struct AlteredTableTests {
   func forcedPolicies() async throws {
     try await withTenants { database, superuser, _ in
       try await database.run("ALTER TABLE item FORCE ROW LEVEL SECURITY")
-      let error = try await #require(throws: PostgresError.self) {
+      let error = try await #require(throws: PQError.self) {
         try await database.run("SET app.tenant = 1; TRUNCATE item")
       }
       #expect(error.message.contains("row-level security"))
@@ -154,7 +154,7 @@ struct AlteredTableTests {
   func hiddenExpiry() async throws {
     try await withTenants(expiry: true) { database, superuser, _ in
       try await database.run("ALTER TABLE item FORCE ROW LEVEL SECURITY")
-      let error = try await #require(throws: PostgresError.self) {
+      let error = try await #require(throws: PQError.self) {
         _ = try await database.expireRows()
       }
       #expect(error.message.contains("row-level security"))

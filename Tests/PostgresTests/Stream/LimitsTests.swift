@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -100,7 +100,7 @@ struct LimitsTests {
   func renamedKey() async throws {
     let database = try await items()
     try await database.run("ALTER TABLE item RENAME id TO number")
-    let error = try await #require(throws: PostgresError.self) {
+    let error = try await #require(throws: PQError.self) {
       try await database.run("INSERT INTO item VALUES (1, 1)")
     }
     #expect(error.message.contains(#""new" has no field "id""#), "\(error)")
@@ -176,7 +176,7 @@ struct LimitsTests {
     for (slot, publication) in zip(slots, ["every", "own"]) {
       try await database.run("SELECT pg_create_logical_replication_slot('\(slot)', 'pgoutput')")
       try await subscriber.pool.execute(
-        PostgresStatement(
+        PQStatement(
           stringLiteral: """
             CREATE SUBSCRIPTION \(slot) CONNECTION '\(database.url)' PUBLICATION \(publication)
             WITH (create_slot = false, slot_name = '\(slot)', copy_data = false)

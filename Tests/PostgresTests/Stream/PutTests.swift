@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -20,7 +20,7 @@ struct PutTests {
       try await sessions.prepare("INSERT ON tidemark.inbox_1")
       for token in [nil, "token"] {
         let victim = PostgresStreamAdmin(
-          PostgresPool(try sessions.victim(death), maximumConnections: 1, logger: LeaseDatabase.logger)
+          PQPool(try sessions.victim(death), maximumConnections: 1, logger: LeaseDatabase.logger)
         )
         let put = Task { try await victim.put([1], partitionKey: "k", to: "events", idempotencyToken: token) }
         try await sessions.waitForCommit()

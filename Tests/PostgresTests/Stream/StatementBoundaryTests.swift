@@ -1,5 +1,5 @@
 import Foundation
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -41,7 +41,7 @@ struct StatementBoundaryTests {
         )
         do {
           try await perform(work, on: doomed, in: database)
-        } catch let error as PostgresError where error.sqlState == "57P01" || error.code == .connectionLost {
+        } catch let error as PQError where error.sqlState == "57P01" || error.code == .connectionLost {
           deaths[work, default: 0] += 1
         }
         // What died holds nothing once it is gone.
@@ -82,7 +82,7 @@ struct StatementBoundaryTests {
       let stream = try await database.stream("item").identified()
       do {
         try await doomed.execute("SELECT tidemark.disable_stream(\(stream.id))")
-      } catch is PostgresError {
+      } catch is PQError {
         deaths += 1
         try await database.run("INSERT INTO item VALUES (\(-boundary))")
         try await database.admin.disable(stream.fullName)
@@ -94,7 +94,7 @@ struct StatementBoundaryTests {
     #expect(deaths > 10)
   }
 
-  private func perform(_ work: String, on pool: PostgresPool, in database: StreamDatabase) async throws {
+  private func perform(_ work: String, on pool: PQPool, in database: StreamDatabase) async throws {
     let stream = try await database.stream("item").identified()
     // Asked of the healthy pool: only the work itself is to die.
     let open = try await database.admin.describe("item").shards.filter(\.isOpen).sorted {

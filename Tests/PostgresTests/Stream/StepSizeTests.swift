@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -37,8 +37,8 @@ struct StepSizeTests {
       ALTER ROLE \(role) SET idle_session_timeout = '20ms'
       """
     )
-    var configuration = try PostgresConfiguration(url: roles.url("worker"))
-    let pool = PostgresPool(configuration, maximumConnections: 1, logger: StreamDatabase.logger)
+    var configuration = try PQConfiguration(url: roles.url("worker"))
+    let pool = PQPool(configuration, maximumConnections: 1, logger: StreamDatabase.logger)
     let settings = try await pool.query(
       """
       SELECT current_setting('statement_timeout'), current_setting('lock_timeout'),
@@ -50,7 +50,7 @@ struct StepSizeTests {
     await pool.close()
     // What the user of a pool sets counts.
     configuration.settings["statement_timeout"] = "123ms"
-    let own = PostgresPool(configuration, maximumConnections: 1, logger: StreamDatabase.logger)
+    let own = PQPool(configuration, maximumConnections: 1, logger: StreamDatabase.logger)
     #expect(
       try await own.query("SELECT current_setting('statement_timeout')")[0].decode(String.self) == "123ms"
     )

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -195,7 +195,7 @@ struct StreamCaptureTests {
     try await database.run("CREATE TABLE item (id int PRIMARY KEY, a text); INSERT INTO item VALUES (1, 'x')")
     try await database.admin.enable(table: "item", capture: capture, shardCount: 1)
     let writer = try StreamDatabase.makePool(database.url, connections: 1)
-    func write(_ sql: PostgresStatement) async throws { try await writer.execute(sql) }
+    func write(_ sql: PQStatement) async throws { try await writer.execute(sql) }
     try await write("UPDATE item SET a = 'y'")
     try await database.run("ALTER TABLE item ADD COLUMN b int DEFAULT 7")
     try await write("UPDATE item SET id = id, a = 'z'")

@@ -1,6 +1,6 @@
 import Foundation
+import LibPQ
 import Logging
-import PostgresClient
 import Synchronization
 import TestSupport
 import Tidemark
@@ -11,7 +11,7 @@ import Tidemark
 /// A migrated database of a test's own.
 struct StreamDatabase: Sendable {
   let url: String
-  let pool: PostgresPool
+  let pool: PQPool
   let admin: PostgresStreamAdmin
 
   static let logger = Logger(label: "tidemark.test") { _ in SwiftLogNoOpLogHandler() }
@@ -34,10 +34,10 @@ struct StreamDatabase: Sendable {
     _ url: String,
     connections: Int,
     settings: [String: String] = [:]
-  ) throws -> PostgresPool {
-    var configuration = try PostgresConfiguration(url: url)
+  ) throws -> PQPool {
+    var configuration = try PQConfiguration(url: url)
     configuration.settings = settings
-    return PostgresPool(configuration, maximumConnections: connections, logger: logger)
+    return PQPool(configuration, maximumConnections: connections, logger: logger)
   }
 
   /// A stream with connections of its own, as another process would have.
@@ -46,7 +46,7 @@ struct StreamDatabase: Sendable {
   }
 
   func leases() throws -> PostgresLeaseStore {
-    PostgresLeaseStore(try PostgresConfiguration(url: url), pool: pool, logger: Self.logger)
+    PostgresLeaseStore(try PQConfiguration(url: url), pool: pool, logger: Self.logger)
   }
 
   func run(_ sql: String) async throws {
@@ -59,12 +59,12 @@ struct StreamDatabase: Sendable {
   }
 
   func text(_ sql: String) async throws -> String? {
-    let value = try await pool.query(PostgresStatement(stringLiteral: sql))[0].decode(String?.self)
+    let value = try await pool.query(PQStatement(stringLiteral: sql))[0].decode(String?.self)
     return value
   }
 
   func number(_ sql: String) async throws -> Int64 {
-    try await pool.query(PostgresStatement(stringLiteral: sql))[0].decode(Int64.self)
+    try await pool.query(PQStatement(stringLiteral: sql))[0].decode(Int64.self)
   }
 }
 

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -23,7 +23,7 @@ struct StreamExpiryTests {
 
   private func ids(_ database: StreamDatabase, _ table: String = "item") async throws -> [Int64] {
     try await database.pool.query(
-      PostgresStatement(stringLiteral: "SELECT id::bigint FROM \(table) ORDER BY id")
+      PQStatement(stringLiteral: "SELECT id::bigint FROM \(table) ORDER BY id")
     ).map { try $0.decode(Int64.self) }
   }
 
@@ -32,7 +32,7 @@ struct StreamExpiryTests {
     _ = try await database.stream(stream).sequenceCommitted()
     let id = try await database.number("SELECT tidemark.find_stream('\(stream)')")
     return try await database.pool.query(
-      PostgresStatement(
+      PQStatement(
         stringLiteral: """
           SELECT partition_key || coalesce(' ' || cause::text, '') FROM tidemark.log_\(id)
           WHERE event_name = 'REMOVE' ORDER BY sequence_number
@@ -98,7 +98,7 @@ struct StreamExpiryTests {
       try await transaction.execute("DELETE FROM item WHERE id = 2")
       let statement = try await transaction.query("SELECT statement FROM tidemark.begin_expiry(1, 1)")[0]
         .decode(String.self)
-      try await transaction.execute(PostgresStatement(stringLiteral: statement))
+      try await transaction.execute(PQStatement(stringLiteral: statement))
       try await transaction.execute("SELECT tidemark.end_expiry(1)")
       try await transaction.execute("DELETE FROM item WHERE id = 4")
     }

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -208,11 +208,11 @@ struct StreamLifecycleTests {
     let other = try StreamDatabase.makePool(database.url, connections: 1)
     // The first stream of all waits for more.
     try await database.admin.create("others")
-    let error = try await withThrowingTaskGroup(of: PostgresError?.self) { group in
+    let error = try await withThrowingTaskGroup(of: PQError?.self) { group in
       try await database.pool.transaction { transaction in
         try await transaction.execute("SELECT tidemark.create_stream('events')")
         group.addTask {
-          await #expect(throws: PostgresError.self) {
+          await #expect(throws: PQError.self) {
             try await other.execute("SELECT tidemark.create_stream('events')")
           }
         }

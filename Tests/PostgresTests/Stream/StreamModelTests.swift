@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -31,7 +31,7 @@ struct StreamModelTests {
   }
 
   private func numbers(of database: StreamDatabase) async throws -> Numbers {
-    func column<Value: PostgresDecodable & Sendable>(_ statement: PostgresStatement, _: Value.Type)
+    func column<Value: PQDecodable & Sendable>(_ statement: PQStatement, _: Value.Type)
       async throws -> [Value]
     {
       try await database.pool.query(statement).map { try $0.decode(Value.self) }

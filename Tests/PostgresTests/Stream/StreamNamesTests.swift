@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -39,13 +39,13 @@ struct StreamNamesTests {
     #expect(stream.name == name && stream.keyColumns == [name] && stream.settings.expiryColumn == column)
     let pool = database.pool
     try await pool.execute(
-      PostgresStatement(
+      PQStatement(
         "INSERT INTO \(quoted).\(quoted) VALUES ($1, NULL, 1), ('expired', now() - interval '1 s', 2)",
         name
       )
     )
     try await pool.execute(
-      PostgresStatement(stringLiteral: "UPDATE \(quoted).\(quoted) SET other = 3 WHERE other = 1")
+      PQStatement(stringLiteral: "UPDATE \(quoted).\(quoted) SET other = 3 WHERE other = 1")
     )
     try await database.admin.maintain()
     try await database.run("TRUNCATE \(quoted).\(quoted)")

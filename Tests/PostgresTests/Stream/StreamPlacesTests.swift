@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -139,7 +139,7 @@ struct StreamPlacesTests {
     #expect(error.code == .recordsTrimmed)
   }
 
-  private func beginSnapshot(on maker: PostgresPool) async throws {
+  private func beginSnapshot(on maker: PQPool) async throws {
     try await maker.withConnection {
       try await $0.executeScript(
         """
@@ -307,7 +307,7 @@ struct StreamPlacesTests {
   func oneHistory(schema: String) async throws {
     let database = try await StreamDatabase.make()
     let other = try StreamDatabase.makePool(database.url, connections: 1)
-    let enter = PostgresStatement(stringLiteral: "SELECT \(schema).enter_history()")
+    let enter = PQStatement(stringLiteral: "SELECT \(schema).enter_history()")
     _ = try await database.pool.query(enter)
     try await database.run(
       "UPDATE \(schema).history SET server_started_at = server_started_at - interval '1 hour'"

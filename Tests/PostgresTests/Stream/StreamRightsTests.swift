@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import ServiceLifecycle
 import TestSupport
 import Testing
@@ -254,7 +254,7 @@ struct StreamRightsTests {
       ("other", own, secrets[1] + "1"),
     ] {
       let pool = try roles.pool(role)
-      let seen = try await pool.query(PostgresStatement(stringLiteral: query))[0].decode(String.self)
+      let seen = try await pool.query(PQStatement(stringLiteral: query))[0].decode(String.self)
       #expect(seen == expected, "\(role)")
       await pool.close()
     }
@@ -288,7 +288,7 @@ struct StreamRightsTests {
     let pool = try roles.pool("stranger")
     let (admin, stream) = (PostgresStreamAdmin(pool), PostgresStream("item", pool: pool))
     let store = PostgresLeaseStore(
-      try PostgresConfiguration(url: roles.url("stranger")),
+      try PQConfiguration(url: roles.url("stranger")),
       pool: pool,
       logger: StreamDatabase.logger
     )

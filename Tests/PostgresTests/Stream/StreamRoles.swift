@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Testing
 
 @testable import TidemarkPostgres
@@ -18,7 +18,7 @@ struct StreamRoles: Sendable {
     database.url.replacing(/\/\/[^@\/]*@/, with: "//\(name(role)):secret@")
   }
 
-  func pool(_ role: String) throws -> PostgresPool {
+  func pool(_ role: String) throws -> PQPool {
     try StreamDatabase.makePool(url(role), connections: 3)
   }
 
@@ -26,7 +26,7 @@ struct StreamRoles: Sendable {
   func expectDenied(_ statements: [String], to role: String) async throws {
     let pool = try pool(role)
     for statement in statements {
-      let error = await #expect(throws: PostgresError.self, "\(role): \(statement)") {
+      let error = await #expect(throws: PQError.self, "\(role): \(statement)") {
         try await pool.withConnection { try await $0.executeScript(statement) }
       }
       #expect(error?.sqlState == "42501", "\(role): \(statement): \(String(describing: error))")

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -258,9 +258,9 @@ struct StreamSequencingTests {
   func isolationOfChanges(call: String) async throws {
     let database = try await makeItems()
     let id = try await database.stream("item").identified().id
-    let error = try await #require(throws: PostgresError.self) {
+    let error = try await #require(throws: PQError.self) {
       try await database.pool.transaction(isolation: .serializable) { transaction in
-        _ = try await transaction.query(PostgresStatement("SELECT tidemark.\(call)", id))
+        _ = try await transaction.query(PQStatement("SELECT tidemark.\(call)", id))
       }
     }
     #expect(error.sqlState == "TM003")

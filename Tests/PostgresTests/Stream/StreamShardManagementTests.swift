@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -28,7 +28,7 @@ struct StreamShardManagementTests {
   ) async throws {
     for start in stride(from: 0, to: keys.count, by: 500) {
       try await database.pool.execute(
-        PostgresStatement(
+        PQStatement(
           "SELECT tidemark.put('events', k, '') FROM unnest($1) AS k",
           Array(keys[start..<min(start + 500, keys.count)])
         )

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 import Tidemark
@@ -76,7 +76,7 @@ struct StreamUnderLoadTests {
   /// One transaction of random statements on random items; some are undone, in part or as a whole.
   ///
   /// - Returns: how many records its committed changes make.
-  private static func writeTransaction(on pool: PostgresPool) async throws -> Int {
+  private static func writeTransaction(on pool: PQPool) async throws -> Int {
     struct Undone: Error {}
     do {
       return try await pool.transaction { transaction in
@@ -96,13 +96,13 @@ struct StreamUnderLoadTests {
       }
     } catch is Undone {
       return 0
-    } catch let error as PostgresError where ["40P01", "23505"].contains(error.sqlState) {
+    } catch let error as PQError where ["40P01", "23505"].contains(error.sqlState) {
       // A deadlock, or a key that somebody else took: the server has undone it.
       return 0
     }
   }
 
-  private static func write(on transaction: PostgresTransaction) async throws -> Int {
+  private static func write(on transaction: PQTransaction) async throws -> Int {
     let id = Int32.random(in: 0..<40)
     let nonce = String(UInt64.random(in: 0 ... .max))
     switch Int.random(in: 0..<10) {

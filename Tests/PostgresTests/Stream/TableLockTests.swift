@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import Synchronization
 import TestSupport
 import Testing
@@ -40,7 +40,7 @@ struct TableLockTests {
       for statement in [
         "SELECT count(*) FROM (SELECT FROM item LIMIT 1) AS i", "UPDATE item SET n = n + 1 WHERE id = 1",
       ]
-        as [PostgresStatement]
+        as [PQStatement]
       {
         group.addTask {
           while isOver.value == 0 {

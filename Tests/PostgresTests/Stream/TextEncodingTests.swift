@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import ServiceLifecycle
 import TestSupport
 import Testing
@@ -274,7 +274,7 @@ struct TextEncodingTests {
   )
   func lackingLeases() async throws {
     let database = try await StreamDatabase.make(encoding: "LATIN1")
-    let configuration = try PostgresConfiguration(url: database.url)
+    let configuration = try PQConfiguration(url: database.url)
     let store = PostgresLeaseStore(configuration, pool: database.pool, logger: StreamDatabase.logger)
     let scope = LeaseScope(application: "application", stream: "stream")
     let worker = try await store.register(

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import TestSupport
 import Testing
 
@@ -10,10 +10,10 @@ struct TestServerTests {
     let first = try await server.makeDatabase()
     let second = try await server.makeDatabase()
     #expect(first != second)
-    let connection = try await connect(PostgresConfiguration(url: first))
+    let connection = try await connect(PQConfiguration(url: first))
     #expect(first.contains(try await connection.value("SELECT current_database()", as: String.self)))
     let error = try await postgresError {
-      _ = try await connect(PostgresConfiguration(url: server.url(database: "no_such_database")))
+      _ = try await connect(PQConfiguration(url: server.url(database: "no_such_database")))
     }
     #expect(error.message.contains("no_such_database"))
   }

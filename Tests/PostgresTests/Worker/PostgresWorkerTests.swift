@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import ServiceLifecycle
 import Synchronization
 import TestSupport
@@ -154,7 +154,7 @@ struct PostgresWorkerTests {
   @Test("a checkpoint in the user's transaction is rolled back with it")
   func rollback() async throws {
     struct Once: RecordProcessor {
-      var pool: PostgresPool
+      var pool: PQPool
       var handled: Handled
       var shardID: String
       var hasFailed = false

@@ -1,4 +1,4 @@
-import PostgresClient
+import LibPQ
 import ServiceLifecycle
 import Synchronization
 import TestSupport
@@ -20,7 +20,7 @@ struct UnknownCommitTests {
 
   /// The connection of the first transaction, for the test to cut.
   private final class First: Sendable {
-    private let state = Mutex<(isTaken: Bool, connection: PostgresConnection?)>((false, nil))
+    private let state = Mutex<(isTaken: Bool, connection: PQConnection?)>((false, nil))
 
     func take() -> Bool {
       state.withLock { state in
@@ -29,15 +29,15 @@ struct UnknownCommitTests {
       }
     }
 
-    func set(_ connection: PostgresConnection) { state.withLock { $0.connection = connection } }
+    func set(_ connection: PQConnection) { state.withLock { $0.connection = connection } }
     func cut() async { await state.withLock { $0.connection }?.close() }
   }
 
   /// Adds up in the transaction that moves the checkpoint.
   private struct Adder: RecordProcessor {
     var first: First
-    var victim: PostgresConfiguration
-    var calm: PostgresPool
+    var victim: PQConfiguration
+    var calm: PQPool
 
     mutating func process(_ batch: RecordBatch, checkpointer: Checkpointer) async throws {
       if first.take() {
@@ -52,7 +52,7 @@ struct UnknownCommitTests {
     private func add(
       _ batch: RecordBatch,
       _ checkpointer: Checkpointer,
-      in transaction: PostgresTransaction
+      in transaction: PQTransaction
     ) async throws {
       try await transaction.execute("INSERT INTO effect SELECT unnest(\(batch.map(\.partitionKey)))")
       try await checkpointer.checkpoint(in: transaction)
@@ -79,7 +79,7 @@ struct UnknownCommitTests {
         application: "test",
         stream: "items",
         database: calm,
-        pool: PostgresPool(calm, logger: StreamDatabase.logger),
+        pool: PQPool(calm, logger: StreamDatabase.logger),
         logger: StreamDatabase.logger
       ) { _ in Adder(first: first, victim: victim, calm: sessions.pool) }
       let group = ServiceGroup(services: [worker], logger: StreamDatabase.logger)

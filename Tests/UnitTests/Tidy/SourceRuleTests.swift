@@ -28,7 +28,7 @@ struct SourceRuleTests {
       "preconditionFailure()",
     ],
     "no database, no network, no operating system": [
-      "import Foundation", "import PostgresClient", "@preconcurrency import NIOCore", "  import Glibc",
+      "import Foundation", "import LibPQ", "@preconcurrency import NIOCore", "  import Glibc",
       "import Logging\nimport CLibPQ",
     ],
   ]

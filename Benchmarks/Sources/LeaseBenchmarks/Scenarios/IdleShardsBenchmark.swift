@@ -1,7 +1,7 @@
 import ArgumentParser
 import BenchmarkSupport
+import LibPQ
 import Logging
-import PostgresClient
 import Synchronization
 import Tidemark
 import TidemarkStreams
@@ -100,7 +100,7 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     let startUsage = Usage.now(server: server) - atBegin
 
     // A shard is idle once that has been measured and told.
-    let measuredAll: PostgresStatement = "SELECT count(*) >= \(shards) FROM tidemark_leases.lease_load"
+    let measuredAll: PQStatement = "SELECT count(*) >= \(shards) FROM tidemark_leases.lease_load"
     try await untilHolds(measuredAll, in: database)
     let (usage, measured) = (Usage.now(server: server), clock.now)
     try await clock.sleep(for: .seconds(seconds))
@@ -123,7 +123,7 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     report.print()
   }
 
-  private func untilHolds(_ question: PostgresStatement, in database: BenchmarkDatabase) async throws {
+  private func untilHolds(_ question: PQStatement, in database: BenchmarkDatabase) async throws {
     while try await !database.pool.query(question)[0].decode(Bool.self) {
       try await ContinuousClock().sleep(for: .milliseconds(200))
     }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// A planning round from end to end: reading the fleet, planning, writing the plan.

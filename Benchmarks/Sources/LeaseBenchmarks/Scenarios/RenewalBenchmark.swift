@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 
 /// What it costs to keep leases: one heartbeat a worker, beside one renewal a lease in the same database.

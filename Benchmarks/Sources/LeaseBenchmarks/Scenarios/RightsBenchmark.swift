@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 
@@ -33,10 +33,10 @@ struct RightsBenchmark: AsyncParsableCommand {
         application: fleet.scope.application,
         stream: "stream"
       )
-      let configuration = try PostgresConfiguration(
+      let configuration = try PQConfiguration(
         url: database.url.replacing(/\/\/[^@\/]*@/, with: "//consumer:consumer@")
       )
-      let pool = PostgresPool(configuration, maximumConnections: 1, logger: BenchmarkDatabase.logger)
+      let pool = PQPool(configuration, maximumConnections: 1, logger: BenchmarkDatabase.logger)
       let consumer = PostgresLeaseStore(configuration, pool: pool, logger: BenchmarkDatabase.logger)
       try await compare(database.store, consumer, fleet)
       await pool.close()

@@ -1,5 +1,5 @@
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams

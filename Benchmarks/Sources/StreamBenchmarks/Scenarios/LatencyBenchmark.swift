@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkStreams
 
@@ -54,7 +54,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
         leases: database.store,
         logger: BenchmarkDatabase.logger
       ) { _ in ProbingProcessor(probe: probe) }
-      let writers = PostgresPool(
+      let writers = PQPool(
         database.configuration,
         maximumConnections: 8,
         logger: BenchmarkDatabase.logger
@@ -71,7 +71,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
   private func measure(
     _ probe: LatencyProbe,
     _ database: BenchmarkDatabase,
-    _ writers: PostgresPool
+    _ writers: PQPool
   ) async throws {
     let clock = ContinuousClock()
     // Every shard is being read once the table's changes have come through it.
@@ -91,7 +91,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
 
   private func busy(
     _ probe: LatencyProbe,
-    _ writers: PostgresPool
+    _ writers: PQPool
   ) async throws -> (summary: (Double, Double, Double), rate: Double)? {
     guard rate > 0 else { return nil }
     probe.reset()
@@ -118,7 +118,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
   }
 
   /// Makes one change of each of these items, in one transaction.
-  private func write(_ ids: some Sequence<Int> & Sendable, to writers: PostgresPool) async throws {
+  private func write(_ ids: some Sequence<Int> & Sendable, to writers: PQPool) async throws {
     try await writers.execute(
       "UPDATE item SET sent = \(LatencyProbe.stamp()) WHERE id = ANY(\(ids.map { Int32($0) }))"
     )
@@ -127,7 +127,7 @@ struct LatencyBenchmark: AsyncParsableCommand {
   /// Of all sessions of the database, over ten seconds in which nothing is written.
   private func statementsPerSecond(_ database: BenchmarkDatabase) async throws -> Double {
     let clock = ContinuousClock()
-    let calls: PostgresStatement = "SELECT sum(calls)::bigint FROM pg_stat_statements WHERE toplevel"
+    let calls: PQStatement = "SELECT sum(calls)::bigint FROM pg_stat_statements WHERE toplevel"
     let before = try await database.pool.query(calls)[0].decode(Int.self)
     let begin = clock.now
     try await clock.sleep(for: .seconds(10))

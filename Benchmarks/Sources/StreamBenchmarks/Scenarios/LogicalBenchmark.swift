@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import Tidemark
 import TidemarkStreams
 
@@ -99,14 +99,14 @@ struct LogicalBenchmark: AsyncParsableCommand {
   private func drain(_ database: BenchmarkDatabase) async throws {
     let text = try await database.pool.query("SELECT pg_logical_emit_message(true, 'end', '')::text")[0]
       .decode(String.self)
-    let end = PostgresLSN(text) ?? PostgresLSN(rawValue: .max)
+    let end = PQLSN(text) ?? PQLSN(rawValue: .max)
     let replication = try await database.pool.startReplication(
-      PostgresReplication.Configuration(
+      PQReplication.Configuration(
         slot: "peer",
         options: ["proto_version": "1", "publication_names": "tidemark_1", "messages": "true"]
       )
     )
-    var place = PostgresLSN(rawValue: 0)
+    var place = PQLSN(rawValue: 0)
     while place < end {
       var offset = 0
       try await replication.receive().read(from: &offset) { message in
@@ -188,7 +188,7 @@ struct LogicalBenchmark: AsyncParsableCommand {
     // What the turn before has left is not this one's.
     try await stream.sequenceCommitted()
     let table = way == .none ? "other" : "item"
-    try await database.pool.execute(PostgresStatement(stringLiteral: "VACUUM \(table)"))
+    try await database.pool.execute(PQStatement(stringLiteral: "VACUUM \(table)"))
     let script = WriterTable.update(rows: rows).replacing("UPDATE item", with: "UPDATE \(table)")
     guard way == .captured else { return try await load.run(script) }
     return try await withThrowingTaskGroup(of: Void.self) { group in

@@ -1,7 +1,7 @@
 import ArgumentParser
 import BenchmarkSupport
 import CAllocationCount
-import PostgresClient
+import LibPQ
 import Synchronization
 import Tidemark
 import TidemarkStreams

@@ -1,6 +1,6 @@
 import ArgumentParser
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import TidemarkStreams
 
 /// How fast the sequencing step moves a backlog, beside copying the same rows without numbering them.

@@ -1,5 +1,5 @@
 import BenchmarkSupport
-import PostgresClient
+import LibPQ
 import TidemarkStreams
 
 /// A stream of one shard whose log is full of changes with images of a given size.
