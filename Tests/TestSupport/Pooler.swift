@@ -1,5 +1,7 @@
 import Foundation
+import LibPQ
 import LocalPostgres
+import Logging
 import Testing
 
 /// PgBouncer in front of a private server, giving each transaction another of the server's sessions. It ends with
@@ -17,8 +19,13 @@ public final class Pooler: Sendable {
   /// Starts a pooler in front of a server that listens on a unix socket, and waits until it does so itself.
   public static func start(inFrontOf server: LocalPostgres) async throws -> Pooler {
     let pooler = try Pooler(inFrontOf: server)
+    let configuration = try PQConfiguration(url: pooler.url)
+    // Its socket is there for a moment before it listens.
     try await eventually("the pooler listens") {
-      FileManager.default.fileExists(atPath: "\(pooler.directory.path)/.s.PGSQL.6432")
+      guard let connection = try? await PQConnection.connect(configuration, logger: Logger(label: "pooler"))
+      else { return false }
+      await connection.close()
+      return true
     }
     return pooler
   }

@@ -22,6 +22,12 @@ package struct Usage {
     return Double(time.tv_sec) + Double(time.tv_nsec) / 1e9
   }
 
+  /// CPU seconds of another process.
+  package static func time(of process: Int) -> Double {
+    let ticks = statistics(of: process)?[11...12].compactMap { Int($0) }.reduce(0, +) ?? 0
+    return Double(ticks) / Double(sysconf(Int32(_SC_CLK_TCK)))
+  }
+
   private static func serverTime(_ main: Int) -> Double {
     let processes = (try? FileManager.default.contentsOfDirectory(atPath: "/proc")) ?? []
     let ticks = processes.compactMap { Int($0) }.reduce(0) { sum, process in

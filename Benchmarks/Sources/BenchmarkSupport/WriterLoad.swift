@@ -6,6 +6,8 @@ package struct WriterLoad {
   package var url: String
   package var connections = 8
   package var duration = Duration.seconds(5)
+  /// Transactions a second of all connections together; `nil` for as many as they can.
+  package var rate: Int?
 
   package init(url: String) { self.url = url }
 
@@ -20,8 +22,10 @@ package struct WriterLoad {
     process.executableURL = URL(filePath: try await PostgresInstallation.find().binaryDirectory + "/pgbench")
     process.arguments = [
       "--no-vacuum", "--protocol=prepared", "--client=\(connections)", "--jobs=2",
-      "--time=\(duration.components.seconds)", "--file=\(file.path)", url,
+      "--time=\(duration.components.seconds)", "--file=\(file.path)",
     ]
+    if let rate { process.arguments?.append("--rate=\(rate)") }
+    process.arguments?.append(url)
     process.standardOutput = output
     process.standardError = output
     try withAlarms { try process.run() }

@@ -1,7 +1,7 @@
 import Synchronization
 
 /// Something that happens once and that one task can wait for.
-final class OneShotSignal: Sendable {
+package final class OneShotSignal: Sendable {
   private enum State {
     case pending
     case awaited(CheckedContinuation<Void, Never>)
@@ -10,7 +10,9 @@ final class OneShotSignal: Sendable {
 
   private let state = Mutex(State.pending)
 
-  func fire() {
+  package init() {}
+
+  package func fire() {
     let continuation = state.withLock { state in
       defer { state = .over }
       if case .awaited(let continuation) = state { return continuation as CheckedContinuation? }
@@ -20,7 +22,7 @@ final class OneShotSignal: Sendable {
   }
 
   /// Returns once the signal was fired or the task is cancelled.
-  func wait() async {
+  package func wait() async {
     await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in

@@ -77,7 +77,6 @@ struct CaptureSession: Sendable {
       if case .store(let start) = place.step(to: position, count: count) {
         guard try await store(batch, from: start, to: position, state) else { throw StaleCapture() }
         place.didStore(position)
-        if count > 0 { capture.onAppend() }
       }
       buffer.recycle(batch)
       try await feed.confirm(position.lsn)

@@ -17,19 +17,11 @@ package struct LogicalCapture: Sendable {
   let store: any CaptureStore
   let clock: any MonotonicClock
   let logger: Logger
-  /// Called after each append.
-  var onAppend: @Sendable () -> Void
 
-  package init(
-    _ store: any CaptureStore,
-    clock: any MonotonicClock,
-    logger: Logger,
-    onAppend: @escaping @Sendable () -> Void = {}
-  ) {
+  package init(_ store: any CaptureStore, clock: any MonotonicClock, logger: Logger) {
     self.store = store
     self.clock = clock
     self.logger = logger
-    self.onAppend = onAppend
   }
 
   /// Captures until the task is cancelled, the stream is disabled, or everything before `target` is in the log.

@@ -4,25 +4,18 @@ import Tidemark
 import TidemarkPostgres
 
 extension PostgresStream {
-  private func capture(_ stream: StreamGeneration, onAppend: @escaping @Sendable () -> Void = {})
-    -> LogicalCapture
-  {
-    LogicalCapture(
-      PostgresCaptureStore(stream: stream.id, pool: pool),
-      clock: clock,
-      logger: logger,
-      onAppend: onAppend
-    )
+  private func capture(_ stream: StreamGeneration) -> LogicalCapture {
+    LogicalCapture(PostgresCaptureStore(stream: stream.id, pool: pool), clock: clock, logger: logger)
   }
 
   /// Captures the stream's table whenever no other process does, until the task is cancelled or changes are lost.
   /// Whatever else goes wrong may pass, and the slot keeps the changes for as long.
-  func captureForever(_ stream: StreamGeneration, alarm: Alarm) async throws {
+  func captureForever(_ stream: StreamGeneration) async throws {
     var backoff = DoublingDelay(from: .milliseconds(100), to: .seconds(30))
     while true {
       let began = clock.now
       do {
-        try await capture(stream) { alarm.ring() }.run()
+        try await capture(stream).run()
         break
       } catch let error as TidemarkError where error.code == .captureLost {
         // Readers are told when they get to its end. What was captured before is still theirs to read.

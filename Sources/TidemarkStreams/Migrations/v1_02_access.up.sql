@@ -15,7 +15,7 @@ BEGIN
   FOR receiver IN SELECT 'PUBLIC' UNION SELECT a.grantee::regrole::text
     FROM (SELECT c.relowner, c.relacl FROM pg_class AS c WHERE of_kind = 'TABLE' AND c.oid = to_regclass(name)
       UNION ALL
-      SELECT p.proowner, p.proacl FROM pg_proc AS p WHERE of_kind = 'FUNCTION' AND p.oid = to_regprocedure(name)
+      SELECT p.proowner, p.proacl FROM pg_proc AS p WHERE of_kind = 'ROUTINE' AND p.oid = to_regprocedure(name)
     ) AS o (owner, acl) CROSS JOIN aclexplode(o.acl) AS a
     WHERE a.grantee NOT IN (0, o.owner)
   LOOP

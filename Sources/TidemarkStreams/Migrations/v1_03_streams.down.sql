@@ -24,6 +24,14 @@ DROP FUNCTION tidemark.create_log_table(integer, bigint, text, text);
 DROP FUNCTION tidemark.log_table(integer, bigint);
 DROP FUNCTION tidemark.utf8(text);
 DROP FUNCTION tidemark.partition_hash(text);
+DROP FUNCTION tidemark.ring(integer);
+DROP FUNCTION tidemark.bell(integer);
+DO $$
+BEGIN
+  FOR bell IN 0..31 LOOP
+    EXECUTE format('DROP SEQUENCE tidemark.%I', 'bell_' || bell);
+  END LOOP;
+END $$;
 DROP FUNCTION tidemark.try_turn(integer);
 DROP FUNCTION tidemark.take_turn(integer);
 DROP TABLE tidemark.adding, tidemark.put_token, tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

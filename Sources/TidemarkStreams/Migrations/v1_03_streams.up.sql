@@ -85,6 +85,26 @@ EXCEPTION WHEN lock_not_available OR undefined_table THEN
   RETURN false;
 END $$;
 
+-- Rung by whoever writes to a stream's inbox, adds to its log or closes its shards. Nothing waits for a sequence, and a look
+-- at a few of them says for all streams whether there may be news: see tidemark.watch.
+DO $$
+BEGIN
+  FOR bell IN 0..31 LOOP
+    EXECUTE format('CREATE SEQUENCE tidemark.%I CACHE 1', 'bell_' || bell);
+  END LOOP;
+END $$;
+
+-- The bell of a stream.
+CREATE FUNCTION tidemark.bell(of_stream integer) RETURNS text
+LANGUAGE sql IMMUTABLE
+RETURN 'tidemark.bell_' || of_stream % 32;
+
+CREATE FUNCTION tidemark.ring(of_stream integer) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM nextval(tidemark.bell(of_stream));
+END $$;
+
 CREATE UNIQUE INDEX stream_enabled_name ON tidemark.stream (name) WHERE status = 'ENABLED';
 CREATE UNIQUE INDEX stream_enabled_source ON tidemark.stream (source_table) WHERE status = 'ENABLED';
 
@@ -239,7 +259,7 @@ BEGIN
   INSERT INTO tidemark.jump (stream_id, history_number, from_head, to_head)
     VALUES (of_stream, current_number, last.head, target);
   UPDATE tidemark.stream s SET history_number = current_number WHERE s.stream_id = of_stream;
-  PERFORM pg_notify('tidemark_log_' || of_stream, target::text);
+  PERFORM tidemark.ring(of_stream);
   RETURN true;
 END $$;
 
@@ -482,11 +502,7 @@ BEGIN
   END IF;
   EXECUTE format('INSERT INTO tidemark.%I (partition_key, data) VALUES ($1, $2)', 'inbox_' || of_stream)
     USING partition_key, data;
-  -- See tidemark.wake_up.
-  IF current_setting('max_prepared_transactions') = '0'
-    AND pg_try_advisory_xact_lock(hashtext('tidemark.wake'), of_stream) THEN
-    PERFORM pg_notify('tidemark_inbox_' || of_stream, '');
-  END IF;
+  PERFORM tidemark.ring(of_stream);
   RETURN true;
 END $$;
 

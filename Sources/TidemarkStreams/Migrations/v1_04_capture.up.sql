@@ -198,13 +198,10 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     ORDER BY t.tgname
 $$;
 
--- What a capture function does for readers that wait: one writer at a time notifies them. A transaction that has notified
--- somebody cannot be prepared, so where transactions may be prepared readers look for themselves.
+-- What a capture function does for readers that wait.
 CREATE FUNCTION tidemark.wake_up(of_stream integer) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT format($body$IF current_setting('max_prepared_transactions') = '0' AND pg_try_advisory_xact_lock(%s, %s) THEN
-    PERFORM pg_notify('tidemark_inbox_%2$s', '');
-  END IF;$body$, hashtext('tidemark.wake'), of_stream)
+  SELECT format('PERFORM nextval(%L);', tidemark.bell(of_stream))
 $$;
 
 -- A number of bytes of which a row's image has no fewer, as the SQL that finds it without reading what is stored apart
@@ -274,7 +271,7 @@ DECLARE
   owner CONSTANT regrole := (SELECT c.relowner FROM pg_class c WHERE c.oid = source);
   needs_grant boolean;
 BEGIN
-  PERFORM tidemark.make_private('FUNCTION', function_name);
+  PERFORM tidemark.make_private('ROUTINE', function_name);
   IF owner = (SELECT p.proowner FROM pg_proc p WHERE p.oid = function_name::regprocedure) THEN
     RETURN;
   END IF;
@@ -306,6 +303,7 @@ BEGIN
     EXECUTE format('REVOKE ALL ON %s FROM %s', inbox, earlier);
   END LOOP;
   EXECUTE format('GRANT INSERT ON %s TO %s', inbox, owner);
+  EXECUTE format('GRANT USAGE ON SEQUENCE %s TO %s', tidemark.bell(of_stream), owner);
   EXECUTE format('GRANT SELECT ON tidemark.expiry_run, tidemark.own_capture TO %s', owner);
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', owner);
   EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.key_text(smallint), tidemark.key_text(integer), '
@@ -317,7 +315,7 @@ END $$;
 
 -- Writes the function that a table's row trigger calls. It is generated for each stream, so that a write pays only
 -- for the images that its view type has: an insert or a delete is one statement, and so is an update that keeps
--- the key. A writer never waits here: the inbox has no lock to queue on, and the wake-up key is only tried. How
+-- the key. A writer never waits here: neither the inbox nor the bell has a lock to queue on. How
 -- values are written as text is not left to the writer's session: one item's keys would read differently from two
 -- time zones, and go to two shards.
 CREATE FUNCTION tidemark.create_capture_function(of_stream integer) RETURNS void

@@ -64,15 +64,17 @@ BEGIN
 END $$;
 
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
--- least one if there is one. Returns how many. The caller has the stream's turn.
-CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint)
+-- least one if there is one. Returns how many. The caller has the stream's turn. taken_id is the last number that the inbox
+-- has given out, from before the caller's transaction had an id of its own; null if the caller has not looked.
+CREATE FUNCTION tidemark.sequence_inbox(
+  of_stream integer, maximum_rows integer, maximum_bytes bigint, taken_id bigint DEFAULT NULL)
 RETURNS integer
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   moved integer;
 BEGIN
-  EXECUTE format('SELECT tidemark.%I($1, $2)', 'sequence_' || of_stream) INTO moved
-    USING maximum_rows, maximum_bytes;
+  EXECUTE format('SELECT tidemark.%I($1, $2, $3)', 'sequence_' || of_stream) INTO moved
+    USING maximum_rows, maximum_bytes, taken_id;
   RETURN moved;
 END $$;
 
@@ -82,7 +84,7 @@ CREATE FUNCTION tidemark.create_sequencing_function(of_stream integer) RETURNS v
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($create$
-CREATE OR REPLACE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint) RETURNS integer
+CREATE OR REPLACE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint, taken_id bigint) RETURNS integer
 LANGUAGE plpgsql
 -- The inbox is empty or short most of the time, whatever its statistics say. A scan that is disabled and happens all
 -- the same, a sequence's, looks so expensive that the server would compile the statement, each time anew.
@@ -118,7 +120,10 @@ BEGIN
     -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here. A
     -- transaction that has an xid already, be it for having made a log partition, proves nothing by it and leaves
     -- the candidate to the next step.
-    IF pg_current_xact_id_if_assigned() IS NULL THEN
+    IF taken_id IS NOT NULL THEN
+      last.candidate_id := taken_id;
+      last.candidate_xid := pg_current_xact_id();
+    ELSIF pg_current_xact_id_if_assigned() IS NULL THEN
       SELECT q.last_value INTO last.candidate_id FROM tidemark.%4$I AS q;
       last.candidate_xid := pg_current_xact_id();
     END IF;
@@ -143,10 +148,7 @@ BEGIN
       next_floor, last.candidate_id, last.candidate_xid
     FROM heads AS h HAVING count(*) > 0
   )
-  SELECT coalesce(sum(h.records), 0), coalesce(max(h.head), 0) INTO moved, base FROM heads AS h;
-  IF moved > 0 THEN
-    PERFORM pg_notify('tidemark_log_%2$s', base::text);
-  END IF;
+  SELECT coalesce(sum(h.records), 0) INTO moved FROM heads AS h;
   RETURN moved;
 END $body$
 $create$,
@@ -155,20 +157,44 @@ $create$,
     -- Without decompressing anything: a value's full size stands in front of it.
     '(octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
       '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0))');
-  PERFORM tidemark.make_private('FUNCTION', format('tidemark.%I(integer, bigint)', 'sequence_' || of_stream));
+  PERFORM tidemark.make_private('ROUTINE', format('tidemark.%I(integer, bigint, bigint)', 'sequence_' || of_stream));
 END $$;
 
--- The sequencing step, and what a consumer needs to know after it, in one statement.
+-- What is new in a stream's log. changed_shards and changed_heads are the shards with records newer than seen_head and
+-- their last sequence numbers. They are null where that is not known (no seen_head, or one from long ago): any shard may
+-- have some. One statement, so one snapshot for all of it: no shard's news can hide behind a newer head.
+CREATE FUNCTION tidemark.news(
+  of_stream integer, seen_head bigint, OUT head bigint, OUT changed_shards integer[], OUT changed_heads bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT p.head INTO head FROM tidemark.step p WHERE p.stream_id = of_stream ORDER BY p.head DESC LIMIT 1;
+  IF head = seen_head THEN
+    changed_shards := '{}';
+    changed_heads := '{}';
+    RETURN;
+  END IF;
+  SELECT (SELECT p.head FROM tidemark.step p WHERE p.stream_id = of_stream ORDER BY p.head DESC LIMIT 1),
+      CASE WHEN known.yes THEN array_remove(array_agg(c.shard_ordinal), NULL) END,
+      CASE WHEN known.yes THEN array_remove(array_agg(c.head), NULL) END
+    INTO head, changed_shards, changed_heads
+    FROM (SELECT EXISTS (SELECT FROM tidemark.step p
+        WHERE p.stream_id = of_stream AND p.head <= seen_head) AS yes) AS known
+    LEFT JOIN LATERAL (
+      SELECT u.shard_ordinal, max(u.head) AS head
+      FROM tidemark.step p CROSS JOIN unnest(p.shard_ordinals, p.shard_heads) AS u (shard_ordinal, head)
+      WHERE known.yes AND p.stream_id = of_stream AND p.head > seen_head
+      GROUP BY 1) AS c ON true
+    GROUP BY known.yes;
+END $$;
+
+-- The sequencing step of one stream, and what a consumer needs to know after it (see tidemark.news), in one statement.
 --
 -- One caller at a time moves rows; another is told that it was busy and waits for nobody. Whoever dies or is
 -- paused holds nothing up, because the lock is this transaction's.
---
--- changed_shards and changed_heads are the shards with records newer than seen_head and their last sequence
--- numbers. They are null where that is not known (no seen_head, or one from long ago): any shard may have some.
 CREATE FUNCTION tidemark.advance(
   of_stream integer, seen_head bigint DEFAULT NULL, maximum_rows integer DEFAULT 2000,
   maximum_bytes bigint DEFAULT 8388608,
-  OUT busy boolean, OUT moved integer, OUT head bigint, OUT version bigint, OUT enabled boolean,
+  OUT busy boolean, OUT moved integer, OUT head bigint, OUT enabled boolean,
   OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -192,20 +218,146 @@ BEGIN
       busy := true;
     END IF;
   END IF;
-  -- One snapshot for all of it, so that no shard's news can hide behind a newer head.
-  SELECT s.topology_version, n.head, n.shards, n.heads INTO version, head, changed_shards, changed_heads
-    FROM tidemark.stream s
-    CROSS JOIN LATERAL (
-      SELECT (SELECT p.head FROM tidemark.step p WHERE p.stream_id = of_stream ORDER BY p.head DESC LIMIT 1) AS head,
-        CASE WHEN known.yes THEN array_remove(array_agg(c.shard_ordinal), NULL) END AS shards,
-        CASE WHEN known.yes THEN array_remove(array_agg(c.head), NULL) END AS heads
-      FROM (SELECT EXISTS (SELECT FROM tidemark.step p
-          WHERE p.stream_id = of_stream AND p.head <= seen_head) AS yes) AS known
-      LEFT JOIN LATERAL (
-        SELECT u.shard_ordinal, max(u.head) AS head
-        FROM tidemark.step p CROSS JOIN unnest(p.shard_ordinals, p.shard_heads) AS u (shard_ordinal, head)
-        WHERE known.yes AND p.stream_id = of_stream AND p.head > seen_head
-        GROUP BY 1) AS c ON true
-      GROUP BY known.yes) AS n
-    WHERE s.stream_id = of_stream;
+  SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads
+    FROM tidemark.news(of_stream, seen_head) AS n;
+END $$;
+
+-- The steps of all streams of a process that may have something, and what is new in them: one statement, and one commit.
+--
+-- Of each stream the caller says what it has seen: the head of its log, the last number that its inbox had given out, and
+-- the transaction before which one that has taken such a number may still be open (null: none is). A stream of which nothing
+-- has changed is left out of the answer, which says the same of the others. A stream is busy if somebody else has its turn,
+-- or if the caller was given as much as it wants before it was the stream's turn; it was not looked at then. enabled is null
+-- where the stream is gone.
+CREATE FUNCTION tidemark.advance_streams(
+  streams integer[], seen_heads bigint[], seen_ids bigint[], seen_xids xid8[], maximum_rows integer,
+  maximum_bytes bigint
+) RETURNS TABLE (
+  stream_id integer, busy boolean, moved integer, head bigint, enabled boolean, last_id bigint, open_xid xid8,
+  changed_shards integer[], changed_heads bigint[])
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  -- Before any inbox is looked at: what has ended by now is seen in it.
+  oldest CONSTANT xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  is_first CONSTANT boolean := pg_current_xact_id_if_assigned() IS NULL;
+  taken_ids bigint[] := '{}';
+  total integer := 0;
+BEGIN
+  PERFORM tidemark.check_isolation();
+  -- All of them before this transaction has an id: whoever has taken one of these numbers has a smaller one.
+  FOR i IN 1 .. cardinality(streams) LOOP
+    PERFORM tidemark.require('{consumer,administrator,capturer}', s.stream_id) FROM tidemark.stream s
+      WHERE s.stream_id = streams[i];
+    taken_ids[i] := coalesce(pg_sequence_last_value(to_regclass(format('tidemark.inbox_%s_id_seq', streams[i]))), 0);
+  END LOOP;
+  FOR i IN 1 .. cardinality(streams) LOOP
+    stream_id := streams[i];
+    busy := false;
+    moved := 0;
+    last_id := taken_ids[i];
+    open_xid := seen_xids[i];
+    SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = streams[i];
+    IF enabled AND (last_id IS DISTINCT FROM seen_ids[i] OR open_xid IS NOT NULL) THEN
+      IF total < maximum_rows AND tidemark.try_turn(streams[i]) THEN
+        -- Read again: the stream may have been disabled before the lock was got.
+        SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = streams[i];
+        IF enabled THEN
+          moved := tidemark.sequence_inbox(streams[i], maximum_rows - total, maximum_bytes,
+            CASE WHEN is_first THEN last_id END);
+          total := total + moved;
+        END IF;
+        IF last_id IS DISTINCT FROM seen_ids[i] THEN
+          open_xid := pg_current_xact_id();
+        ELSIF oldest >= open_xid THEN
+          open_xid := NULL;
+        END IF;
+      ELSE
+        busy := true;
+        last_id := seen_ids[i];
+      END IF;
+    END IF;
+    SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads
+      FROM tidemark.news(streams[i], seen_heads[i]) AS n;
+    IF busy OR moved > 0 OR enabled IS NOT TRUE OR head IS DISTINCT FROM seen_heads[i]
+      OR last_id IS DISTINCT FROM seen_ids[i] OR open_xid IS DISTINCT FROM seen_xids[i]
+    THEN
+      RETURN NEXT;
+    END IF;
+  END LOOP;
+END $$;
+
+-- Whoever watches the bells for all processes has locked this.
+CREATE TABLE tidemark.watch_turn ();
+
+-- One look at the bells, for tidemark.watch. One process at a time looks often; when a bell was rung since the look that
+-- known is from, this wakes the others, in a transaction that waits for no disk and no standby, because whoever notifies
+-- keeps all others from it until its commit. Bells are only looked at when some transaction has ended since the last look.
+CREATE FUNCTION tidemark.look_at_bells(
+  INOUT known bigint[], INOUT snapshot text, INOUT is_watching boolean, until timestamptz, OUT is_over boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  current_snapshot CONSTANT text := pg_current_snapshot()::text;
+  bells bigint[];
+BEGIN
+  IF is_watching IS NOT TRUE THEN
+    BEGIN
+      LOCK TABLE tidemark.watch_turn IN SHARE UPDATE EXCLUSIVE MODE NOWAIT;
+      is_watching := true;
+    EXCEPTION WHEN lock_not_available THEN
+      is_watching := false;
+    END;
+  END IF;
+  is_over := NOT is_watching OR clock_timestamp() >= until;
+  IF current_snapshot = snapshot AND NOT is_over THEN
+    RETURN;
+  END IF;
+  snapshot := current_snapshot;
+  bells := tidemark.bells();
+  IF bells IS DISTINCT FROM known THEN
+    known := bells;
+    is_over := true;
+    IF is_watching THEN
+      PERFORM set_config('synchronous_commit', 'off', true);
+      PERFORM pg_notify('tidemark_bell', '');
+    END IF;
+  END IF;
+END $$;
+
+-- How often each bell was rung.
+DO $$
+BEGIN
+  EXECUTE format($create$
+CREATE FUNCTION tidemark.bells() RETURNS bigint[]
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $body$
+BEGIN
+  RETURN ARRAY[%s];
+END $body$
+$create$, (SELECT string_agg(format('coalesce(pg_sequence_last_value(%L::regclass), 0)', 'tidemark.bell_' || i), ', '
+    ORDER BY i) FROM generate_series(0, 31) AS i));
+END $$;
+
+-- Returns when a bell was rung since known was returned, when another process watches already, or after the patience. To be
+-- called outside of a transaction: it ends its own ones often, so that it keeps vacuum from nothing. Therefore it has no
+-- search_path of its own, and names the schema of all that it calls; what it does is in tidemark.look_at_bells.
+CREATE PROCEDURE tidemark.watch(
+  INOUT known bigint[], INOUT is_watching boolean, patience double precision, pause double precision)
+LANGUAGE plpgsql AS $$
+DECLARE
+  until CONSTANT timestamptz := pg_catalog.timestamptz_pl_interval(pg_catalog.clock_timestamp(),
+    pg_catalog.make_interval(secs => patience));
+  snapshot text;
+  is_over boolean;
+BEGIN
+  LOOP
+    is_watching := false;
+    FOR look IN 1 .. 16 LOOP
+      SELECT l.known, l.snapshot, l.is_watching, l.is_over INTO known, snapshot, is_watching, is_over
+        FROM tidemark.look_at_bells(known, snapshot, is_watching, until) AS l;
+      IF is_over THEN
+        RETURN;
+      END IF;
+      PERFORM pg_catalog.pg_sleep(pause);
+    END LOOP;
+    COMMIT;
+  END LOOP;
 END $$;

@@ -17,7 +17,7 @@ BEGIN
   UPDATE tidemark.shard s SET ending_sequence = ending, closed_at = clock_timestamp()
     WHERE s.stream_id = of_stream AND s.shard_ordinal = ANY (ordinals) AND s.ending_sequence IS NULL;
   UPDATE tidemark.stream s SET topology_version = s.topology_version + 1 WHERE s.stream_id = of_stream;
-  PERFORM pg_notify('tidemark_log_' || of_stream, ending::text);
+  PERFORM tidemark.ring(of_stream);
   RETURN ending + 1;
 END $$;
 

@@ -85,7 +85,7 @@ BEGIN
     AND NOT EXISTS (SELECT FROM tidemark.shard s WHERE s.stream_id = of_stream) THEN
     EXECUTE format('DROP TABLE tidemark.%I, tidemark.%I, tidemark.%I', 'inbox_' || of_stream, 'log_' || of_stream,
       'turn_' || of_stream);
-    EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint)', 'sequence_' || of_stream);
+    EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint, bigint)', 'sequence_' || of_stream);
     -- Only a stream that was captured by decoding has one.
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'append_' || of_stream);
     DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;

@@ -314,7 +314,7 @@ BEGIN
 END $body$
 $create$,
     'append_' || of_stream, of_stream, 'log_' || of_stream);
-  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
+  PERFORM tidemark.make_private('ROUTINE', p.oid::regprocedure::text) FROM pg_proc AS p
     WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proname = 'append_' || of_stream;
 END $$;
 
@@ -365,7 +365,7 @@ BEGIN
     USING last, base, events, keys, new_images, old_images, causes, sizes, times;
   INSERT INTO tidemark.capture_progress (capture_id, head, lsn, changes)
     VALUES (of_capture, next_head, to_lsn, to_changes);
-  PERFORM pg_notify('tidemark_log_' || of_stream, next_head::text);
+  PERFORM tidemark.ring(of_stream);
   RETURN true;
 END $$;
 

@@ -104,7 +104,8 @@ DECLARE
   receiver CONSTANT regrole := tidemark.find_role(role_name);
   sees CONSTANT text[] := ARRAY['like_pattern', 'find_stream', 'streams_named',
     'stream_conditions'];
-  looks_after CONSTANT text[] := ARRAY['advance', 'maintain_stream', 'manage_shards', 'watch_conditions', 'mend_stream',
+  advances CONSTANT text[] := ARRAY['advance', 'advance_streams', 'watch', 'look_at_bells'];
+  looks_after CONSTANT text[] := advances || ARRAY['maintain_stream', 'manage_shards', 'watch_conditions', 'mend_stream',
     'capture_state', 'maintain_logical_capture', 'drop_dead_captures', 'mark_log', 'slot_name'];
   expires CONSTANT text[] := ARRAY['begin_expiry', 'end_expiry'];
   function_names text[] := CASE kind
@@ -114,7 +115,7 @@ DECLARE
     WHEN 'administrator' THEN sees || looks_after || expires || ARRAY['create_stream', 'enable_stream', 'disable_stream',
       'alter_stream', 'split_shard', 'merge_shards', 'drop_snapshot', 'fail_stream',
       'drop_stream']
-    WHEN 'capturer' THEN sees || ARRAY['advance', 'capture_state', 'maintain_logical_capture', 'mark_log', 'slot_name',
+    WHEN 'capturer' THEN sees || advances || ARRAY['capture_state', 'maintain_logical_capture', 'mark_log', 'slot_name',
       'append_captured', 'type_parts', 'column_types', 'fail_stream']
     WHEN 'producer' THEN ARRAY['like_pattern', 'find_stream', 'streams_named', 'put']
     WHEN 'expirer' THEN sees || expires
@@ -141,7 +142,7 @@ BEGIN
   EXECUTE format('GRANT USAGE ON SCHEMA tidemark TO %s', receiver);
   EXECUTE format('GRANT SELECT ON tidemark.migration, tidemark.access, tidemark.stream TO %s', receiver);
   FOREACH name IN ARRAY function_names LOOP
-    EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark.%I TO %s', name, receiver);
+    EXECUTE format('GRANT EXECUTE ON ROUTINE tidemark.%I TO %s', name, receiver);
   END LOOP;
   IF kind <> 'producer' THEN
     EXECUTE format('GRANT SELECT ON tidemark.history, tidemark.shard, tidemark.step, tidemark.jump, tidemark.snapshot, '
@@ -166,7 +167,8 @@ BEGIN
   PERFORM tidemark.lock_logs();
   DELETE FROM tidemark.access AS a WHERE a.role_name = revoke_role.role_name OR a.role = grantee::oid;
   EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA tidemark FROM %s', grantee);
-  EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tidemark FROM %s', grantee);
+  EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tidemark FROM %s', grantee);
+  EXECUTE format('REVOKE ALL ON ALL ROUTINES IN SCHEMA tidemark FROM %s', grantee);
   EXECUTE format('REVOKE ALL ON SCHEMA tidemark FROM %s', grantee);
   FOR own_function IN SELECT p.oid FROM pg_proc p
     WHERE p.pronamespace = 'tidemark'::regnamespace AND p.proowner = grantee::oid

@@ -144,6 +144,6 @@ DO $$
 BEGIN
   PERFORM tidemark.make_private('TABLE', format('tidemark.%I', c.relname)) FROM pg_class AS c
     WHERE c.relnamespace = 'tidemark'::regnamespace AND c.relkind IN ('r', 'v', 'S');
-  PERFORM tidemark.make_private('FUNCTION', p.oid::regprocedure::text) FROM pg_proc AS p
+  PERFORM tidemark.make_private('ROUTINE', p.oid::regprocedure::text) FROM pg_proc AS p
     WHERE p.pronamespace = 'tidemark'::regnamespace;
 END $$;

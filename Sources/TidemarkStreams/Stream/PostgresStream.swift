@@ -18,6 +18,7 @@ public final class PostgresStream: StreamSource {
   let pool: PQPool
   let name: String
   let pollInterval: Duration
+  let batchingInterval: Duration
   let maintenanceInterval: Duration
   let clock: any MonotonicClock
   let logger: Logger
@@ -31,12 +32,15 @@ public final class PostgresStream: StreamSource {
   ///   - name: The stream's short name, or its full one, `name/label`.
   ///   - pollInterval: How long ``run()`` sleeps at most when nothing wakes it. Wake-ups are hints; this bounds
   ///     the delay when one is lost.
+  ///   - batchingInterval: How long ``run()`` gathers changes at most, where many come. Those of a pool that is used for
+  ///     several streams are all moved by one of their runs, with that one's intervals.
   ///   - maintenanceInterval: How often ``run()`` looks after all streams of the database: retention, shards, expiry.
   ///   - clock: What waits are measured with.
   public convenience init(
     _ name: String,
     pool: PQPool,
     pollInterval: Duration = .milliseconds(50),
+    batchingInterval: Duration = .milliseconds(10),
     maintenanceInterval: Duration = .seconds(30),
     clock: any MonotonicClock = ContinuousClock(),
     logger: Logger = Logger(label: "tidemark.stream")
@@ -46,6 +50,7 @@ public final class PostgresStream: StreamSource {
       application: nil,
       pool: pool,
       pollInterval: pollInterval,
+      batchingInterval: batchingInterval,
       maintenanceInterval: maintenanceInterval,
       clock: clock,
       logger: logger
@@ -57,6 +62,7 @@ public final class PostgresStream: StreamSource {
     application: String?,
     pool: PQPool,
     pollInterval: Duration,
+    batchingInterval: Duration,
     maintenanceInterval: Duration,
     clock: any MonotonicClock,
     logger: Logger
@@ -65,6 +71,7 @@ public final class PostgresStream: StreamSource {
     self.application = application
     self.pool = pool
     self.pollInterval = pollInterval
+    self.batchingInterval = batchingInterval
     self.maintenanceInterval = maintenanceInterval
     self.clock = clock
     self.logger = logger
@@ -77,6 +84,7 @@ public final class PostgresStream: StreamSource {
       application: application,
       pool: pool,
       pollInterval: pollInterval,
+      batchingInterval: batchingInterval,
       maintenanceInterval: maintenanceInterval,
       clock: clock,
       logger: logger

@@ -48,7 +48,7 @@ struct StreamAdvance: Sendable {
     let rows = try await session.query(
       PQStatement(
         """
-        SELECT busy, moved, head, version, enabled, changed_shards, changed_heads
+        SELECT busy, moved, head, enabled, changed_shards, changed_heads
         FROM tidemark.advance($1, $2, $3, $4)
         """,
         stream,
@@ -57,8 +57,8 @@ struct StreamAdvance: Sendable {
         size.bytes
       )
     )
-    let (busy, moved, head, _, enabled, shards, heads) = try rows[0].decode(
-      (Bool, Int, Int64, Int64, Bool, [Int32]?, [Int64]?).self
+    let (busy, moved, head, enabled, shards, heads) = try rows[0].decode(
+      (Bool, Int, Int64, Bool, [Int32]?, [Int64]?).self
     )
     return StreamAdvance(
       isBusy: busy,
@@ -94,7 +94,7 @@ extension PostgresStream {
         size: heads.stepSize,
         on: pool
       )
-      if heads.isKeptWaiting(answer, at: clock.now) { await tellOfTurn(stream) }
+      if heads.isKeptWaiting(answer, at: clock.now) { await stream.tellOfTurn(on: pool, logger) }
       heads.apply(answer)
       return answer
     } catch let error as TidemarkError where (error.underlying as? PQError)?.sqlState == "57014" {
@@ -103,10 +103,12 @@ extension PostgresStream {
     }
   }
 
-  private func tellOfTurn(_ stream: StreamGeneration) async {
-    guard let holders = try? await LockHolder.ofTurn(of: stream.id, on: pool), !holders.isEmpty else {
-      return
-    }
+}
+
+extension StreamGeneration {
+  /// Says that others keep the stream's turn for long.
+  func tellOfTurn(on pool: PQPool, _ logger: Logger) async {
+    guard let holders = try? await LockHolder.ofTurn(of: id, on: pool), !holders.isEmpty else { return }
     logger.warning(
       "The stream cannot be advanced: somebody else holds its turn",
       metadata: holders.metadata.merging(["stream": "\(name)"]) { $1 }

@@ -3,7 +3,7 @@ import TestSupport
 import Testing
 
 /// Plants the mutants one at a time and sees that each is noticed, by running this process's tests again. See
-/// `deploy/sql-mutants.sh`, which names the mutants in a variable.
+/// `deploy/mutants.sh sql`, which names the mutants in a variable.
 @Suite("SQL mutants, one at a time", .enabled(if: SQLMutant.chosen != nil))
 struct SQLMutantRuns {
   /// How many run at once, each with a server of its own.

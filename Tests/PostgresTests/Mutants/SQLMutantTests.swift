@@ -4,7 +4,7 @@ import Testing
 import TidemarkPostgres
 import TidemarkStreams
 
-/// That each mutant is noticed is shown by `deploy/sql-mutants.sh`.
+/// That each mutant is noticed is shown by `deploy/mutants.sh sql`.
 @Suite("SQL mutants", .sharesMachine)
 struct SQLMutantTests {
   @Test(

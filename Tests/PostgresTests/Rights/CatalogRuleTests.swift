@@ -61,7 +61,22 @@ struct CatalogRuleTests {
       try await functions(
         where: """
           (p.prosqlbody IS NULL OR p.prosecdef) AND p.prosrc <> 'SELECT pg_catalog.to_json($1)::pg_catalog.text'
+          AND p.prokind <> 'p'
           AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c = 'search_path=pg_catalog, pg_temp')
+          """
+      ) == []
+    )
+    try await roles.drop("owner")
+  }
+
+  /// One that ends transactions can have neither a search_path nor its owner's rights.
+  @Test("has a schema in front of all that a procedure calls, and no operator in it")
+  func procedures() async throws {
+    #expect(
+      try await functions(
+        where: """
+          p.prokind = 'p' AND (p.prosecdef OR p.prosrc ~ '(^|[^.[:word:]])[[:word:]]+\\('
+            OR regexp_replace(p.prosrc, ':=|=>', '', 'g') ~ '[-+*/<>=~!@#%^&|`?]' OR p.prosrc ~ '::')
           """
       ) == []
     )

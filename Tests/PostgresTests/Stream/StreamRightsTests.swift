@@ -355,7 +355,7 @@ struct StreamRightsTests {
       """
       SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'tidemark'::regnamespace
         AND (p.prosqlbody IS NULL OR p.prosecdef)
-        AND p.prosrc <> 'SELECT pg_catalog.to_json($1)::pg_catalog.text'
+        AND p.prosrc <> 'SELECT pg_catalog.to_json($1)::pg_catalog.text' AND p.prokind <> 'p'
         AND NOT EXISTS (SELECT FROM unnest(p.proconfig) AS c WHERE c LIKE 'search_path=pg_catalog, %pg_temp')
       """
     ).map { try $0.decode(String.self) }

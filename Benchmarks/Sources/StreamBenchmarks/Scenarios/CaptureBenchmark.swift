@@ -80,13 +80,13 @@ struct CaptureBenchmark: AsyncParsableCommand {
 
 /// The table that writers update, one row a transaction.
 enum WriterTable {
-  static func make(rows: Int, in database: BenchmarkDatabase) async throws {
+  static func make(rows: Int, noteLength: Int = 60, in database: BenchmarkDatabase) async throws {
     let pool = database.pool
     try await pool.execute(
       "CREATE TABLE item (id integer PRIMARY KEY, balance bigint NOT NULL, note text NOT NULL)"
     )
     try await pool.execute(
-      "INSERT INTO item SELECT n, 0, repeat('x', 60) FROM generate_series(1, \(Int32(rows))) AS n"
+      "INSERT INTO item SELECT n, 0, repeat('x', \(Int32(noteLength))) FROM generate_series(1, \(Int32(rows))) AS n"
     )
     try await pool.execute("VACUUM (FREEZE, ANALYZE) item")
   }
