@@ -46,6 +46,12 @@ struct PumpDriver: Sendable {
   private func drive(_ pump: StreamPump, on connection: PQConnection, onSuccess: () -> Void) async throws {
     _ = pump.schedule { $0.forget() }
     let isPooled = await connection.isPooled
+    // A shard's news are few, whatever the statistics say.
+    if !isPooled {
+      for setting in ["enable_seqscan", "enable_bitmapscan", "jit"] {
+        _ = try await connection.query("SELECT set_config(\(setting), 'off', false)")
+      }
+    }
     // Behind a pooler it would be others who listen; polling must do.
     let hints = isPooled ? nil : try await connection.listen(to: "tidemark_bell")
     try await withThrowingTaskGroup(of: Void.self) { group in
@@ -54,7 +60,7 @@ struct PumpDriver: Sendable {
       while true {
         try Task.checkCancellation()
         switch pump.schedule({ $0.next(at: clock.now) }) {
-        case .look(let streams): try await look(at: streams, pump, on: connection)
+        case .look(let streams): try await look(at: streams, isPooled: isPooled, pump, on: connection)
         case .sleep(let time): try await clock.sleep(until: time, tolerance: nil)
         case .watch(let time):
           try await watch(until: time, isPooled: isPooled, pump, on: connection)
@@ -89,16 +95,18 @@ struct PumpDriver: Sendable {
 
   // MARK: Looks
 
-  private func look(at streams: [Int32], _ pump: StreamPump, on connection: PQConnection) async throws {
+  private func look(at streams: [Int32], isPooled: Bool, _ pump: StreamPump, on connection: PQConnection)
+    async throws
+  {
     do {
-      return try await step(streams, pump, on: connection)
+      return try await step(streams, isPooled: isPooled, pump, on: connection)
     } catch {
       if connection.isClosed || error is CancellationError { throw error }
       if streams.count == 1 { return try await failed(streams[0], error, pump, on: connection) }
       logger.debug("A step of several streams has failed", metadata: ["error": "\(error)"])
     }
     // Each by itself: what is wrong with one must not stop the others.
-    for stream in streams { try await look(at: [stream], pump, on: connection) }
+    for stream in streams { try await look(at: [stream], isPooled: isPooled, pump, on: connection) }
   }
 
   private func failed(
@@ -126,7 +134,9 @@ struct PumpDriver: Sendable {
     pump.end(stream, failure: error)
   }
 
-  private func step(_ streams: [Int32], _ pump: StreamPump, on connection: PQConnection) async throws {
+  private func step(_ streams: [Int32], isPooled: Bool, _ pump: StreamPump, on connection: PQConnection)
+    async throws
+  {
     let start = clock.now
     let readers = streams.map { pump.generations(of: $0) }
     let places = pump.schedule { schedule in streams.map { schedule.place(of: $0) } } ?? []
@@ -173,10 +183,59 @@ struct PumpDriver: Sendable {
         if generation.heads.isKeptWaiting(answer, at: clock.now) {
           await generation.tellOfTurn(on: pump.pool, logger)
         }
-        generation.heads.apply(answer)
+        await wake(generation.heads.take(answer), of: generation, isPooled: isPooled, pump, on: connection)
       }
       if !enabled { pump.end(stream) }
     }
     _ = pump.schedule { $0.looked(at: streams, finding: findings, from: start, to: clock.now) }
+  }
+
+  // MARK: Reads
+
+  /// Wakes readers, with what they would read now: one statement for all of a stream instead of some for each.
+  private func wake(
+    _ waiters: [StreamHeads.Waiter],
+    of generation: StreamGeneration,
+    isPooled: Bool,
+    _ pump: StreamPump,
+    on connection: PQConnection
+  ) async {
+    let head = generation.heads.streamHead ?? 0
+    var wishing: [StreamHeads.Waiter] = []
+    var shards: Set<Int32> = []
+    for waiter in waiters {
+      if !isPooled, waiter.wish?.partition == head >> 32, shards.insert(waiter.shard).inserted {
+        wishing.append(waiter)
+      } else {
+        waiter.resume()
+      }
+    }
+    guard let maximumRecords = wishing.compactMap(\.wish?.maximumRecords).min() else { return }
+    let marks = Dictionary(
+      wishing.map { ($0.shard, generation.heads.mark(of: $0.shard)) },
+      uniquingKeysWith: { first, _ in first }
+    )
+    var slices: [Int32: FreshRecords] = [:]
+    do {
+      let rows = try await connection.query(
+        FreshRecords.statement(
+          stream: generation.id,
+          partition: head >> 32,
+          of: wishing,
+          maximumRecords: maximumRecords
+        )
+      )
+      slices = try FreshRecords.slices(
+        rows,
+        of: generation,
+        for: wishing,
+        marks: marks,
+        maximumRecords: maximumRecords
+      )
+    } catch {
+      // They read by themselves, and say what is wrong.
+      logger.debug("New records cannot be read together", metadata: ["error": "\(error)"])
+    }
+    for waiter in wishing { waiter.resume(with: slices[waiter.shard]) }
   }
 }

@@ -22,6 +22,9 @@ actor PostgresShardReader: ShardReader {
   /// makes the server count.
   private var likelyRecords = Int.max
   private var hasWarnedOfOmission = false
+  /// What came with the news that this waited for.
+  private var fresh: FreshRecords?
+  private var maximumRecords = 1
 
   private init(
     _ stream: PostgresStream,
@@ -108,6 +111,10 @@ actor PostgresShardReader: ShardReader {
   }
 
   func nextPage(maximumRecords: Int) async throws -> ShardPage {
+    self.maximumRecords = max(1, maximumRecords)
+    if let fresh = fresh.take(), fresh.position == position.last, fresh.rows.count <= self.maximumRecords {
+      return page(of: fresh)
+    }
     let deadline = stream.clock.now.advanced(by: Self.patience)
     var delay = DoublingDelay(from: .milliseconds(1), to: stream.pollInterval)
     while true {
@@ -123,9 +130,24 @@ actor PostgresShardReader: ShardReader {
   func waitForNews() async throws {
     let (heads, shard) = (generation.heads, shardOrdinal)
     while let mark = caughtUp, heads.isPumped, heads.mark(of: shard) == mark {
-      await heads.news(of: shard, since: mark)
+      let wish = position.partition.map { partition in
+        PageWish(
+          position: position.last,
+          partition: partition,
+          maximumRecords: min(maximumRecords, likelyRecords)
+        )
+      }
+      fresh = await heads.news(of: shard, since: mark, wish: wish)
       try Task.checkCancellation()
     }
+  }
+
+  private func page(of fresh: FreshRecords) -> ShardPage {
+    let content = RecordPage(fresh.storage, fresh.rows)
+    if let last = content.lastPosition { position.returned(last) }
+    if let record = content.firstOmitting { warnOfOmission(record) }
+    caughtUp = fresh.mark
+    return ShardPage(records: content.records, readAt: fresh.readAt)
   }
 
   /// Waits for news of the shard until the deadline; looks for some once even when that has passed, so that a

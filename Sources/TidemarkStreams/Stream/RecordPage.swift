@@ -75,15 +75,21 @@ struct RecordPage {
   init() {}
 
   init(_ rows: PQRows, of stream: StreamGeneration) throws {
-    guard let first = rows.first else { return }
+    guard let first = rows.first else {
+      self.init()
+      return
+    }
+    self.init(LogRecords(rows, of: stream), 0..<rows.count)
     isCutShort = try first.decode("is_cut_short")
-    let storage = LogRecords(rows, of: stream)
-    let count = rows.count
-    records = (0..<count).map { Record(in: storage, at: $0) }
-    lastPosition = storage.position(at: count - 1)
-    firstOmitting = (0..<count).first { storage.omits(.newImage, at: $0) || storage.omits(.oldImage, at: $0) }
+  }
+
+  /// - Parameter rows: not empty.
+  init(_ storage: LogRecords, _ rows: Range<Int>) {
+    records = rows.map { Record(in: storage, at: $0) }
+    lastPosition = storage.position(at: rows.upperBound - 1)
+    firstOmitting = rows.first { storage.omits(.newImage, at: $0) || storage.omits(.oldImage, at: $0) }
       .map(storage.position)
-    let sample = stride(from: 0, to: count, by: max(1, count / 64))
+    let sample = stride(from: rows.lowerBound, to: rows.upperBound, by: max(1, rows.count / 64))
     let bytes = sample.reduce(0) { $0 + storage.sizeInBytes(at: $1) }
     likelyRecords = max(64, Int(Self.maximumBytes) * 9 / 10 * sample.underestimatedCount / max(1, bytes))
   }

@@ -6,14 +6,23 @@ import TidemarkPostgres
 /// database only when their shard has something new.
 final class StreamHeads: Sendable {
   /// What was known of a shard at some moment. When it differs later, there is, or may be, something new.
-  struct Mark: Equatable {
+  struct Mark: Equatable, Sendable {
     fileprivate var shardHead: Int64?
     fileprivate var generation: UInt64
+
+    /// Whether a record is the last that is known.
+    func isHead(_ record: Int64) -> Bool { shardHead == record }
   }
 
-  private struct Waiter {
+  /// A reader that waits for news of its shard.
+  struct Waiter: Sendable {
     var shard: Int32
-    var continuation: CheckedContinuation<Void, Never>
+    /// What it would read; `nil` if it wants to read by itself.
+    var wish: PageWish?
+    fileprivate var continuation: CheckedContinuation<FreshRecords?, Never>
+
+    /// - Parameter records: what its wish was for, if somebody has read that.
+    func resume(with records: FreshRecords? = nil) { continuation.resume(returning: records) }
   }
 
   private struct State {
@@ -32,10 +41,10 @@ final class StreamHeads: Sendable {
     }
 
     /// Says that any shard may have news; whoever waits is to be resumed.
-    mutating func takeAll() -> [CheckedContinuation<Void, Never>] {
+    mutating func takeAll() -> [Waiter] {
       generation += 1
       defer { waiters = [:] }
-      return waiters.values.map(\.continuation)
+      return Array(waiters.values)
     }
   }
 
@@ -62,7 +71,7 @@ final class StreamHeads: Sendable {
       state.pumps -= 1
       return state.takeAll()
     }
-    for continuation in woken { continuation.resume() }
+    for waiter in woken { waiter.resume() }
   }
 
   /// Whether others have had the turn for so long, without a step, that it is to be told. Before the answer is applied.
@@ -75,7 +84,13 @@ final class StreamHeads: Sendable {
 
   /// Takes over an answer and wakes whom it concerns.
   func apply(_ answer: StreamAdvance) {
-    let woken = state.withLock { state in
+    for waiter in take(answer) { waiter.resume() }
+  }
+
+  /// Takes over an answer.
+  /// - Returns: whom it concerns; they are to be resumed.
+  func take(_ answer: StreamAdvance) -> [Waiter] {
+    state.withLock { state in
       state.streamHead = max(state.streamHead ?? answer.head, answer.head)
       if answer.moved > 0 { state.stepSize.grow() }
       guard let news = answer.shardHeads else { return state.takeAll() }
@@ -83,31 +98,32 @@ final class StreamHeads: Sendable {
       state.shardHeads.merge(news) { max($0, $1) }
       let concerned = state.waiters.filter { news[$0.value.shard] != nil }
       for id in concerned.keys { state.waiters[id] = nil }
-      return concerned.values.map(\.continuation)
+      return Array(concerned.values)
     }
-    for continuation in woken { continuation.resume() }
   }
 
   /// Returns once the shard's mark is another one, or when the task is cancelled.
-  func news(of shard: Int32, since mark: Mark) async {
+  /// - Returns: what `wish` is for, if it was read along with others' wishes.
+  @discardableResult
+  func news(of shard: Int32, since mark: Mark, wish: PageWish? = nil) async -> FreshRecords? {
     let id = state.withLock { state in
       state.lastWaiter += 1
       return state.lastWaiter
     }
-    await withTaskCancellationHandler {
+    return await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         let isOver = state.withLock { state in
           // The cancellation handler may have run already and found nobody.
           if Task.isCancelled || state.mark(of: shard) != mark {
             return true
           }
-          state.waiters[id] = Waiter(shard: shard, continuation: continuation)
+          state.waiters[id] = Waiter(shard: shard, wish: wish, continuation: continuation)
           return false
         }
-        if isOver { continuation.resume() }
+        if isOver { continuation.resume(returning: nil) }
       }
     } onCancel: {
-      state.withLock { $0.waiters.removeValue(forKey: id) }?.continuation.resume()
+      state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
     }
   }
 }

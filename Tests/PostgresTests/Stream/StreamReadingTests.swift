@@ -253,14 +253,50 @@ struct StreamReadingTests {
     }
   }
 
+  @Test("Readers that wait get what is new of their shards from the pump, and read the rest by themselves")
+  func freshRecords() async throws {
+    let (database, stream) = try await makeStream(shardCount: 2)
+    let seen = SeenValues()
+    try await pumping(stream) {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        for shard in try await stream.shards().map(\.id) {
+          group.addTask {
+            let reader = try await stream.reader(of: shard, after: .trimHorizon)
+            while true {
+              try await reader.waitForNews()
+              let page = try await reader.nextPage(maximumRecords: 4)
+              #expect(page.records.count <= 4)
+              await seen.add(values(page), of: shard)
+              if page.end != nil { return }
+            }
+          }
+        }
+        var last = 0
+        // Of some rounds there is more than a reader asks for at once.
+        for size in [1, 2, 30, 1, 3, 40, 2, 1, 1, 60, 5] {
+          let round = last + 1...last + size
+          last += size
+          try await put(round, in: database)
+          try await eventually("the round is read") { await seen.count >= last }
+        }
+        try await database.admin.disable("events")
+        try await group.waitForAll()
+        let all = await seen.byShard
+        #expect(all.count == 2)
+        for values in all.values { #expect(values == values.sorted()) }
+        #expect(all.values.joined().sorted() == Array(1...last))
+      }
+    }
+  }
+
   @Test("Who waits for news when the pump ends looks for itself from then on")
   func endOfPump() async {
     let heads = StreamHeads()
     heads.pumpStarted()
     let mark = heads.mark(of: 0)
-    async let news: Void = heads.news(of: 0, since: mark)
+    async let news = heads.news(of: 0, since: mark)
     heads.pumpEnded()
-    await news
+    _ = await news
     #expect(heads.mark(of: 0) != mark && !heads.isPumped)
   }
 
@@ -390,4 +426,11 @@ struct StreamReadingTests {
     let gone = try await #require(throws: TidemarkError.self) { try await stream.shards() }
     #expect(gone.code == .streamNotFound)
   }
+}
+
+private actor SeenValues {
+  private(set) var byShard: [String: [Int]] = [:]
+  var count: Int { byShard.values.joined().count }
+
+  func add(_ values: [Int], of shard: String) { byShard[shard, default: []] += values }
 }
