@@ -16,6 +16,29 @@ extension PQConnection {
     isShielded: Bool = false
   ) async throws -> [PQRows] {
     if statements.isEmpty { return [] }
+    if needsIsolation, !isInTransaction {
+      let rows = try await runPipeline(
+        ["BEGIN ISOLATION LEVEL READ COMMITTED"] + statements + ["COMMIT"],
+        prepares: false,
+        isInTransaction: false,
+        isShielded: isShielded
+      )
+      return Array(rows.dropFirst().dropLast())
+    }
+    return try await runPipeline(
+      statements,
+      prepares: prepares,
+      isInTransaction: isInTransaction,
+      isShielded: isShielded
+    )
+  }
+
+  private func runPipeline(
+    _ statements: [PQStatement],
+    prepares: Bool,
+    isInTransaction: Bool,
+    isShielded: Bool
+  ) async throws -> [PQRows] {
     for statement in statements { try statement.validate() }
     let prepares = prepares && configuration.usesPreparedStatements && !isPooled
     let wasIdle = isIdle

@@ -34,6 +34,9 @@ public actor PQConnection: PQQueryable {
   /// A pooler draws the key for cancellation itself, so its process number is not that of the server's process. A
   /// pooler that gives each client a session to itself cannot be told from one that does not.
   public private(set) var isPooled = false
+  /// Whether statements by themselves have to be told that they are READ COMMITTED: the database has another default, and
+  /// a pooler's session keeps no setting.
+  private(set) var needsIsolation = false
   /// Why the connection cannot be used any more.
   private(set) var failure: PQError?
 
@@ -92,7 +95,10 @@ public actor PQConnection: PQQueryable {
 
   private func applySettings() async throws {
     let processID: Int32 = PQbackendPID(try handle.get())
-    var statement: PQStatement = "SELECT pg_backend_pid() = \(processID) AS is_direct"
+    var statement: PQStatement = """
+      SELECT pg_backend_pid() = \(processID) AS is_direct,
+        current_setting('default_transaction_isolation') = 'read committed' AS is_read_committed
+      """
     for (number, (name, value)) in configuration.settings.sorted(by: { $0.key < $1.key }).enumerated() {
       statement.sql +=
         ", CASE WHEN pg_backend_pid() = $1 THEN set_config($\(2 * number + 2), $\(2 * number + 3), false) END"
@@ -114,6 +120,7 @@ public actor PQConnection: PQQueryable {
     }
     let rows = try await run([statement], prepares: false)[0]
     isPooled = try !rows[0].decode("is_direct", as: Bool.self)
+    needsIsolation = try isPooled && !rows[0].decode("is_read_committed", as: Bool.self)
   }
 
   public func pipeline(_ statements: [PQStatement]) async throws -> [PQRows] {

@@ -58,7 +58,7 @@ BEGIN
   END LOOP;
 
   UPDATE tidemark.stream s SET maintained_at = clock_timestamp()
-    WHERE s.stream_id = of_stream AND s.maintained_at < clock_timestamp() - interval '1 minute';
+    WHERE s.stream_id = of_stream AND s.maintained_at < clock_timestamp() - interval '1 second';
   PERFORM tidemark.discard_abandoned_snapshots(of_stream);
   PERFORM tidemark.forget_absent();
   SELECT min(p.partition_ordinal) << 32 INTO oldest_kept FROM tidemark.log_partition p WHERE p.stream_id = of_stream;

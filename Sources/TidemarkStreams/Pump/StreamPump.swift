@@ -109,7 +109,9 @@ final class StreamPump: Sendable {
   // MARK: Driving
 
   /// Drives, or waits until nobody else does, and drives then, until the task is cancelled.
-  func drive(_ driver: PumpDriver) async throws {
+  ///
+  /// - Parameter chores: what is also to be done once in a process.
+  func drive(_ driver: PumpDriver, chores: @escaping @Sendable () async throws -> Void) async throws {
     let turn = OneShotSignal()
     let id = state.withLock { state in
       state.lastDriver += 1
@@ -128,7 +130,12 @@ final class StreamPump: Sendable {
       for stream in state.members.keys { schedule.add(stream) }
       state.schedule = schedule
     }
-    try await driver.drive(self)
+    try await withThrowingTaskGroup(of: Void.self) { group in
+      group.addTask { try await driver.drive(self) }
+      group.addTask { try await chores() }
+      defer { group.cancelAll() }
+      try await group.next()
+    }
   }
 
   private func resign(_ id: UInt64) {

@@ -23,18 +23,16 @@ extension PostgresStream {
         }
       }
       group.addTask {
-        try await pump.drive(
-          PumpDriver(
-            batchingInterval: self.batchingInterval,
-            pollInterval: self.pollInterval,
-            clock: self.clock,
-            logger: self.logger
-          )
+        let driver = PumpDriver(
+          batchingInterval: self.batchingInterval,
+          pollInterval: self.pollInterval,
+          clock: self.clock,
+          logger: self.logger
         )
-      }
-      group.addTask {
-        await self.warmUp()
-        try await self.maintainForever()
+        try await pump.drive(driver) {
+          await self.warmUp()
+          try await self.maintainForever()
+        }
       }
       // None of them returns: the first to end has failed or was cancelled.
       defer { group.cancelAll() }
@@ -97,7 +95,7 @@ extension PostgresStream {
         problems.write(try await admin.watchConditions(atMostEvery: maintenanceInterval * 0.75), to: logger)
       }
       try await warning {
-        let found = Set(try await admin.maintain())
+        let found = Set(try await admin.maintain(atMostEvery: maintenanceInterval * 0.75))
         for shortcoming in found.subtracting(shortcomings) {
           logger.warning(
             "Expired rows are left to other workers",

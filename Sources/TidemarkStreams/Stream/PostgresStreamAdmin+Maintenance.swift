@@ -15,6 +15,35 @@ extension PostgresStreamAdmin {
   /// - Throws: when all streams have been seen to, the first error that came up.
   @discardableResult
   public func maintain() async throws -> [PostgresStreamCondition] {
+    try await maintain(
+      "SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s ORDER BY s.stream_id"
+    )
+  }
+
+  /// The same for those streams that need it: none that somebody has looked after within the interval, and an idle one ten
+  /// times less often. A fleet of any size does about what one worker does. Only expired rows are looked for by each: not
+  /// every role may delete them.
+  func maintain(atMostEvery interval: Duration) async throws -> [PostgresStreamCondition] {
+    let seconds = interval / .seconds(1)
+    return try await maintain(
+      """
+      SELECT s.stream_id, s.name || '/' || s.label
+      FROM tidemark.stream s CROSS JOIN (SELECT clock_timestamp() AS time, make_interval(secs => \(seconds)) AS rest) AS n
+      WHERE s.expiry_column IS NOT NULL OR s.maintained_at < n.time - n.rest AND (
+        s.maintained_at < n.time - n.rest * 10 OR s.rotate_after < n.rest * 10
+        OR s.status <> 'ENABLED' OR s.capture = 'LOGICAL'
+        OR EXISTS (SELECT FROM tidemark.step p WHERE p.stream_id = s.stream_id AND p.head > s.counted_head)
+        OR EXISTS (SELECT FROM tidemark.log_partition p
+          WHERE p.stream_id = s.stream_id AND p.closed_at < n.time - s.retention)
+        OR EXISTS (SELECT FROM tidemark.shard h
+          WHERE h.stream_id = s.stream_id AND h.closed_at < n.time - s.retention)
+        OR s.source_table IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.source_table))
+      ORDER BY s.maintained_at
+      """
+    )
+  }
+
+  private func maintain(_ choice: PQStatement) async throws -> [PostgresStreamCondition] {
     var problems: [PostgresStreamCondition] = []
     var failure: TidemarkError?
     do {
@@ -23,9 +52,7 @@ extension PostgresStreamAdmin {
       failure = error
     }
     let streams = try await reading(.administration, on: pool) {
-      try await pool.query(
-        "SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s ORDER BY s.stream_id"
-      ).map { try $0.decode((Int32, String).self) }
+      try await pool.query(choice).map { try $0.decode((Int32, String).self) }
     }
     for (id, name) in streams {
       do {

@@ -61,6 +61,35 @@ struct PoolerTests {
     }
   }
 
+  @Test("a statement by itself is READ COMMITTED there as well, and one that fails undoes those before it")
+  func isolation() async throws {
+    try await withPooler { direct, pooled in
+      let administrator = try await PQConnection.connect(direct, logger: quietLogger)
+      _ = try await administrator.query(
+        "ALTER DATABASE postgres SET default_transaction_isolation = serializable"
+      )
+      await administrator.close()
+      let connection = try await PQConnection.connect(pooled, logger: quietLogger)
+      for _ in 0..<3 {
+        let rows = try await connection.pipeline([
+          "SELECT 1", "SELECT current_setting('transaction_isolation')",
+        ])
+        #expect(rows.count == 2)
+        #expect(try rows[1][0].decode(String.self) == "read committed")
+      }
+      _ = try await connection.query("CREATE TABLE mark (id integer)")
+      await #expect(throws: PQError.self) {
+        try await connection.pipeline(["INSERT INTO mark VALUES (1)", "SELECT 1 / 0"])
+      }
+      #expect(try await connection.query("SELECT count(*) FROM mark")[0].decode(Int.self) == 0)
+      let level = try await connection.transaction(isolation: .serializable) {
+        try await $0.query("SELECT current_setting('transaction_isolation')")[0].decode(String.self)
+      }
+      #expect(level == "serializable")
+      await connection.close()
+    }
+  }
+
   @Test("it leaves no settings in sessions that are others' next")
   func settings() async throws {
     try await withPooler { direct, pooled in
