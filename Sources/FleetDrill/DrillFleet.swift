@@ -101,9 +101,7 @@ public final class DrillFleet: Sendable {
     try follower.entries()
   }
 
-  public func scope() async throws -> LeaseScope {
-    LeaseScope(application: "drill", stream: try await PostgresStream("orders", pool: pool).streamName())
-  }
+  public let scope = LeaseScope(application: "drill")
 
   /// Waits until the server has ended the session that says that a worker lives.
   /// - Returns: when, as ``HistoryEntry/at``.
@@ -158,13 +156,14 @@ public final class DrillFleet: Sendable {
     private func hasNothingToMove(among names: [String]) -> Bool {
       let living = workers.values.filter { $0.state == .active }
       guard living.count == names.count, names.allSatisfy({ countByOwner[$0] != nil }) else { return false }
-      let fleet = living.map { FleetSnapshot.Worker(incarnation: $0.incarnation) }
+      let fleet = living.map {
+        FleetSnapshot.Worker(incarnation: $0.incarnation, streams: $0.registration.streams)
+      }
       return AssignmentPlanner().plan(FleetSnapshot(workers: fleet, leases: leases)).isEmpty
     }
   }
 
   public func standing() async throws -> Standing {
-    let scope = try await scope()
     let store = PostgresLeaseStore(
       try PQConfiguration(url: leases ?? database),
       pool: leasePool,

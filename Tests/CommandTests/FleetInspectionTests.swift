@@ -9,7 +9,7 @@ struct FleetInspectionTests {
   /// An application with a worker that owns the first of two shards, while the second has stopped.
   private struct Fleet {
     let database: CommandDatabase
-    let scope = LeaseScope(application: "app", stream: "orders/1")
+    let scope = LeaseScope(application: "app")
     let worker: WorkerIncarnation
     /// Its end would be the worker's.
     let store: PostgresLeaseStore
@@ -17,10 +17,11 @@ struct FleetInspectionTests {
     static func make() async throws -> Fleet {
       let database = try await CommandDatabase.make()
       let store = database.store
-      let scope = LeaseScope(application: "app", stream: "orders/1")
+      let scope = LeaseScope(application: "app")
       let worker = try await store.register(
         WorkerRegistration(
           scope: scope,
+          streams: ["orders/1"],
           workerID: "w1",
           host: "h1",
           processID: 17,
@@ -29,7 +30,7 @@ struct FleetInspectionTests {
       )
       let shards = [Shard(id: "a"), Shard(id: "b", parentIDs: ["a"])]
       _ = try await store.createLeases(
-        shards.map { NewLease(shard: $0, checkpoint: .trimHorizon) },
+        shards.map { NewLease(stream: "orders/1", shard: $0, checkpoint: .trimHorizon) },
         in: scope
       )
       try await database.run(
@@ -45,6 +46,8 @@ struct FleetInspectionTests {
       try await database.tidemark.start(["leases", "reset", "--application", "app"] + arguments).outcome
     }
   }
+
+  private static func key(_ shardID: String) -> LeaseKey { LeaseKey(stream: "orders/1", shardID: shardID) }
 
   @Test("leases list shows an application's leases with their owners' names")
   func leases() async throws {
@@ -132,10 +135,10 @@ struct FleetInspectionTests {
     #expect(outcome.status == 0)
     let shown = try #require(try outcome.decode([String: [LeaseDocument]].self)["leases"])
     #expect(shown.map(\.checkpoint) == ["AT_TIMESTAMP:2025-01-02T02:04:05.500000Z"])
-    let lease = try #require(try await fleet.store.lease("a", in: fleet.scope))
+    let lease = try #require(try await fleet.store.lease(Self.key("a"), in: fleet.scope))
     #expect(lease.checkpoint == .atTimestamp(Timestamp(millisecondsSinceEpoch: 1_735_783_445_500)))
     #expect(lease.owner == nil && lease.epoch == Epoch(2))
-    #expect(try await fleet.store.lease("b", in: fleet.scope)?.checkpoint == .record(7))
+    #expect(try await fleet.store.lease(Self.key("b"), in: fleet.scope)?.checkpoint == .record(7))
   }
 
   @Test("reset to current only starts what has stopped")
@@ -180,11 +183,11 @@ struct FleetInspectionTests {
   @Test("reset asks for the full name where a short one means several streams")
   func ambiguous() async throws {
     let fleet = try await Fleet.make()
-    let newer = LeaseScope(application: "app", stream: "orders/2")
-    _ = try await fleet.store.createLeases([NewLease(shard: Shard(id: "z"), checkpoint: .latest)], in: newer)
+    let newer = NewLease(stream: "orders/2", shard: Shard(id: "z"), checkpoint: .latest)
+    _ = try await fleet.store.createLeases([newer], in: fleet.scope)
     let outcome = try await fleet.reset("--stream", "orders", "--all", "--to", "TRIM_HORIZON", "--yes")
     #expect(outcome.status == 1)
     #expect(outcome.errors.contains("orders/1, orders/2"))
-    #expect(try await fleet.store.lease("z", in: newer)?.checkpoint == .latest)
+    #expect(try await fleet.store.lease(newer.key, in: fleet.scope)?.checkpoint == .latest)
   }
 }

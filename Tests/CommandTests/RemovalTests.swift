@@ -19,7 +19,11 @@ struct RemovalTests {
     #expect(unknown.status == 1)
     #expect(unknown.errors.contains("leases list"))
     try await database.run(
-      "INSERT INTO tidemark_leases.lease_scope (application, stream) VALUES ('app', 's')"
+      """
+      INSERT INTO tidemark_leases.lease_scope (application) VALUES ('app');
+      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint)
+        VALUES ('app', 's', 'x', '{}', 'TRIM_HORIZON')
+      """
     )
     let deleted = try await tidemark.run("application", "delete", "app", "--yes")
     #expect(deleted.status == 0)
@@ -31,9 +35,9 @@ struct RemovalTests {
 
     try await database.run(
       """
-      INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval,
+      INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval,
           has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_role)
-        VALUES ('a', 's', 'busy', 'h', 1, '1 hour', true, now(), now(), now(), now(), 10)
+        VALUES ('a', 'busy', 'h', 1, '1 hour', true, now(), now(), now(), now(), 10)
       """
     )
     let refused = try await tidemark.run("uninstall", "--yes")

@@ -16,7 +16,7 @@ extension Checker {
 func allCheckers(_ scenario: Scenario) -> [any Checker] {
   [
     EpochChecker(), FencingChecker(), CheckpointChecker(), LineageChecker(scenario), OrderChecker(scenario),
-    RetryChecker(scenario), TrustChecker(), DeathChecker(), CapChecker(), ReportChecker(),
+    RetryChecker(scenario), TrustChecker(), DeathChecker(), CapChecker(), ServingChecker(), ReportChecker(),
     LossChecker(),
   ]
 }

@@ -14,11 +14,11 @@ struct CheckpointChecker: Checker {
       finished.insert(grant)
       return nil
     case .leasesChanged(let call, let before, let after):
-      for (shardID, lease) in after {
-        guard let old = before[shardID], old.checkpoint != lease.checkpoint, call.method != .reset else {
+      for (key, lease) in after {
+        guard let old = before[key], old.checkpoint != lease.checkpoint, call.method != .reset else {
           continue
         }
-        if let what = check(shardID, from: old, to: lease, truth) { return what }
+        if let what = check(key, from: old, to: lease, truth) { return what }
       }
       return nil
     default:
@@ -26,33 +26,33 @@ struct CheckpointChecker: Checker {
     }
   }
 
-  private func check(_ shardID: String, from old: Lease, to new: Lease, _ truth: StreamTruth) -> String? {
+  private func check(_ key: LeaseKey, from old: Lease, to new: Lease, _ truth: StreamTruth) -> String? {
     switch (old.checkpoint, new.checkpoint) {
     case (.shardEnd, _):
-      return "\(shardID) left SHARD_END"
+      return "\(key) left SHARD_END"
     case (_, .shardEnd):
-      guard truth.shards[shardID]?.isClosed == true else {
-        return "\(shardID) is at SHARD_END and still open"
+      guard truth.shards[key]?.isClosed == true else {
+        return "\(key) is at SHARD_END and still open"
       }
-      if let record = truth.firstUnsettled(in: shardID, through: .max) {
-        return "\(shardID) is at SHARD_END although record \(record.sequence) is not handled"
+      if let record = truth.firstUnsettled(in: key, through: .max) {
+        return "\(key) is at SHARD_END although record \(record.sequence) is not handled"
       }
-      if truth.isRemoved(shardID) || finished.contains(where: { $0.shardID == shardID }) { return nil }
-      return "\(shardID) is at SHARD_END although no processor has said that it has ended"
+      if truth.isRemoved(key) || finished.contains(where: { $0.key == key }) { return nil }
+      return "\(key) is at SHARD_END although no processor has said that it has ended"
     case (.latest, .record(let number, _)):
       // The place that LATEST meant.
-      truth.excuse(shardID, through: number.uint64Value ?? 0)
+      truth.excuse(key, through: number.uint64Value ?? 0)
       return nil
     case (let from, .record(let number, _)):
       if case .record(let earlier, _) = from, number < earlier {
-        return "the checkpoint of \(shardID) went back from \(earlier) to \(number)"
+        return "the checkpoint of \(key) went back from \(earlier) to \(number)"
       }
-      if let record = truth.firstUnsettled(in: shardID, through: number.uint64Value ?? 0) {
-        return "the checkpoint of \(shardID) is \(number) although record \(record.sequence) is not handled"
+      if let record = truth.firstUnsettled(in: key, through: number.uint64Value ?? 0) {
+        return "the checkpoint of \(key) is \(number) although record \(record.sequence) is not handled"
       }
       return nil
     default:
-      return "the checkpoint of \(shardID) went from \(old.checkpoint) to \(new.checkpoint)"
+      return "the checkpoint of \(key) went from \(old.checkpoint) to \(new.checkpoint)"
     }
   }
 }

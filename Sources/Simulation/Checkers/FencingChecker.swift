@@ -8,16 +8,16 @@ struct FencingChecker: Checker {
 
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
     guard case .leasesChanged(let call, let before, let after) = observation else { return nil }
-    for (shardID, lease) in after {
-      guard let old = before[shardID], old != lease else { continue }
+    for (key, lease) in after {
+      guard let old = before[key], old != lease else { continue }
       if call.isOwnersWrite {
         // One call may carry a late write under an older grant beside one under the present.
-        let grants = call.grants.filter { $0.shardID == shardID }
+        let grants = call.grants.filter { $0.key == key }
         if !grants.contains(where: { $0.owner == old.owner && $0.epoch == old.epoch }) {
-          return "\(call.method) under \(grants) was accepted while \(shardID) stood at epoch \(old.epoch)"
+          return "\(call.method) under \(grants) was accepted while \(key) stood at epoch \(old.epoch)"
         }
       } else if lease.checkpoint != old.checkpoint, call.method != .reset {
-        return "\(call.method) moved the checkpoint of \(shardID)"
+        return "\(call.method) moved the checkpoint of \(key)"
       }
     }
     return nil

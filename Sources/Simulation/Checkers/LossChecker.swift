@@ -5,9 +5,9 @@ import TidemarkTestKit
 /// A worker that stays and had been told what is lost reports it, and nobody reports what did not happen.
 struct LossChecker: Checker {
   let name = "S9"
-  private var epochs: [String: Epoch] = [:]
+  private var epochs: [LeaseKey: Epoch] = [:]
   private var incarnations: Set<WorkerIncarnation> = []
-  private var lastSequence: UInt64 = 0
+  private var lastSequence: [String: UInt64] = [:]
   /// The latest version that each member was told, and whether that was before the store's last start.
   private var told: [String: (version: Int64, isBeforeStart: Bool)] = [:]
   private var owing: [String: Int64] = [:]
@@ -19,17 +19,18 @@ struct LossChecker: Checker {
       return incarnations.insert(incarnation).inserted
         ? nil : "\(member) is registered as \(incarnation), which somebody was before"
     case .leasesChanged(let call, let before, let after):
-      for (shardID, lease) in after where before[shardID].map({ $0.epoch != lease.epoch }) ?? false {
-        if let last = epochs[shardID], lease.epoch <= last {
+      for (key, lease) in after where before[key].map({ $0.epoch != lease.epoch }) ?? false {
+        if let last = epochs[key], lease.epoch <= last {
           return
-            "\(call.method) gives epoch \(lease.epoch) of \(shardID) out, which had come to \(last) before"
+            "\(call.method) gives epoch \(lease.epoch) of \(key) out, which had come to \(last) before"
         }
-        epochs[shardID] = lease.epoch
+        epochs[key] = lease.epoch
       }
       return nil
-    case .put(let sequence):
-      defer { lastSequence = max(lastSequence, sequence) }
-      return sequence > lastSequence ? nil : "\(sequence) is given out, after \(lastSequence)"
+    case .put(let stream, let sequence):
+      let last = lastSequence[stream] ?? 0
+      lastSequence[stream] = max(last, sequence)
+      return sequence > last ? nil : "\(sequence) of \(stream) is given out, after \(last)"
     case .tailLost:
       hasLost = true
       return nil

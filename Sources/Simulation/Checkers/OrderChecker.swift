@@ -13,7 +13,7 @@ struct OrderChecker: Checker {
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
     guard case .attempted(let member, let grant, let index) = observation else { return nil }
     let record = truth.records[index]
-    if record.shard != grant.shardID { return "\(member) was given a record of another shard" }
+    if record.shard != grant.key { return "\(member) was given a record of another shard" }
     for previous in [record.previousOfItem, record.previousOfShard].compactMap({ $0 })
     where !truth.records[previous].wasSettled && !isNobodysToRead(truth.records[previous], truth) {
       return "\(member) attempts record \(record.sequence) of \(record.shard) before record "

@@ -5,7 +5,7 @@ import TidemarkTestKit
 /// it was answered cannot know.
 struct ReportChecker: Checker {
   let name = "report"
-  private var leases: [String: Lease] = [:]
+  private var leases: [LeaseKey: Lease] = [:]
   /// What was given up, and the epoch that followed.
   private var givenUp: [LeaseGrant: Epoch] = [:]
   /// Of these the processor has lost the lease, although it was its own worker who gave it up.
@@ -17,7 +17,7 @@ struct ReportChecker: Checker {
       leases = after
       for grant in call.grants where [.transfer, .endShard, .stop].contains(call.method) {
         guard
-          let (old, new) = before[grant.shardID].flatMap({ old in after[grant.shardID].map { (old, $0) } }),
+          let (old, new) = before[grant.key].flatMap({ old in after[grant.key].map { (old, $0) } }),
           old.owner == grant.owner, old.epoch == grant.epoch, new.epoch > old.epoch
         else { continue }
         givenUp[grant] = new.epoch
@@ -36,7 +36,7 @@ struct ReportChecker: Checker {
       return nil
     case .leaseEnded(let member, let grant, .lost, isLeaving: false):
       // Once somebody else has moved on, a repeated write cannot be told from one that came too late.
-      let isRecognisable = leases[grant.shardID]?.epoch == givenUp[grant]
+      let isRecognisable = leases[grant.key]?.epoch == givenUp[grant]
       guard givenUp[grant] != nil, !givenAway.contains(grant), isRecognisable else { return nil }
       return "\(member) reports \(grant) as lost, which it gave up itself"
     default:

@@ -37,14 +37,14 @@ struct RetryChecker: Checker {
     case .leasesChanged(let call, let before, let after) where call.method == .reset:
       // What is read again may be dead-lettered again.
       let wasReset = after.keys.filter { before[$0]?.epoch != after[$0]?.epoch }
-      lettersBy = lettersBy.filter { !wasReset.contains($0.value.shardID) }
+      lettersBy = lettersBy.filter { !wasReset.contains($0.value.key) }
       return nil
     case .tailLost(let leases, let letters):
       // What is gone from the queue may come again, and so may one whose lease has not passed it any more: the letter
       // that is left is from before an operator's reset.
       lettersBy = lettersBy.filter { index, grant in
         let place = Checkpoint.record(SequenceNumber(truth.records[index].sequence))
-        return letters.contains(index) && leases[grant.shardID].map { $0.checkpoint >= place } ?? false
+        return letters.contains(index) && leases[grant.key].map { $0.checkpoint >= place } ?? false
       }
       return nil
     case .deadLettered(let grant, let records):

@@ -4,7 +4,7 @@ import Tidemark
 /// an answered heartbeat that is younger than the failover interval without its margin.
 struct TrustChecker: Checker {
   let name = "trust"
-  private var leases: [String: Lease] = [:]
+  private var leases: [LeaseKey: Lease] = [:]
 
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {
     switch observation {
@@ -15,7 +15,7 @@ struct TrustChecker: Checker {
       leases = left
       return nil
     case .batchBegan(let member, let grant, _, let isTrusted):
-      let lease = leases[grant.shardID]
+      let lease = leases[grant.key]
       let isCurrent = lease?.owner == grant.owner && lease?.epoch == grant.epoch
       return isCurrent || isTrusted ? nil : "\(member) hands out records under \(grant), which is over"
     default:

@@ -6,22 +6,27 @@ final class SourceLink: StreamSource, @unchecked Sendable {
   // `@unchecked Sendable`: the scheduler's one thread uses it.
   private unowned let world: World
   private unowned let member: Member
+  private let stream: SimulatedStream
 
-  init(_ world: World, _ member: Member) {
+  init(_ world: World, _ member: Member, _ stream: SimulatedStream) {
     self.world = world
     self.member = member
+    self.stream = stream
   }
 
-  func streamName() async throws -> String { try await world.stream.streamName() }
+  func streamName() async throws -> String { stream.name }
 
   func shards() async throws -> [Shard] {
     try await arrive()
-    return world.faults.listing(of: try await world.stream.shards(), older: world.recentListings)
+    return world.faults.listing(
+      of: try await stream.memory.shards(),
+      older: stream.recentListings(at: world.scheduler.now)
+    )
   }
 
   func reader(of shardID: String, after checkpoint: Checkpoint) async throws -> any ShardReader {
     try await arrive()
-    return Reader(self, try await world.stream.reader(of: shardID, after: checkpoint))
+    return Reader(self, try await stream.memory.reader(of: shardID, after: checkpoint))
   }
 
   private func arrive() async throws {
@@ -46,7 +51,7 @@ final class SourceLink: StreamSource, @unchecked Sendable {
     func nextPage(maximumRecords: Int) async throws -> ShardPage {
       try await link.arrive()
       let faults = link.world.faults
-      if faults.strikesCall(.pageEmpty) { return ShardPage(records: [], readAt: link.world.stream.now) }
+      if faults.strikesCall(.pageEmpty) { return ShardPage(records: [], readAt: link.stream.memory.now) }
       return try await reader.nextPage(maximumRecords: faults.strikesCall(.pageShort) ? 1 : maximumRecords)
     }
   }

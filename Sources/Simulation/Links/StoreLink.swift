@@ -139,6 +139,10 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     return reply
   }
 
+  func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {
+    try await call(.serve, by: incarnation) { try await $0.serve(streams, as: incarnation, in: scope) }
+  }
+
   func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
     let reply = try await call(.look, by: incarnation) { try await $0.look(as: incarnation, in: scope) }
     world.observe(.told(member.name, version: reply.assignmentVersion))
@@ -171,13 +175,15 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     handoffTimeout: Duration,
     decide: @escaping @Sendable (FleetSnapshot) -> [Assignment]
   ) async throws -> PlanOutcome {
-    let outcome = try await call(.plan, by: incarnation) { [world] tables in
+    let outcome = try await call(.plan, by: incarnation) { [world, member] tables in
       let steps = Mutex(0)
       let outcome = try await tables.plan(as: incarnation, in: scope, handoffTimeout: handoffTimeout) {
         snapshot in
         world.planned(on: snapshot)
         let decided = decide(snapshot)
         steps.withLock { $0 = decided.count }
+        let serving = Dictionary(uniqueKeysWithValues: snapshot.workers.map { ($0.incarnation, $0.streams) })
+        world.observe(.decided(member.name, decided, serving: serving))
         return decided
       }
       if case .applied(let applied, _) = outcome, applied.count < steps.withLock({ $0 }) {
@@ -201,8 +207,8 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     try await call(.leasesOwnedBy, by: incarnation) { try await $0.leases(ownedBy: incarnation, in: scope) }
   }
 
-  func lease(_ shardID: String, in scope: LeaseScope) async throws -> Lease? {
-    try await call(.lease) { try await $0.lease(shardID, in: scope) }
+  func lease(_ key: LeaseKey, in scope: LeaseScope) async throws -> Lease? {
+    try await call(.lease) { try await $0.lease(key, in: scope) }
   }
 
   func workers(in scope: LeaseScope) async throws -> [WorkerRecord] {
@@ -249,12 +255,12 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     }
   }
 
-  func reset(_ shardID: String, in scope: LeaseScope, to checkpoint: Checkpoint?) async throws -> Lease {
-    try await call(.reset) { try await $0.reset(shardID, in: scope, to: checkpoint) }
+  func reset(_ key: LeaseKey, in scope: LeaseScope, to checkpoint: Checkpoint?) async throws -> Lease {
+    try await call(.reset) { try await $0.reset(key, in: scope, to: checkpoint) }
   }
 
-  func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws {
-    try await call(.deleteEndedLeases) { try await $0.deleteEndedLeases(shardIDs, in: scope) }
+  func deleteEndedLeases(_ keys: [LeaseKey], in scope: LeaseScope) async throws {
+    try await call(.deleteEndedLeases) { try await $0.deleteEndedLeases(keys, in: scope) }
   }
 }
 

@@ -40,7 +40,7 @@ extension Mutant {
       "finished-grant-is-forgotten",
       breaks: "S2, trust",
       in: "\(leasing)/LeaseCoordinator.swift",
-      "let last = finished[lease.shardID], «last.epoch >= grant.epoch» {",
+      "let last = finished[lease.key], «last.epoch >= grant.epoch» {",
       becomes: "false"
     ),
   ]
@@ -220,7 +220,7 @@ extension Mutant {
       "child-is-added-before-its-other-parent",
       breaks: "S5",
       in: "\(table)/LeaseTable+Writes.swift",
-      "self.row($0, in: grant.scope) != nil",
+      "self.row(row.lease.relative($0), in: grant.scope) != nil",
       becomes: "true"
     ),
     Mutant(
@@ -261,7 +261,7 @@ extension Mutant {
       "child-is-read-from-what-is-left",
       breaks: "trimmed",
       in: "\(lineage)/ShardSync.swift",
-      "NewLease(shard: shard, checkpoint: «shard.beginning»)",
+      "NewLease(stream: stream, shard: shard, checkpoint: «shard.beginning»)",
       becomes: "Checkpoint.trimHorizon"
     ),
     Mutant(
@@ -349,6 +349,29 @@ extension Mutant {
   ]
 
   private static let planning = [
+    Mutant(
+      "worker-is-given-what-it-does-not-serve",
+      breaks: "serving",
+      in: "\(leasing)/AssignmentPlanner.swift",
+      "workers.map { «$0.streams.contains(lease.stream)» }",
+      becomes: "true"
+    ),
+    Mutant(
+      "balance-is-counted-per-stream",
+      breaks: "liveness, cap",
+      in: "Sources/Tidemark/Worker/WorkerShell.swift",
+      "return «planner.plan(snapshot)»",
+      becomes:
+        "Dictionary(grouping: snapshot.leases, by: \\.stream).sorted { $0.key < $1.key }"
+        + ".flatMap { planner.plan(FleetSnapshot(workers: snapshot.workers, leases: $0.value)) }"
+    ),
+    Mutant(
+      "leases-of-a-vanished-stream-are-deleted",
+      breaks: "S5",
+      in: "\(lineage)/ShardSync.swift",
+      "guard let listed = «shards[stream]» else { continue }",
+      becomes: "Optional(shards[stream] ?? [])"
+    ),
     Mutant(
       "planner-ignores-caps",
       breaks: "cap",

@@ -9,6 +9,7 @@ enum FaultKind: String, CaseIterable, Sendable {
   case hintLost, hintDoubled, hintLate
   // The stream
   case shardsStale, shardsReordered, shardsIncomplete, split, merge, rotate, trim, removal, streamLosesTail
+  case streamVanishes, streamDisabled, catalogShort, catalogFails, mixedStreams
   case iteratorExpired, throttled, sourceUnavailable, pageEmpty, pageShort
   // Processors and operators
   case processorThrows, processorHangs, processorIgnoresCancellation, processorSlow, poison, reset

@@ -13,5 +13,6 @@ enum Mark: String, CaseIterable, Sendable {
   case snapshotCompleted, streamTailLost
   case commitStoredAlone, appendRefused, disablingCutShort
   case stalledLeaseGivenAway, unownedShardRefused
+  case streamsServedAnew, streamLetGo, streamUnserved
   case tailLost, tailLostTwice, recordsLost, lossReported
 }

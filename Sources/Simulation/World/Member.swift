@@ -11,6 +11,8 @@ final class Member: @unchecked Sendable {
   let process: SimulatedProcess
   let clock: SimulatedClock
   let configuration: WorkerConfiguration
+  /// The streams that its version of the program reads.
+  let reads: Set<String>
   private unowned let world: World
   private(set) var link: StoreLink!
   private var task: Task<Void, Never>?
@@ -25,10 +27,12 @@ final class Member: @unchecked Sendable {
   private(set) var isLeaving = false
   private(set) var hasEnded = false
 
-  init(_ name: String, in world: World, configuration: WorkerConfiguration, driftPPM: Int) {
+  init(_ name: String, in world: World, configuration: WorkerConfiguration, reads: Set<String>, driftPPM: Int)
+  {
     self.name = name
     self.world = world
     self.configuration = configuration
+    self.reads = reads
     process = SimulatedProcess(name, on: world.scheduler)
     clock = SimulatedClock(world.scheduler, driftPPM: driftPPM)
     link = StoreLink(world, self)
@@ -40,7 +44,7 @@ final class Member: @unchecked Sendable {
     let random = SharedRandom(SeededRandom(seed: seed))
     let worker = try Worker(
       application: World.scope.application,
-      stream: SourceLink(world, self),
+      catalog: CatalogLink(world, self),
       leases: link,
       configuration: configuration,
       identity: WorkerIdentity(workerID: name, host: "simulated", processID: 0),

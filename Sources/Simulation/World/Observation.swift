@@ -14,8 +14,10 @@ struct StoreCall: Sendable {
 /// changed, calls to processors and what these did.
 enum Observation {
   case registered(WorkerIncarnation, by: String, maximumLeases: Int?)
+  /// A planner was shown which streams each worker serves, and has decided this.
+  case decided(String, [Assignment], serving: [WorkerIncarnation: Set<String>])
   case deregistered(WorkerIncarnation, by: String)
-  case leasesChanged(StoreCall, before: [String: Lease], after: [String: Lease])
+  case leasesChanged(StoreCall, before: [LeaseKey: Lease], after: [LeaseKey: Lease])
   case workerDied(WorkerIncarnation, by: StoreCall, isJustified: Bool)
   case initialized(String, LeaseGrant)
   /// A processor is given records. `isTrusted`: by its own clock the worker still has a heartbeat to rely on.
@@ -31,12 +33,12 @@ enum Observation {
   /// The store has started again, with this assignment version.
   case storeStarted(version: Int64)
   /// The store has lost its newest changes: these leases are left.
-  case tailLost(leases: [String: Lease], letters: Set<Int>)
+  case tailLost(leases: [LeaseKey: Lease], letters: Set<Int>)
   /// A worker was told this assignment version.
   case told(String, version: Int64)
   /// A worker has reported that the store has lost what it had seen.
   case lossReported(String)
-  case put(sequence: UInt64)
+  case put(stream: String, sequence: UInt64)
   /// The worker gives the lease away under the hands of its processor.
   case givenAway(String, LeaseGrant)
 }
@@ -47,10 +49,11 @@ extension Observation {
     switch self {
     case .registered(let incarnation, let member, let cap):
       "\(member) registers \(incarnation), cap \(cap.map(String.init) ?? "none")"
+    case .decided(let member, let steps, _): "\(member) decides \(steps.count) steps"
     case .deregistered(let incarnation, let member): "\(member) deregisters \(incarnation)"
     case .leasesChanged(let call, let before, let after):
       "\(call.member) \(call.method.rawValue) \(call.incarnation?.description ?? ""): "
-        + after.values.filter { before[$0.shardID] != $0 }.sorted { $0.shardID < $1.shardID }
+        + after.values.filter { before[$0.key] != $0 }.sorted { $0.key < $1.key }
         .map(\.line).joined(separator: "; ")
         + before.keys.filter { after[$0] == nil }.sorted().map { " -\($0)" }.joined()
     case .workerDied(let incarnation, let call, _): "\(call.member) buries \(incarnation)"
@@ -66,17 +69,17 @@ extension Observation {
     case .storeStarted(let version): "the store starts at version \(version)"
     case .tailLost(let leases, let letters):
       "left are \(letters.count) letters and "
-        + leases.values.sorted { $0.shardID < $1.shardID }.map(\.line).joined(separator: "; ")
+        + leases.values.sorted { $0.key < $1.key }.map(\.line).joined(separator: "; ")
     case .told(let member, let version): "\(member) is told version \(version)"
     case .lossReported(let member): "\(member) reports a loss"
-    case .put(let sequence): "put \(sequence)"
+    case .put(let stream, let sequence): "put \(sequence) into \(stream)"
     }
   }
 }
 
 extension Lease {
   fileprivate var line: String {
-    "\(shardID) \(owner?.description ?? "-")@\(epoch) \(checkpoint)"
+    "\(key) \(owner?.description ?? "-")@\(epoch) \(checkpoint)"
       + (handoffTo.map { " → \($0)" } ?? "") + (stoppedReason == nil ? "" : " stopped")
   }
 }

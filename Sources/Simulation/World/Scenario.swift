@@ -13,6 +13,8 @@ struct Scenario: Sendable {
   let duration: Duration
   let faults: Set<FaultKind>
   let style: Style
+  let streamCount: Int
+  /// Of each stream.
   let shardCount: Int
   let workerCount: Int
   let itemCount: Int
@@ -37,7 +39,8 @@ struct Scenario: Sendable {
     let faults = only ?? Set(drawn)
     self.faults = faults
     style = Style.allCases.randomElement(using: &random) ?? .everyBatch
-    shardCount = Int.random(in: 1...6, using: &random)
+    streamCount = random.happens(0.4) ? 1 : Int.random(in: 2...4, using: &random)
+    shardCount = Int.random(in: 1...(streamCount == 1 ? 6 : 3), using: &random)
     workerCount = Int.random(in: 1...5, using: &random)
     itemCount = Int.random(in: 2...40, using: &random)
     pageWait = random.duration(in: .seconds(10)...(.seconds(40)))

@@ -98,7 +98,9 @@ final class SimulatedSubclass: CheckpointingProcessor {
   }
 
   override func handle(_ record: Record) async throws {
-    guard let index = world.truth.index(of: record) else { return world.fail("a record that was never put") }
+    guard let index = world.truth.index(of: record, in: context.stream) else {
+      return world.fail("a record that was never put")
+    }
     try await world.handle(index, of: context.grant, at: member)
   }
 

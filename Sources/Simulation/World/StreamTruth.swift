@@ -1,10 +1,10 @@
 import Tidemark
 
-/// Everything that was ever put into the simulated stream, and what became of it: known to the checkers alone.
+/// Everything that was ever put into the simulated streams, and what became of it: known to the checkers alone.
 final class StreamTruth {
   struct Shard {
-    var id: String
-    var parents: [String]
+    var key: LeaseKey
+    var parents: [LeaseKey]
     var records: [Int] = []
     var isClosed = false
     /// Up to here in `records` everything is settled.
@@ -13,7 +13,7 @@ final class StreamTruth {
 
   struct Record {
     var sequence: UInt64
-    var shard: String
+    var shard: LeaseKey
     var item: Int
     /// The record of the same item before this one.
     var previousOfItem: Int?
@@ -31,57 +31,69 @@ final class StreamTruth {
   }
 
   /// The shards that ever had a lease.
-  var leased: Set<String> = []
-  private var removed: Set<String> = []
-  private(set) var shards: [String: Shard] = [:]
+  var leased: Set<LeaseKey> = []
+  private var removed: Set<LeaseKey> = []
+  private(set) var shards: [LeaseKey: Shard] = [:]
   private(set) var records: [Record] = []
-  private var bySequence: [UInt64: Int] = [:]
-  private var lastOfItem: [Int: Int] = [:]
+  private var bySequence: [Place: Int] = [:]
+  private var lastOfItem: [Item: Int] = [:]
+
+  /// Each stream counts its own sequence numbers, and has its own items.
+  private struct Place: Hashable {
+    var stream: String
+    var sequence: UInt64
+  }
+
+  private struct Item: Hashable {
+    var stream: String
+    var number: Int
+  }
 
   var unsettled: Int { records.count { !$0.isSettled } }
 
-  func open(_ shard: Tidemark.Shard) {
-    shards[shard.id] = Shard(id: shard.id, parents: shard.parentIDs)
+  func open(_ shard: Tidemark.Shard, of stream: SimulatedStream) {
+    let key = stream.key(shard.id)
+    shards[key] = Shard(key: key, parents: shard.parentIDs.map(stream.key))
   }
 
   /// Retention has forgotten the shard and all that was in it.
-  func remove(_ shardID: String) {
-    removed.insert(shardID)
-    excuse(shardID, through: .max)
+  func remove(_ key: LeaseKey) {
+    removed.insert(key)
+    excuse(key, through: .max)
   }
 
-  func isRemoved(_ shardID: String) -> Bool { removed.contains(shardID) }
+  func isRemoved(_ key: LeaseKey) -> Bool { removed.contains(key) }
 
-  func close(_ shardID: String) { shards[shardID]?.isClosed = true }
+  func close(_ key: LeaseKey) { shards[key]?.isClosed = true }
 
-  func put(_ record: Tidemark.Record, item: Int, in shardID: String) {
+  func put(_ record: Tidemark.Record, item: Int, in key: LeaseKey) {
     guard let sequence = record.sequenceNumber.uint64Value else { return }
     let index = records.count
     records.append(
       Record(
         sequence: sequence,
-        shard: shardID,
+        shard: key,
         item: item,
-        previousOfItem: lastOfItem[item],
-        previousOfShard: shards[shardID]?.records.last
+        previousOfItem: lastOfItem[Item(stream: key.stream, number: item)],
+        previousOfShard: shards[key]?.records.last
       )
     )
-    bySequence[sequence] = index
-    lastOfItem[item] = index
-    shards[shardID]?.records.append(index)
+    bySequence[Place(stream: key.stream, sequence: sequence)] = index
+    lastOfItem[Item(stream: key.stream, number: item)] = index
+    shards[key]?.records.append(index)
   }
 
   /// How much there was at one moment.
   struct Moment {
     fileprivate var records: Int
-    fileprivate var open: Set<String>
-    fileprivate var shards: Set<String>
+    fileprivate var open: Set<LeaseKey>
+    fileprivate var shards: Set<LeaseKey>
   }
 
   var moment: Moment {
     Moment(
       records: records.count,
-      open: Set(shards.values.filter { !$0.isClosed }.map(\.id)),
+      open: Set(shards.values.filter { !$0.isClosed }.map(\.key)),
       shards: Set(shards.keys)
     )
   }
@@ -89,12 +101,12 @@ final class StreamTruth {
   /// The stream has lost what came after that: nobody has to read it, and shards that were closed are open again.
   func lose(since moment: Moment) {
     for index in moment.records..<max(moment.records, records.count) { records[index].isExcused = true }
-    for shardID in shards.keys where !moment.shards.contains(shardID) { remove(shardID) }
-    for shardID in moment.open { shards[shardID]?.isClosed = false }
+    for key in shards.keys where !moment.shards.contains(key) { remove(key) }
+    for key in moment.open { shards[key]?.isClosed = false }
   }
 
-  func index(of record: Tidemark.Record) -> Int? {
-    record.sequenceNumber.uint64Value.flatMap { bySequence[$0] }
+  func index(of record: Tidemark.Record, in stream: String) -> Int? {
+    record.sequenceNumber.uint64Value.flatMap { bySequence[Place(stream: stream, sequence: $0)] }
   }
 
   func handle(_ index: Int) { records[index].isHandled = true }
@@ -106,23 +118,23 @@ final class StreamTruth {
       records[index].isDeadLettered = false
       records[index].isLetterLost = true
     }
-    for shardID in shards.keys { shards[shardID]?.settled = 0 }
+    for key in shards.keys { shards[key]?.settled = 0 }
   }
 
   /// Excuses the records of a shard up to and including a sequence number.
-  func excuse(_ shardID: String, through sequence: UInt64) {
-    for index in shards[shardID]?.records ?? [] where records[index].sequence <= sequence {
+  func excuse(_ key: LeaseKey, through sequence: UInt64) {
+    for index in shards[key]?.records ?? [] where records[index].sequence <= sequence {
       records[index].isExcused = true
     }
   }
 
   /// The first record of a shard, at or before a sequence number, that is not settled.
-  func firstUnsettled(in shardID: String, through sequence: UInt64) -> Record? {
-    guard var shard = shards[shardID] else { return nil }
+  func firstUnsettled(in key: LeaseKey, through sequence: UInt64) -> Record? {
+    guard var shard = shards[key] else { return nil }
     while shard.settled < shard.records.count, records[shard.records[shard.settled]].isSettled {
       shard.settled += 1
     }
-    shards[shardID] = shard
+    shards[key] = shard
     guard shard.settled < shard.records.count else { return nil }
     let record = records[shard.records[shard.settled]]
     return record.sequence <= sequence ? record : nil

@@ -18,11 +18,12 @@ extension World {
   func put() {
     for _ in 0..<Int.random(in: 1...8, using: &random) {
       let item = Int.random(in: 0..<scenario.itemCount, using: &random)
-      guard let shardID = stream.shardID(taking: String(item)),
-        let record = try? stream.put([0], partitionKey: String(item))
+      guard let stream = streams.filter(\.isOpen).randomElement(using: &random) else { return }
+      guard let shardID = stream.memory.shardID(taking: String(item)),
+        let record = try? stream.memory.put([0], partitionKey: String(item))
       else { return fail("no open shard takes an item") }
-      observe(.put(sequence: record.sequenceNumber.uint64Value ?? 0))
-      truth.put(record, item: item, in: shardID)
+      observe(.put(stream: stream.name, sequence: record.sequenceNumber.uint64Value ?? 0))
+      truth.put(record, item: item, in: stream.key(shardID))
       if faults.allows(.poison), random.happens(0.01) { poison.insert(truth.records.count - 1) }
     }
   }
@@ -33,55 +34,82 @@ extension World {
     if random.happens(0.3) {
       scheduler.schedule(after: faults.draw(.zero...(.seconds(20)))) { [unowned self] in changeTopology() }
     }
-    let before = stream.currentShards
+    guard let stream = streams.randomElement(using: &random) else { return }
+    let before = stream.memory.currentShards
     let open = before.filter(\.isOpen)
-    guard let shard = open.randomElement(using: &random) else { return }
     let kinds = [FaultKind.split, .merge, .rotate, .trim, .removal].filter(faults.allows)
     guard let kind = kinds.randomElement(using: &random) else { return }
+    guard let shard = open.randomElement(using: &random) else {
+      return kind == .removal ? remove(from: before, of: stream) : ()
+    }
     var children: [Shard] = []
     var parents = [shard]
     switch kind {
-    case .split: if open.count < 10 { children = stream.split(shard.id) }
-    case .rotate: children = stream.rotate(shard.id).map { [$0] } ?? []
+    case .split: if open.count < 10 { children = stream.memory.split(shard.id) }
+    case .rotate: children = stream.memory.rotate(shard.id).map { [$0] } ?? []
     case .merge:
       let neighbours = open.filter {
         $0.hashRange?.end != .max && $0.hashRange?.end.advanced(by: 1) == shard.hashRange?.start
       }
       if let neighbour = neighbours.first {
         parents.append(neighbour)
-        children = stream.merge(neighbour.id, shard.id).map { [$0] } ?? []
+        children = stream.memory.merge(neighbour.id, shard.id).map { [$0] } ?? []
       }
-    case .trim: return trim(in: before)
-    default: return remove(from: before)
+    case .trim: return trim(in: before, of: stream)
+    default: return remove(from: before, of: stream)
     }
     guard !children.isEmpty else { return }
     faults.strike(kind)
-    for parent in parents { truth.close(parent.id) }
-    for child in children { truth.open(child) }
-    olderListings.append((before, scheduler.now + .seconds(120)))
+    for parent in parents { truth.close(stream.key(parent.id)) }
+    for child in children { truth.open(child, of: stream) }
+    stream.olderListings.append((before, scheduler.now + .seconds(120)))
   }
 
   /// Retention drops the first records of a shard, whether they were read or not.
-  private func trim(in shards: [Shard]) {
+  private func trim(in shards: [Shard], of stream: SimulatedStream) {
     guard let shard = shards.randomElement(using: &random),
-      let record = stream.records(of: shard.id).randomElement(using: &random),
+      let record = stream.memory.records(of: shard.id).randomElement(using: &random),
       let sequence = record.sequenceNumber.uint64Value
     else { return }
     faults.strike(.trim)
-    stream.trim(shard.id, through: record.sequenceNumber)
-    truth.excuse(shard.id, through: sequence)
+    stream.memory.trim(shard.id, through: record.sequenceNumber)
+    truth.excuse(stream.key(shard.id), through: sequence)
   }
 
   /// Retention forgets the oldest closed shard, whether it was read or not.
-  private func remove(from shards: [Shard]) {
+  private func remove(from shards: [Shard], of stream: SimulatedStream) {
     guard let oldest = shards.first, !oldest.isOpen else { return }
     // With the policy to stop there is no going on behind a shard that is gone unread.
     let mayComeBack = faults.allows(.storeLosesTail) || faults.allows(.streamLosesTail)
-    guard (leases[oldest.id]?.isEnded == true && !mayComeBack) || scenario.skipsTrimmed else { return }
+    guard (leases[stream.key(oldest.id)]?.isEnded == true && !mayComeBack) || scenario.skipsTrimmed else {
+      return
+    }
     faults.strike(.removal)
-    olderListings.append((shards, scheduler.now + .seconds(120)))
-    truth.remove(oldest.id)
-    stream.remove(oldest.id)
+    stream.olderListings.append((shards, scheduler.now + .seconds(120)))
+    truth.remove(stream.key(oldest.id))
+    stream.memory.remove(oldest.id)
+  }
+
+  /// Streams vanish from the catalogs and come back, and are disabled.
+  func strikeStreams() {
+    guard
+      let kind = [FaultKind.streamVanishes, .streamDisabled].filter(faults.allows).randomElement(
+        using: &random
+      ),
+      let stream = streams.filter(\.isListed).randomElement(using: &random)
+    else { return }
+    if kind == .streamVanishes {
+      faults.strike(kind)
+      history.add("\(stream.name) vanishes", at: scheduler.now)
+      stream.isListed = false
+      scheduler.schedule(after: faults.draw(.seconds(1)...(.seconds(600)))) { stream.isListed = true }
+    } else if streams.count(where: \.isOpen) > 1, stream.isOpen {
+      faults.strike(kind)
+      history.add("\(stream.name) is disabled", at: scheduler.now)
+      stream.olderListings.append((stream.memory.currentShards, scheduler.now + .seconds(120)))
+      for shard in stream.memory.currentShards where shard.isOpen { truth.close(stream.key(shard.id)) }
+      stream.memory.close()
+    }
   }
 
   // MARK: The fleet
@@ -175,7 +203,7 @@ extension World {
   /// An operator sets a checkpoint back, or starts what has stopped.
   func reset() {
     guard faults.allows(.reset), isStoreUp,
-      let lease = leases.values.sorted(by: { $0.shardID < $1.shardID })
+      let lease = leases.values.sorted(by: { $0.key < $1.key })
         .randomElement(using: &random)
     else { return }
     faults.strike(.reset)
@@ -185,7 +213,7 @@ extension World {
   func resetLease(_ lease: Lease, to checkpoint: Checkpoint?) {
     server.start { [unowned self] in
       let call = StoreCall(method: .reset, member: "operator")
-      done(call, try? await store.reset(lease.shardID, in: Self.scope, to: checkpoint))
+      done(call, try? await store.reset(lease.key, in: Self.scope, to: checkpoint))
     }
   }
 }

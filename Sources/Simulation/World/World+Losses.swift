@@ -8,7 +8,7 @@ extension World {
     /// By the server's clock.
     var clock: Duration
     var store: InMemoryLeaseStore.Backup
-    var stream: InMemoryStream.Backup
+    var streams: [InMemoryStream.Backup]
     var truth: StreamTruth.Moment
   }
 
@@ -19,7 +19,7 @@ extension World {
         at: scheduler.now,
         clock: serverClock.elapsed,
         store: store.backUp(),
-        stream: stream.backUp(),
+        streams: streams.map { $0.memory.backUp() },
         truth: truth.moment
       )
     )
@@ -37,20 +37,23 @@ extension World {
     standbys.removeAll { $0.at > standby.at }
     store.restartServer(on: standby.store)
     sessions.lose(after: standby.clock)
-    leases = Dictionary(uniqueKeysWithValues: store.currentLeases(in: Self.scope).map { ($0.shardID, $0) })
+    leases = Dictionary(uniqueKeysWithValues: store.currentLeases(in: Self.scope).map { ($0.key, $0) })
     deregistered.subtract(
       store.currentWorkers(in: Self.scope).filter { $0.state != .dead }.map(\.incarnation)
     )
-    let letters = leases.keys.flatMap { store.deadLetters(of: $0, in: Self.scope) }
-    let left = Set(letters.compactMap { truth.index(of: $0.record) })
+    let left = Set(
+      leases.keys.flatMap { key in
+        store.deadLetters(of: key, in: Self.scope).compactMap { truth.index(of: $0.record, in: key.stream) }
+      }
+    )
     observe(.tailLost(leases: leases, letters: left))
     truth.loseLetters(except: left)
     if withStream {
       mark(.recordsLost)
       truth.lose(since: standby.truth)
-      olderListings = []
+      for stream in streams { stream.olderListings = [] }
     }
-    storeHasStarted(streamOn: withStream ? standby.stream : nil)
+    storeHasStarted(streamsOn: withStream ? standby.streams : nil)
     loseTheSameAgain(withStream: withStream)
   }
 
@@ -69,14 +72,15 @@ extension World {
   /// not know of that.
   var startMayCome: Bool { lastStart.map { scheduler.now >= $0 + .seconds(1) } ?? true }
 
-  func storeHasStarted(streamOn backup: InMemoryStream.Backup? = nil) {
+  func storeHasStarted(streamsOn backups: [InMemoryStream.Backup]? = nil) {
     storeStarts += 1
     lastStart = scheduler.now
     sessions.restart()
     observe(.storeStarted(version: store.currentAssignmentVersion(in: Self.scope)))
     // The first who gives something out on a new history notes it: here the stream, or later the store by itself.
-    if backup != nil || faults.allows(.streamLosesTail) {
-      stream.enterHistory(store.enterHistory(), on: backup)
+    if backups != nil || faults.allows(.streamLosesTail) {
+      let number = store.enterHistory()
+      for (index, stream) in streams.enumerated() { stream.memory.enterHistory(number, on: backups?[index]) }
     }
   }
 

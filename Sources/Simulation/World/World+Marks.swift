@@ -5,16 +5,17 @@ import TidemarkTestKit
 extension World {
   /// A planning round has read `snapshot` and is about to decide.
   func planned(on snapshot: FleetSnapshot) {
-    let byShard = Dictionary(uniqueKeysWithValues: snapshot.leases.map { ($0.shardID, $0) })
+    let byShard = Dictionary(uniqueKeysWithValues: snapshot.leases.map { ($0.key, $0) })
     for lease in snapshot.leases where lease.owner == nil && !lease.isEnded {
-      let parents = lease.parentShardIDs.compactMap { byShard[$0] }
+      let parents = lease.parentShardIDs.compactMap { byShard[lease.relative($0)] }
       if parents.count > 1, parents.contains(where: \.isEnded), !parents.allSatisfy(\.isEnded) {
         mark(.childWaitedForSecondParent)
       }
-      if snapshot.workers.contains(where: { $0.refusedShardIDs.contains(lease.shardID) }) {
+      if snapshot.workers.contains(where: { $0.refused.contains(lease.key) }) {
         mark(.unownedShardRefused)
       }
     }
+    if !snapshot.unservedStreams.isEmpty { mark(.streamUnserved) }
     if snapshot.workers.contains(where: { sessions.isOfAnEarlierServer($0.incarnation) }) {
       mark(.takeoverRefusedAfterRestart)
     }
@@ -43,25 +44,27 @@ extension World {
       case .wouldGoBack: mark(.checkpointBackRefused)
       case .accepted:
         // It changes nothing because it was done before.
-        let lease = leases[grant.shardID]
+        let lease = leases[grant.key]
         if lease?.epoch != grant.epoch { mark(.repeatedWriteRecognised) }
       }
     }
   }
 
   /// Marks what has changed from `before` to the present leases.
-  func markChanges(_ call: StoreCall, before: [String: Lease]) {
-    for (shardID, lease) in leases {
-      guard let old = before[shardID] else { continue }
+  func markChanges(_ call: StoreCall, before: [LeaseKey: Lease]) {
+    for (key, lease) in leases {
+      guard let old = before[key] else { continue }
       if call.method == .transfer, old.epoch != lease.epoch {
         mark(lease.owner == nil ? .givenUpToNobody : .handedOff)
+        let giver = store.currentWorkers(in: Self.scope).first { $0.incarnation == old.owner }
+        if giver?.registration.streams.contains(key.stream) == false { mark(.streamLetGo) }
       }
       if old.handoffTo != nil, lease.handoffTo == nil, old.epoch == lease.epoch {
         let target = store.currentWorkers(in: Self.scope).first { $0.incarnation == old.handoffTo }
         mark(target?.state == .active ? .handoffDeadlinePassed : .handoffToDeadCleared)
       }
       if call.method == .plan, old.owner == nil, lease.owner != nil,
-        lease.parentShardIDs.contains(where: { leases[$0]?.lastOwner == lease.owner })
+        lease.parentShardIDs.contains(where: { leases[lease.relative($0)]?.lastOwner == lease.owner })
       {
         mark(.childAtParentsOwner)
       }

@@ -4,16 +4,19 @@ import TidemarkTestKit
 /// What processors do to the world, and what the world does to them.
 extension World {
   func makeProcessor(for shard: ShardContext, of member: Member) -> sending any RecordProcessor {
+    if !member.reads.contains(shard.stream) {
+      fail("\(member.name) has \(shard.grant), whose stream it cannot read")
+    }
     if scenario.style == .subclass { return SimulatedSubclass(world: self, member: member, context: shard) }
     return SimulatedProcessor(world: self, member: member, context: shard, style: scenario.style)
   }
 
   /// A processor is given a batch.
   func begin(_ batch: RecordBatch, of grant: LeaseGrant, at member: Member) -> [Int] {
-    let records = batch.compactMap { truth.index(of: $0) }
+    let records = batch.compactMap { truth.index(of: $0, in: grant.stream) }
     if member.isGone { return records }
     if batch.previousAttempts > 0 { mark(.recordRetried) }
-    if leases[grant.shardID]?.epoch != grant.epoch { mark(.recordsBeyondLostLease) }
+    if leases[grant.key]?.epoch != grant.epoch { mark(.recordsBeyondLostLease) }
     observe(.batchBegan(member.name, grant, records, isTrusted: member.isTrusted))
     return records
   }

@@ -24,7 +24,7 @@ extension World {
   }
 
   private func begin() {
-    for shard in stream.currentShards { truth.open(shard) }
+    for stream in streams { for shard in stream.memory.currentShards { truth.open(shard, of: stream) } }
     if scenario.configurations.count > 1 { faults.strike(.mixedConfigurations) }
     for _ in 0..<scenario.workerCount { addMember() }
     repeatedly(every: scenario.putInterval) { $0.put() }
@@ -32,6 +32,7 @@ extension World {
     repeatedly(every: scenario.faultInterval) { $0.strikeFleet() }
     repeatedly(every: scenario.faultInterval * 4) { $0.strikeStore() }
     repeatedly(every: .seconds(600)) { $0.reset() }
+    repeatedly(every: scenario.topologyInterval) { $0.strikeStreams() }
     repeatedly(every: .seconds(30)) { $0.retireEndedMembers() }
     repeatedly(every: .seconds(8)) { $0.copyToStandby() }
   }
@@ -53,6 +54,7 @@ extension World {
     history.add("healed", at: scheduler.now)
     faults.areOn = false
     poison = []
+    for stream in streams { stream.isListed = true }
     setStoreUp(true)
     for member in members { member.process.resume() }
     // One without a cap, so that there is room for every lease.
@@ -63,7 +65,7 @@ extension World {
   private func startWhatHasStopped() {
     // What was trimmed unread can only be passed by going on at the horizon.
     let position: Checkpoint? = scenario.faults.contains(.trim) ? .trimHorizon : nil
-    for lease in leases.values.sorted(by: { $0.shardID < $1.shardID }) where lease.stoppedReason != nil {
+    for lease in leases.values.sorted(by: { $0.key < $1.key }) where lease.stoppedReason != nil {
       resetLease(lease, to: position)
     }
     scheduler.schedule(after: .seconds(20)) { [unowned self] in
@@ -79,32 +81,41 @@ extension World {
     if let owed { return owed }
     if truth.unsettled > 0 { return "\(truth.unsettled) records are not handled" }
     let unowned = leases.values.filter { $0.owner == nil && !$0.isEnded }
-    if let lease = unowned.first { return "nobody owns \(lease.shardID)" }
+    if let lease = unowned.first { return "nobody owns \(lease.key)" }
     let living = Set(staying.flatMap(\.incarnations))
     if let lease = leases.values.first(where: { $0.owner.map { !living.contains($0) } ?? false }) {
-      return "the owner of \(lease.shardID) does not live"
+      return "the owner of \(lease.key) does not live"
     }
-    let open = Set(stream.currentShards.filter(\.isOpen).map(\.id))
+    let open = streams.flatMap { stream in
+      stream.memory.currentShards.filter(\.isOpen).map { stream.key($0.id) }
+    }
     if let missing = open.sorted().first(where: { leases[$0] == nil }) { return "\(missing) has no lease" }
     return imbalance
   }
 
   /// Whether somebody has nothing to do while somebody else has plenty.
   private var imbalance: String? {
-    let counts = Dictionary(grouping: leases.values.compactMap(\.owner)) { $0 }.mapValues(\.count)
-    let most = counts.values.max() ?? 0
-    let idle = staying.first { member in
-      let count = member.incarnations.map { counts[$0, default: 0] }.reduce(0, +)
-      return count == 0 && most > 2
+    let owned = Dictionary(grouping: leases.values.filter { $0.owner != nil }) { $0.owner }
+    let serving = Dictionary(
+      uniqueKeysWithValues: store.currentWorkers(in: Self.scope).map {
+        ($0.incarnation, $0.registration.streams)
+      }
+    )
+    for member in staying where member.incarnations.allSatisfy({ owned[$0] == nil }) {
+      let served = member.incarnations.reduce(into: Set<String>()) { $0.formUnion(serving[$1] ?? []) }
+      let most = owned.values.filter { $0.contains { served.contains($0.stream) } }.map(\.count).max() ?? 0
+      if most > 2 {
+        return "\(member.name) has no lease while somebody has \(most), of which it might have some"
+      }
     }
-    return idle.map { "\($0.name) has no lease while somebody has \(most)" }
+    return nil
   }
 
   /// At LATEST, what stands in shards that were closed before anybody came is nobody's to read.
   private func excuseWhatNobodyHadToRead() {
     guard scenario.startsAtLatest else { return }
-    for shard in truth.shards.values where !truth.leased.contains(shard.id) {
-      truth.excuse(shard.id, through: .max)
+    for shard in truth.shards.values where !truth.leased.contains(shard.key) {
+      truth.excuse(shard.key, through: .max)
     }
   }
 
@@ -123,7 +134,7 @@ extension World {
     if violation == nil,
       let lease = leases.values.first(where: { $0.owner.map(deregistered.contains) ?? false })
     {
-      fail("\(lease.shardID) is still owned by \(lease.owner?.description ?? ""), which has deregistered")
+      fail("\(lease.key) is still owned by \(lease.owner?.description ?? ""), which has deregistered")
     }
   }
 }

@@ -1,11 +1,11 @@
 import Tidemark
 import TidemarkTestKit
 
-/// One simulated run: a fleet of production workers, a lease store, a stream, the faults of a scenario, and the
+/// One simulated run: a fleet of production workers, a lease store, streams, the faults of a scenario, and the
 /// checkers that look on.
 final class World: @unchecked Sendable {
   // `@unchecked Sendable`: the scheduler's one thread uses it.
-  static let scope = LeaseScope(application: "application", stream: "stream")
+  static let scope = LeaseScope(application: "application")
 
   let scenario: Scenario
   let scheduler: SimulatedScheduler
@@ -13,7 +13,7 @@ final class World: @unchecked Sendable {
   let server: SimulatedProcess
   let serverClock: SimulatedClock
   let store: InMemoryLeaseStore
-  let stream: InMemoryStream
+  let streams: [SimulatedStream]
   let truth = StreamTruth()
   let faults: Faults
   var random: SeededRandom
@@ -28,7 +28,7 @@ final class World: @unchecked Sendable {
   private(set) var violation: String?
 
   /// The lease table after the last call that was done.
-  var leases: [String: Lease] = [:]
+  var leases: [LeaseKey: Lease] = [:]
   private var dead: Set<WorkerIncarnation> = []
   var deregistered: Set<WorkerIncarnation> = []
   /// How often the store has started again.
@@ -40,8 +40,6 @@ final class World: @unchecked Sendable {
   var isStoreUp = true
   /// Records that no processor can handle.
   var poison: Set<Int> = []
-  /// The lists of the stream's shards before its last changes, and until when each could still be shown.
-  var olderListings: [(shards: [Shard], until: Duration)] = []
   private var memberCount = 0
 
   init(_ scenario: Scenario, isTraced: Bool = false) {
@@ -51,12 +49,18 @@ final class World: @unchecked Sendable {
     server = SimulatedProcess("server", on: scheduler)
     serverClock = SimulatedClock(scheduler)
     store = InMemoryLeaseStore(clock: serverClock, timeOfDay: SimulatedClock(scheduler))
-    stream = InMemoryStream(
-      name: Self.scope.stream,
-      shardCount: scenario.shardCount,
-      clock: SimulatedClock(scheduler),
-      pageWait: scenario.pageWait
-    )
+    let scheduler = scheduler
+    streams = (1...scenario.streamCount).map { number in
+      // Their shards have the same ids.
+      let name = "stream-\(number)"
+      let memory = InMemoryStream(
+        name: name,
+        shardCount: scenario.shardCount,
+        clock: SimulatedClock(scheduler),
+        pageWait: scenario.pageWait
+      )
+      return SimulatedStream(name, memory)
+    }
     faults = Faults(scenario, random: seeds.fork())
     random = seeds.fork()
     checkers = allCheckers(scenario)
@@ -95,6 +99,7 @@ final class World: @unchecked Sendable {
       if let incarnation = value as? WorkerIncarnation { registered(incarnation, call) }
     case .heartbeat:
       if let incarnation = call.incarnation, value as? HeartbeatReply != nil { beat(incarnation) }
+    case .serve: mark(.streamsServedAnew)
     case .deregister:
       if let incarnation = call.incarnation {
         deregistered.insert(incarnation)
@@ -104,7 +109,7 @@ final class World: @unchecked Sendable {
     default: break
     }
     noteOutcome(of: call, value)
-    let now = Dictionary(uniqueKeysWithValues: store.currentLeases(in: Self.scope).map { ($0.shardID, $0) })
+    let now = Dictionary(uniqueKeysWithValues: store.currentLeases(in: Self.scope).map { ($0.key, $0) })
     guard now != leases else { return }
     let before = leases
     leases = now
@@ -146,9 +151,9 @@ final class World: @unchecked Sendable {
   }
 
   func deadLettered(_ letters: [DeadLetter], by grant: LeaseGrant) {
-    let kept = Set(store.deadLetters(of: grant.shardID, in: Self.scope).map(\.record.checkpoint))
+    let kept = Set(store.deadLetters(of: grant.key, in: Self.scope).map(\.record.checkpoint))
     let records = letters.filter { kept.contains($0.record.checkpoint) }.compactMap {
-      truth.index(of: $0.record)
+      truth.index(of: $0.record, in: grant.stream)
     }
     mark(.recordDeadLettered)
     observe(.deadLettered(grant, records))
@@ -194,7 +199,20 @@ final class World: @unchecked Sendable {
     if !capped { configuration.planning.maximumLeases = nil }
     let drift = faults.allows(.clockDrift) ? Int.random(in: -20_000...20_000, using: &random) : 0
     if drift != 0 { faults.strike(.clockDrift) }
-    let member = Member("w\(memberCount)", in: self, configuration: configuration, driftPPM: drift)
+    var reads = Set(streams.map(\.name))
+    if capped, reads.count > 1, faults.allows(.mixedStreams), random.happens(0.5) {
+      faults.strike(.mixedStreams)
+      reads = Set(
+        streams.map(\.name).shuffled(using: &random).prefix(Int.random(in: 1..<reads.count, using: &random))
+      )
+    }
+    let member = Member(
+      "w\(memberCount)",
+      in: self,
+      configuration: configuration,
+      reads: reads,
+      driftPPM: drift
+    )
     members.append(member)
     do {
       try member.start(seed: random.next())
@@ -208,11 +226,6 @@ final class World: @unchecked Sendable {
 
   /// Those that work and are not about to end.
   var staying: [Member] { members.filter { !$0.isGone && !$0.isLeaving && !$0.hasEnded } }
-
-  var recentListings: [[Shard]] {
-    olderListings.removeAll { $0.until < scheduler.now }
-    return olderListings.map(\.shards)
-  }
 
   /// Whether the process of this registration does not live any more: to take it for dead needs no other reason.
   private func isGone(_ incarnation: WorkerIncarnation) -> Bool {

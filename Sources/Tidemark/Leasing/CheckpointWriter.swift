@@ -88,11 +88,11 @@ final class CheckpointWriter: Checkpointer.Sink {
     }
   }
 
-  /// In the order of the shards: what happens must not depend on how a dictionary is laid out.
+  /// In the order of the leases: what happens must not depend on how a dictionary is laid out.
   private func takePending() -> [(LeaseGrant, Entry)]? {
     state.withLock { state in
       defer { state.pending = [:] }
-      return state.pending.isEmpty ? nil : state.pending.sorted { $0.key.shardID < $1.key.shardID }
+      return state.pending.isEmpty ? nil : state.pending.sorted { $0.key.key < $1.key.key }
     }
   }
 

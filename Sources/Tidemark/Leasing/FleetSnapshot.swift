@@ -5,19 +5,23 @@ public struct FleetSnapshot: Sendable {
     public var incarnation: WorkerIncarnation
     public var isDraining: Bool
     public var maximumLeases: Int?
-    /// See ``Heartbeat/refusedShardIDs``.
-    public var refusedShardIDs: Set<String>
+    /// The streams that it serves: no plan gives it a lease of another.
+    public var streams: Set<String>
+    /// See ``Heartbeat/refused``.
+    public var refused: Set<LeaseKey>
 
     public init(
       incarnation: WorkerIncarnation,
+      streams: Set<String>,
       isDraining: Bool = false,
       maximumLeases: Int? = nil,
-      refusedShardIDs: Set<String> = []
+      refused: Set<LeaseKey> = []
     ) {
       self.incarnation = incarnation
+      self.streams = streams
       self.isDraining = isDraining
       self.maximumLeases = maximumLeases
-      self.refusedShardIDs = refusedShardIDs
+      self.refused = refused
     }
   }
 
@@ -29,5 +33,12 @@ public struct FleetSnapshot: Sendable {
   public init(workers: [Worker], leases: [Lease]) {
     self.workers = workers
     self.leases = leases
+  }
+
+  /// The streams that have leases to read and no worker that serves them, in the order of their names. Their leases wait.
+  public var unservedStreams: [String] {
+    let served = workers.reduce(into: Set<String>()) { $0.formUnion($1.streams) }
+    let waiting = leases.lazy.filter { !$0.isEnded && $0.stoppedReason == nil && !served.contains($0.stream) }
+    return Set(waiting.map(\.stream)).sorted()
   }
 }

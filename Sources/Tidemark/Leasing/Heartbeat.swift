@@ -5,9 +5,9 @@ public struct Heartbeat: Sendable, Hashable {
   public var state: WorkerRecord.State
   /// Shards that the worker cannot read now, because an earlier call for them still hangs: no plan may give it
   /// these.
-  public var refusedShardIDs: Set<String>
-  /// What was measured of the worker's leases since the last heartbeat, by shard. Advisory.
-  public var measurements: [String: Measurement]
+  public var refused: Set<LeaseKey>
+  /// What was measured of the worker's leases since the last heartbeat. Advisory.
+  public var measurements: [LeaseKey: Measurement]
 
   /// What was measured of one shard.
   public struct Measurement: Sendable, Hashable {
@@ -24,13 +24,13 @@ public struct Heartbeat: Sendable, Hashable {
     incarnation: WorkerIncarnation,
     scope: LeaseScope,
     state: WorkerRecord.State,
-    refusedShardIDs: Set<String> = [],
-    measurements: [String: Measurement] = [:]
+    refused: Set<LeaseKey> = [],
+    measurements: [LeaseKey: Measurement] = [:]
   ) {
     self.incarnation = incarnation
     self.scope = scope
     self.state = state
-    self.refusedShardIDs = refusedShardIDs
+    self.refused = refused
     self.measurements = measurements
   }
 }

@@ -5,13 +5,13 @@
 public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
   /// A lease that the worker had under an epoch which the store does not know.
   public struct LostLease: Sendable, Hashable {
-    public var shardID: String
+    public var key: LeaseKey
     public var epochSeen: Epoch
     /// `nil` if there is no such lease any more.
     public var epochNow: Epoch?
 
-    public init(shardID: String, epochSeen: Epoch, epochNow: Epoch?) {
-      self.shardID = shardID
+    public init(key: LeaseKey, epochSeen: Epoch, epochNow: Epoch?) {
+      self.key = key
       self.epochSeen = epochSeen
       self.epochNow = epochNow
     }
@@ -20,12 +20,12 @@ public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
   /// A checkpoint that was committed and is not there, of a lease that is still the worker's. What was done along with
   /// it in the same database is lost as well. The lease is started again where it is now.
   public struct LostCheckpoint: Sendable, Hashable {
-    public var shardID: String
+    public var key: LeaseKey
     public var committed: Checkpoint
     public var checkpointNow: Checkpoint
 
-    public init(shardID: String, committed: Checkpoint, checkpointNow: Checkpoint) {
-      self.shardID = shardID
+    public init(key: LeaseKey, committed: Checkpoint, checkpointNow: Checkpoint) {
+      self.key = key
       self.committed = committed
       self.checkpointNow = checkpointNow
     }
@@ -33,7 +33,7 @@ public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
 
   /// The worker's registration, if that is gone.
   public var registration: WorkerIncarnation?
-  /// In the order of their shards.
+  /// In the order of their streams and shards.
   public var leases: [LostLease]
   public var checkpoints: [LostCheckpoint]
 
@@ -49,11 +49,11 @@ public struct HistoryLoss: Sendable, Hashable, CustomStringConvertible {
 
   public var description: String {
     let lost = leases.map { lease in
-      "shard \(lease.shardID) at epoch \(lease.epochSeen), now "
+      "shard \(lease.key) at epoch \(lease.epochSeen), now "
         + (lease.epochNow.map { "at \($0)" } ?? "without a lease")
     }
     let behind = checkpoints.map { lost in
-      "shard \(lost.shardID) at checkpoint \(lost.committed), now at \(lost.checkpointNow)"
+      "shard \(lost.key) at checkpoint \(lost.committed), now at \(lost.checkpointNow)"
     }
     let all = (registration.map { ["the registration \($0)"] } ?? []) + lost + behind
     return all.isEmpty ? "changes of leases" : all.joined(separator: "; ")
@@ -68,15 +68,15 @@ extension HistoryLoss {
   /// - Parameters:
   ///   - finished: of what it reads no more; a lease that is gone may have been deleted.
   ///   - running: of what it reads.
-  init(of finished: [String: Epoch], running: [String: Epoch], in leases: [Lease]) {
-    let leases = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+  init(of finished: [LeaseKey: Epoch], running: [LeaseKey: Epoch], in leases: [Lease]) {
+    let leases = Dictionary(leases.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
     let seen = finished.merging(running) { max($0, $1) }.sorted { $0.key < $1.key }
-    let lost = seen.filter { shardID, epoch in
-      guard let lease = leases[shardID] else { return running[shardID] != nil }
+    let lost = seen.filter { key, epoch in
+      guard let lease = leases[key] else { return running[key] != nil }
       return lease.epoch < epoch || (lease.epoch > epoch && lease.lastEpoch.map { $0 < epoch } ?? false)
     }
     self.init(
-      leases: lost.map { LostLease(shardID: $0.key, epochSeen: $0.value, epochNow: leases[$0.key]?.epoch) }
+      leases: lost.map { LostLease(key: $0.key, epochSeen: $0.value, epochNow: leases[$0.key]?.epoch) }
     )
   }
 }

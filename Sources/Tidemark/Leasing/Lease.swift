@@ -25,7 +25,7 @@ public struct Lease: Sendable, Hashable {
     }
   }
 
-  public var shardID: String
+  public var key: LeaseKey
   public var parentShardIDs: [String]
   /// Filled when the shard ended.
   public var childShardIDs: [String]
@@ -46,11 +46,14 @@ public struct Lease: Sendable, Hashable {
   public var load: Load?
   public var millisBehindLatest: Int64?
 
+  public var stream: String { key.stream }
+  public var shardID: String { key.shardID }
+
   /// The shard is read to its end.
   public var isEnded: Bool { checkpoint == .shardEnd }
 
   public init(
-    shardID: String,
+    key: LeaseKey,
     parentShardIDs: [String] = [],
     childShardIDs: [String] = [],
     hashRange: Shard.HashRange? = nil,
@@ -65,7 +68,7 @@ public struct Lease: Sendable, Hashable {
     load: Load? = nil,
     millisBehindLatest: Int64? = nil
   ) {
-    self.shardID = shardID
+    self.key = key
     self.parentShardIDs = parentShardIDs
     self.childShardIDs = childShardIDs
     self.hashRange = hashRange

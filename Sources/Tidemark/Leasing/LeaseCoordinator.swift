@@ -5,7 +5,7 @@
 /// complete or in order with anything else: leases are compared with the consumers that run, by epoch.
 struct LeaseCoordinator {
   enum Timer: Hashable {
-    case register, heartbeat, look, plan, planAgain, shardSync, drainDeadline
+    case register, serve, heartbeat, look, plan, planAgain, shardSync, drainDeadline
   }
 
   enum Event {
@@ -21,7 +21,13 @@ struct LeaseCoordinator {
     case planFailed
     case refreshed([Lease])
     case refreshFailed
+    /// These are the streams that the worker can read now.
+    case streamsListed(Set<String>)
+    case served
+    case serveFailed
     case synced
+    /// Some streams could not be listed.
+    case syncedInPart
     case syncFailed
     case consumerFinished(LeaseGrant, ShardConsumer.Outcome)
     /// The processor hangs, and its lease is to be given away.
@@ -32,8 +38,10 @@ struct LeaseCoordinator {
   }
 
   enum Action {
-    case register
-    case heartbeat(WorkerIncarnation, WorkerRecord.State, refused: Set<String>)
+    case register(streams: Set<String>)
+    /// Says which streams this worker reads.
+    case serve(WorkerIncarnation, Set<String>)
+    case heartbeat(WorkerIncarnation, WorkerRecord.State, refused: Set<LeaseKey>)
     case look(WorkerIncarnation)
     case plan(WorkerIncarnation)
     case refresh(WorkerIncarnation)
@@ -49,7 +57,7 @@ struct LeaseCoordinator {
     case startTimer(Timer, Duration)
     case declaredDead(WorkerIncarnation)
     /// The store has lost what this worker had seen: to be compared with these epochs, and reported.
-    case examineLoss(finished: [String: Epoch], running: [String: Epoch])
+    case examineLoss(finished: [LeaseKey: Epoch], running: [LeaseKey: Epoch])
     /// Although it beat in time, the store refused a heartbeat: to be reported if it does not know the worker at all.
     case examineRegistration(WorkerIncarnation)
     case planApplied([Assignment], dead: [WorkerIncarnation])
@@ -92,6 +100,17 @@ struct LeaseCoordinator {
     }
   }
 
+  /// Something for which leases are given up only once the store knows of it and a plan was made that knew it: the plan
+  /// may name who takes them.
+  private struct Announcement {
+    var isKnown = false
+    var isPlanned = false
+
+    var needsPlan: Bool { isKnown && !isPlanned }
+
+    mutating func notePlan() { isPlanned = isKnown }
+  }
+
   private struct Consumer {
     var grant: LeaseGrant
     var isHandOffRequested = false
@@ -127,25 +146,34 @@ struct LeaseCoordinator {
   private var look = Call()
   private var plan = Call()
   private var refresh = Call()
-  private var isSyncing = false
-  /// Whether the store knows that this worker drains.
-  private var isDrainKnown = false
-  /// Whether a plan was made that knew it.
-  private var hasPlannedDrain = false
-  private var consumers: [String: Consumer] = [:]
-  /// The shards that no plan may give to this worker, as the last heartbeat says, and as the store knows.
-  private var sentRefusals: Set<String> = []
-  private var knownRefusals: Set<String> = []
-  /// The last grant of each shard that a consumer is finished with: it must not be started again, even if an
+  private var shardSync = Call()
+  private var partialSyncs = 0
+  private var serve = Call()
+  /// What this worker reads, what it has said of that last, and that it has stopped to read others.
+  private var streams: Set<String>
+  private var saidStreams: Set<String> = []
+  private var letGo = Announcement()
+  private var drain = Announcement()
+  private var consumers: [LeaseKey: Consumer] = [:]
+  /// The leases that no plan may give to this worker, as the last heartbeat says, and as the store knows.
+  private var sentRefusals: Set<LeaseKey> = []
+  private var knownRefusals: Set<LeaseKey> = []
+  /// The last grant of each lease that a consumer is finished with: it must not be started again, even if an
   /// answer that was under way still shows it, or the store comes back without its end.
-  private var finished: [String: LeaseGrant] = [:]
+  private var finished: [LeaseKey: LeaseGrant] = [:]
   /// How many of these are remembered without need.
   private static let rememberedGrants = 10_000
   /// Those of which the answer that is under way cannot know yet.
-  private var finishedDuringRefresh: Set<String> = []
+  private var finishedDuringRefresh: Set<LeaseKey> = []
 
-  init(scope: LeaseScope, configuration: WorkerConfiguration, random: SharedRandom) {
+  init(
+    scope: LeaseScope,
+    streams: Set<String>,
+    configuration: WorkerConfiguration,
+    random: SharedRandom
+  ) {
     self.scope = scope
+    self.streams = streams
     self.configuration = configuration
     self.random = random
   }
@@ -153,7 +181,7 @@ struct LeaseCoordinator {
   mutating func handle(_ event: Event) -> [Action] {
     if case .finished = phase { return [] }
     switch event {
-    case .started: return [.register]
+    case .started: return register()
     case .registered(let incarnation, let sentAt): return registered(incarnation, sentAt: sentAt)
     case .registrationFailed: return registrationFailed()
     case .heartbeatAnswered(let reply, let sentAt): return heartbeatAnswered(reply, sentAt: sentAt)
@@ -170,14 +198,19 @@ struct LeaseCoordinator {
       // The version is forgotten, so that the next heartbeat or look asks for it again.
       assignmentVersion = AssignmentVersion()
       return endRefresh()
+    case .streamsListed(let streams): return streamsListed(streams)
+    case .served: return served()
+    case .serveFailed:
+      serve.abandon()
+      return [.startTimer(.serve, jittered(.milliseconds(200)))]
     case .synced:
-      isSyncing = false
-      return wantPlan() + [
-        .startTimer(.shardSync, jittered(configuration.reading.shardSyncInterval * liveWorkers))
-      ]
-    case .syncFailed:
-      isSyncing = false
-      return [.startTimer(.shardSync, jittered(.seconds(1)))]
+      partialSyncs = 0
+      return wantPlan() + endSync(next: syncInterval)
+    case .syncedInPart:
+      partialSyncs += 1
+      let backoff = Backoff(initial: .seconds(1), maximum: max(syncInterval, .seconds(1)))
+      return wantPlan() + endSync(next: backoff.pause(afterAttempt: partialSyncs, using: &random))
+    case .syncFailed: return endSync(next: jittered(.seconds(1)))
     case .consumerFinished(let grant, let outcome): return consumerFinished(grant, outcome)
     case .consumerStalled(let grant): return consumerStalled(grant)
     case .drainRequested: return drainRequested()
@@ -187,6 +220,11 @@ struct LeaseCoordinator {
   }
 
   // MARK: Registration and heartbeats
+
+  private mutating func register() -> [Action] {
+    saidStreams = streams
+    return [.register(streams: streams)]
+  }
 
   private mutating func registered(
     _ incarnation: WorkerIncarnation,
@@ -198,6 +236,7 @@ struct LeaseCoordinator {
     finished = [:]
     finishedDuringRefresh = []
     knownRefusals = []
+    letGo.isKnown = saidStreams == streams
     lastBeat = sentAt
     if isDrainWanted { return deregister() }
     phase = .running
@@ -206,7 +245,7 @@ struct LeaseCoordinator {
       .startTimer(.heartbeat, configuration.failover.heartbeatInterval),
       lookLater(),
       .startTimer(.plan, jittered(configuration.planning.interval)),
-    ] + sync()
+    ] + sync() + (saidStreams == streams ? [] : wantServe())
   }
 
   private mutating func registrationFailed() -> [Action] {
@@ -254,8 +293,8 @@ struct LeaseCoordinator {
     if areRefusalsNew { actions += wantRefresh() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion, reply.history)
-    if isDraining && again.isEmpty && !isDrainKnown {
-      isDrainKnown = true
+    if isDraining && again.isEmpty && !drain.isKnown {
+      drain.isKnown = true
       actions += wantPlan()
     }
     return actions
@@ -264,14 +303,14 @@ struct LeaseCoordinator {
   private mutating func declaredDead() -> [Action] {
     guard let dead = incarnation else { return [] }
     incarnation = nil
-    var actions: [Action] = [.declaredDead(dead)] + loseAll()
+    let actions: [Action] = [.declaredDead(dead)] + loseAll()
     if isDrainWanted {
       phase = .ending
       return actions + finishIfIdle()
     }
     phase = .registering
-    actions.append(.register)
-    return actions
+    serve.abandon()
+    return actions + register()
   }
 
   // MARK: Looking and planning
@@ -323,10 +362,13 @@ struct LeaseCoordinator {
     case .applied(let assignments, let dead):
       planAttempts = 0
       var actions = endPlan()
-      if isDrainKnown && actions.isEmpty { hasPlannedDrain = true }
+      if actions.isEmpty {
+        drain.notePlan()
+        letGo.notePlan()
+      }
       if !assignments.isEmpty || !dead.isEmpty { actions.append(.planApplied(assignments, dead: dead)) }
       // A drain goes on from what the leases say now, even if no step was needed.
-      if !assignments.isEmpty || isDraining { actions += wantRefresh() }
+      if !assignments.isEmpty || isDraining || hasLetGo { actions += wantRefresh() }
       return actions
     }
   }
@@ -340,16 +382,49 @@ struct LeaseCoordinator {
   }
 
   /// The plan that somebody else was making has mostly seen to everything, and a look costs far less than a plan: a
-  /// fleet of a hundred hears of a change at once, and one plan is enough. A drain needs a plan that it knows of.
+  /// fleet of a hundred hears of a change at once, and one plan is enough. Who has leases to give up needs a plan that knew of it.
   private mutating func planAgain() -> [Action] {
-    let needsOwn = isDraining && isDrainKnown && !hasPlannedDrain
+    let needsOwn = isDraining && drain.needsPlan || hasLetGo && letGo.needsPlan
     return isOtherPlanning && !needsOwn ? wantLook() : wantPlan()
   }
 
-  private mutating func sync() -> [Action] {
-    guard !isSyncing else { return [] }
-    isSyncing = true
-    return [.syncShards]
+  private var syncInterval: Duration {
+    jittered(configuration.reading.shardSyncInterval * liveWorkers)
+  }
+
+  private mutating func sync() -> [Action] { shardSync.want() ? [.syncShards] : [] }
+
+  private mutating func endSync(next: Duration) -> [Action] {
+    shardSync.end(isWantedStill: incarnation != nil) ? [.syncShards] : [.startTimer(.shardSync, next)]
+  }
+
+  // MARK: Streams
+
+  /// Whether a consumer reads a stream that this worker has stopped to read.
+  private var hasLetGo: Bool { consumers.keys.contains { !streams.contains($0.stream) } }
+
+  private mutating func streamsListed(_ listed: Set<String>) -> [Action] {
+    guard listed != streams else { return [] }
+    streams = listed
+    letGo = Announcement()
+    return wantServe()
+  }
+
+  private mutating func wantServe() -> [Action] {
+    guard let incarnation, serve.want() else { return [] }
+    saidStreams = streams
+    return [.serve(incarnation, streams)]
+  }
+
+  private mutating func served() -> [Action] {
+    let again = serve.end(isWantedStill: incarnation != nil && saidStreams != streams)
+    if again, let incarnation {
+      saidStreams = streams
+      return [.serve(incarnation, streams)]
+    }
+    guard incarnation != nil, saidStreams == streams else { return [] }
+    letGo.isKnown = true
+    return wantPlan() + wantRefresh()
   }
 
   // MARK: Leases
@@ -381,20 +456,20 @@ struct LeaseCoordinator {
   private mutating func refreshed(_ leases: [Lease]) -> [Action] {
     var actions = endRefresh()
     guard let incarnation else { return actions }
-    var owned: Set<String> = []
+    var owned: Set<LeaseKey> = []
     // Each of these calls reads the leases after the one before it was answered, so no epoch can have fallen.
     let hasFallen = leases.contains {
-      $0.owner == incarnation && $0.epoch < (lastEpoch(of: $0.shardID) ?? $0.epoch)
+      $0.owner == incarnation && $0.epoch < (lastEpoch(of: $0.key) ?? $0.epoch)
     }
     if hasFallen, memory.hasLostLeases() { actions.append(examineLoss()) }
     for lease in leases where lease.owner == incarnation {
-      owned.insert(lease.shardID)
+      owned.insert(lease.key)
       actions += compare(
         lease,
-        LeaseGrant(scope: scope, shardID: lease.shardID, owner: incarnation, epoch: lease.epoch)
+        LeaseGrant(scope: scope, key: lease.key, owner: incarnation, epoch: lease.epoch)
       )
     }
-    for shardID in consumers.keys.sorted() where !owned.contains(shardID) { actions += lose(shardID) }
+    for key in consumers.keys.sorted() where !owned.contains(key) { actions += lose(key) }
     if finished.count > Self.rememberedGrants {
       finished = finished.filter { owned.contains($0.key) || finishedDuringRefresh.contains($0.key) }
     }
@@ -402,57 +477,61 @@ struct LeaseCoordinator {
     return actions
   }
 
-  /// The epoch of the last grant of a shard that this incarnation has had.
-  private func lastEpoch(of shardID: String) -> Epoch? {
-    [consumers[shardID]?.grant.epoch, finished[shardID]?.epoch].compactMap { $0 }.max()
+  /// The epoch of the last grant of a lease that this incarnation has had.
+  private func lastEpoch(of key: LeaseKey) -> Epoch? {
+    [consumers[key]?.grant.epoch, finished[key]?.epoch].compactMap { $0 }.max()
   }
 
   private mutating func compare(_ lease: Lease, _ grant: LeaseGrant) -> [Action] {
-    guard let consumer = consumers[lease.shardID] else {
-      if let last = finished[lease.shardID], last.epoch >= grant.epoch {
+    guard let consumer = consumers[lease.key] else {
+      if let last = finished[lease.key], last.epoch >= grant.epoch {
         // Either the answer is older than the end of the consumer, and this is refused; or the end never
         // reached the store, or was lost with what the store has lost, and without this the lease would rest here
         // for ever.
         return [.release(grant)]
       }
-      consumers[lease.shardID] = Consumer(grant: grant)
+      // Nobody here can read it. Not before the store knows that, or the next plan would give it back.
+      guard streams.contains(lease.stream) else { return letGo.isKnown ? [.release(grant)] : [] }
+      consumers[lease.key] = Consumer(grant: grant)
       return [.startConsumer(lease, grant)] + handOffIfAsked(lease)
     }
     if consumer.isStalled { return giveAway(grant, past: consumer) }
     guard consumer.grant == grant else {
       // The shard went away and came back, or the store has lost the consumer's grant; the old consumer ends first,
       // then the lease is read again.
-      return lose(lease.shardID)
+      return lose(lease.key)
     }
     return handOffIfAsked(lease)
   }
 
   private mutating func handOffIfAsked(_ lease: Lease) -> [Action] {
-    guard var consumer = consumers[lease.shardID], !consumer.isLost else { return [] }
-    let isAsked = lease.handoffTo != nil || (isDraining && hasPlannedDrain)
+    guard var consumer = consumers[lease.key], !consumer.isLost else { return [] }
+    let isAsked =
+      lease.handoffTo != nil || (isDraining && drain.isPlanned)
+      || (!streams.contains(lease.stream) && letGo.isPlanned)
     guard isAsked != consumer.isHandOffRequested else { return [] }
     consumer.isHandOffRequested = isAsked
-    consumers[lease.shardID] = consumer
+    consumers[lease.key] = consumer
     return [isAsked ? .requestHandOff(consumer.grant) : .withdrawHandOff(consumer.grant)]
   }
 
   /// Gives up a lease whose shard a hanging consumer keeps this worker from reading: the consumer's own, or a later
   /// one. Not before the store knows that this worker refuses it, or the next plan would give it back.
   private mutating func giveAway(_ grant: LeaseGrant, past consumer: Consumer) -> [Action] {
-    guard knownRefusals.contains(grant.shardID), consumer.released != grant else { return [] }
-    consumers[grant.shardID]?.released = grant
+    guard knownRefusals.contains(grant.key), consumer.released != grant else { return [] }
+    consumers[grant.key]?.released = grant
     return [.release(grant)]
   }
 
   private mutating func consumerStalled(_ grant: LeaseGrant) -> [Action] {
-    guard consumers[grant.shardID]?.grant == grant else { return [] }
-    consumers[grant.shardID]?.isStalled = true
+    guard consumers[grant.key]?.grant == grant else { return [] }
+    consumers[grant.key]?.isStalled = true
     return wantHeartbeat()
   }
 
-  private mutating func lose(_ shardID: String) -> [Action] {
-    guard let consumer = consumers[shardID], !consumer.isLost else { return [] }
-    consumers[shardID]?.isLost = true
+  private mutating func lose(_ key: LeaseKey) -> [Action] {
+    guard let consumer = consumers[key], !consumer.isLost else { return [] }
+    consumers[key]?.isLost = true
     return [.loseConsumer(consumer.grant)]
   }
 
@@ -461,9 +540,9 @@ struct LeaseCoordinator {
   }
 
   private mutating func consumerFinished(_ grant: LeaseGrant, _ outcome: ShardConsumer.Outcome) -> [Action] {
-    let consumer = consumers.removeValue(forKey: grant.shardID)
-    finished[grant.shardID] = grant
-    if refresh.isUnderWay { finishedDuringRefresh.insert(grant.shardID) }
+    let consumer = consumers.removeValue(forKey: grant.key)
+    finished[grant.key] = grant
+    if refresh.isUnderWay { finishedDuringRefresh.insert(grant.key) }
     var actions: [Action] = []
     // The children can start now.
     if outcome == .ended || outcome == .endedAmongUnknown { actions += wantPlan() }
@@ -523,7 +602,8 @@ struct LeaseCoordinator {
 
   private mutating func fired(_ timer: Timer) -> [Action] {
     switch timer {
-    case .register: return isDrainWanted ? finish() : [.register]
+    case .register: return isDrainWanted ? finish() : register()
+    case .serve: return saidStreams == streams && letGo.isKnown ? [] : wantServe()
     case .heartbeat: return wantHeartbeat()
     case .look: return wantLook()
     case .planAgain: return planAgain()

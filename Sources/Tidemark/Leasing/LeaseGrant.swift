@@ -2,16 +2,19 @@
 /// only while all of it is still so.
 public struct LeaseGrant: Sendable, Hashable, CustomStringConvertible {
   public var scope: LeaseScope
-  public var shardID: String
+  public var key: LeaseKey
   public var owner: WorkerIncarnation
   public var epoch: Epoch
 
-  public init(scope: LeaseScope, shardID: String, owner: WorkerIncarnation, epoch: Epoch) {
+  public var stream: String { key.stream }
+  public var shardID: String { key.shardID }
+
+  public init(scope: LeaseScope, key: LeaseKey, owner: WorkerIncarnation, epoch: Epoch) {
     self.scope = scope
-    self.shardID = shardID
+    self.key = key
     self.owner = owner
     self.epoch = epoch
   }
 
-  public var description: String { "\(shardID) (epoch \(epoch), owner \(owner))" }
+  public var description: String { "\(key) (epoch \(epoch), owner \(owner))" }
 }

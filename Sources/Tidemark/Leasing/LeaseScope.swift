@@ -1,12 +1,10 @@
-/// The leases that one fleet shares: those of one application on one stream.
+/// The leases that one fleet shares: those of one application, on all of its streams.
 public struct LeaseScope: Sendable, Hashable, CustomStringConvertible {
   public var application: String
-  public var stream: String
 
-  public init(application: String, stream: String) {
+  public init(application: String) {
     self.application = application
-    self.stream = stream
   }
 
-  public var description: String { "\(application) on \(stream)" }
+  public var description: String { application }
 }

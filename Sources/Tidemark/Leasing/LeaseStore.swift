@@ -20,6 +20,9 @@ public protocol LeaseStore: Sendable {
   ///   register again.
   func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply?
 
+  /// Says which streams a worker serves from now on, and calls for a plan. Harmless for a worker that is dead.
+  func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws
+
   /// Looks, cheaply, whether anything calls for a plan: a worker whose session is gone or whose heartbeat is
   /// old, a worker that drains, a lease that could start, a handoff that is overdue.
   func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply
@@ -63,7 +66,7 @@ public protocol LeaseStore: Sendable {
   func leases(ownedBy incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> [Lease]
 
   /// One lease; `nil` if there is none.
-  func lease(_ shardID: String, in scope: LeaseScope) async throws -> Lease?
+  func lease(_ key: LeaseKey, in scope: LeaseScope) async throws -> Lease?
 
   /// The workers of the scope, also the dead ones that are not forgotten yet.
   func workers(in scope: LeaseScope) async throws -> [WorkerRecord]
@@ -109,10 +112,10 @@ public protocol LeaseStore: Sendable {
   /// Sets a checkpoint, back as well as forward; the epoch rises, so the present owner loses the lease. With
   /// `nil` the checkpoint stays and only a stopped lease is started again.
   /// - Throws: ``TidemarkError/Code/leaseNotFound``.
-  func reset(_ shardID: String, in scope: LeaseScope, to checkpoint: Checkpoint?) async throws -> Lease
+  func reset(_ key: LeaseKey, in scope: LeaseScope, to checkpoint: Checkpoint?) async throws -> Lease
 
   /// Deletes leases that have ended; others are left alone.
-  func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws
+  func deleteEndedLeases(_ keys: [LeaseKey], in scope: LeaseScope) async throws
 }
 
 extension LeaseStore {

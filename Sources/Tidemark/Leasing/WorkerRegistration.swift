@@ -1,6 +1,8 @@
 /// What a worker says of itself when it registers.
 public struct WorkerRegistration: Sendable, Hashable {
   public var scope: LeaseScope
+  /// The streams that the worker serves: no plan gives it leases of others. ``LeaseStore/serve(_:as:in:)`` changes them.
+  public var streams: Set<String>
   /// The worker's name, for people; it need not be unique.
   public var workerID: String
   public var host: String
@@ -12,6 +14,7 @@ public struct WorkerRegistration: Sendable, Hashable {
 
   public init(
     scope: LeaseScope,
+    streams: Set<String>,
     workerID: String,
     host: String,
     processID: Int32,
@@ -19,6 +22,7 @@ public struct WorkerRegistration: Sendable, Hashable {
     maximumLeases: Int? = nil
   ) {
     self.scope = scope
+    self.streams = streams
     self.workerID = workerID
     self.host = host
     self.processID = processID

@@ -5,7 +5,33 @@
 /// (`HierarchicalShardSyncer`), restated so that they do not depend on the order in which shards were found,
 /// and without its defect of replaying all history behind a lease that is already further on.
 public enum ShardSync {
-  /// The leases to add, oldest first, so that a crash in between leaves the oldest.
+  /// What a sync of all streams of an application adds and deletes.
+  public struct Changes: Sendable {
+    public var missing: [NewLease] = []
+    public var deletable: [LeaseKey] = []
+  }
+
+  /// Compares all streams at once.
+  ///
+  /// A stream that is not in `shards` may have vanished, or only not have been listed: its leases are left alone, also
+  /// the ended ones. Should it come back, they say how far it was read.
+  public static func changes(
+    shards: [String: [Shard]],
+    leases: [Lease],
+    position: InitialPosition
+  ) -> Changes {
+    let leases = Dictionary(grouping: leases, by: \.stream)
+    var changes = Changes()
+    for stream in Set(shards.keys).union(leases.keys).sorted() {
+      guard let listed = shards[stream] else { continue }
+      let leased = leases[stream] ?? []
+      changes.missing += missingLeases(of: stream, shards: listed, leases: leased, position: position)
+      changes.deletable += deletableLeases(leases: leased, listed: Set(listed.map(\.id)))
+    }
+    return changes
+  }
+
+  /// The leases to add for a stream, oldest first, so that a crash in between leaves the oldest.
   ///
   /// - A listed shard without a lease was *handled before* if a leased shard descends from it while none of its
   ///   own ancestors is leased: leases are deleted oldest first. It needs no lease.
@@ -18,6 +44,7 @@ public enum ShardSync {
   /// A parent that still looks open although its child is listed is no error: listings are not atomic, and the
   /// child waits for it anyway.
   public static func missingLeases(
+    of stream: String,
     shards: [Shard],
     leases: [Lease],
     position: InitialPosition
@@ -32,12 +59,13 @@ public enum ShardSync {
       .filter { !leased.contains($0.id) }
       .compactMap { shard -> NewLease? in
         if descendantsOfLeased.contains(shard.id) {
-          return NewLease(shard: shard, checkpoint: shard.beginning)
+          return NewLease(stream: stream, shard: shard, checkpoint: shard.beginning)
         }
         if ancestorsOfLeased.contains(shard.id) { return nil }
         let isFirst = shard.parentIDs.allSatisfy { !listed.contains($0) }
         return position.checkpoint(in: shard).map { checkpoint in
           NewLease(
+            stream: stream,
             shard: shard,
             checkpoint: checkpoint == .trimHorizon
               ? horizon(of: shard, isFirst: isFirst, position) : checkpoint
@@ -54,10 +82,10 @@ public enum ShardSync {
     return isFirst ? .trimHorizon : shard.horizon
   }
 
-  /// The ended leases that may be deleted: no parent lease is left (so the oldest go first), every child has a
+  /// The ended leases of a stream that may be deleted: no parent lease is left (so the oldest go first), every child has a
   /// lease with progress of its own, and the source lists the shard no more (else the next sync would add it
   /// again). A shard without children, such as the last of a disabled stream, goes when it is listed no more.
-  public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [String] {
+  public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [LeaseKey] {
     let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
     return
       leases
@@ -66,7 +94,7 @@ public enum ShardSync {
           && lease.parentShardIDs.allSatisfy { byID[$0] == nil }
           && lease.childShardIDs.allSatisfy { byID[$0].map(hasProgress) ?? false }
       }
-      .map(\.shardID)
+      .map(\.key)
   }
 
   private static func hasProgress(_ lease: Lease) -> Bool {

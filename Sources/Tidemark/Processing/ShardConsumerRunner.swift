@@ -5,7 +5,6 @@ import Synchronization
 final class ShardConsumerRunner: Sendable {
   /// What a worker's consumers share.
   struct Environment: Sendable {
-    var source: any StreamSource
     var store: any LeaseStore
     var writer: CheckpointWriter
     var retry: StoreRetry
@@ -27,6 +26,7 @@ final class ShardConsumerRunner: Sendable {
   let grant: LeaseGrant
   let meter: LoadMeter
   private let lease: Lease
+  private let source: any StreamSource
   private let environment: Environment
   /// Asks the worker to give the lease away while the processor hangs.
   private let giveAway: @Sendable () -> Void
@@ -40,12 +40,14 @@ final class ShardConsumerRunner: Sendable {
   init(
     lease: Lease,
     grant: LeaseGrant,
+    source: any StreamSource,
     environment: Environment,
     giveAway: @escaping @Sendable () -> Void
   ) {
     self.giveAway = giveAway
     self.lease = lease
     self.grant = grant
+    self.source = source
     self.environment = environment
     self.meter = LoadMeter(now: environment.clock.now, continuing: lease.load)
     let (incoming, send) = AsyncStream<Event>.makeStream()
@@ -111,10 +113,10 @@ final class ShardConsumerRunner: Sendable {
 
   /// Nobody else notices if the store has lost no more than what this consumer has written.
   private func reportLostCheckpoint() async {
-    let found = try? await environment.store.lease(grant.shardID, in: grant.scope)
+    let found = try? await environment.store.lease(grant.key, in: grant.scope)
     guard let lease = found ?? nil, holds(lease), lease.checkpoint < checkpointer.committed else { return }
     let lost = HistoryLoss.LostCheckpoint(
-      shardID: grant.shardID,
+      key: grant.key,
       committed: checkpointer.committed,
       checkpointNow: lease.checkpoint
     )
@@ -201,7 +203,7 @@ final class ShardConsumerRunner: Sendable {
 
   private func open(after position: Checkpoint, pause: Duration, reader: ReaderSlot) async {
     await reading(pause: pause) {
-      let opened = try await self.environment.source.reader(of: self.grant.shardID, after: position)
+      let opened = try await self.source.reader(of: self.grant.shardID, after: position)
       if position == .latest, opened.origin > .latest {
         // From here on "latest" is a place. Kept, or records that arrive before the first checkpoint would be
         // skipped by the next owner, which would find another latest.
@@ -244,7 +246,7 @@ final class ShardConsumerRunner: Sendable {
 
   private func findPosition() async {
     let found = try? await environment.retry.untilAnswered("read a lease") {
-      try await self.environment.store.lease(self.grant.shardID, in: self.grant.scope)
+      try await self.environment.store.lease(self.grant.key, in: self.grant.scope)
     }
     // One that is behind what was committed has come back without that: the processor's effects there are lost, too.
     guard let lease = found ?? nil, holds(lease), lease.checkpoint >= checkpointer.committed else {
@@ -270,7 +272,7 @@ final class ShardConsumerRunner: Sendable {
       if !(error is CancellationError) {
         environment.logger.error(
           "could not \(what)",
-          metadata: ["shard": "\(grant.shardID)", "error": "\(error)"]
+          metadata: ["stream": "\(grant.stream)", "shard": "\(grant.shardID)", "error": "\(error)"]
         )
       }
       send.yield(.writeAbandoned)

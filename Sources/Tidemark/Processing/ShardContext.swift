@@ -8,7 +8,7 @@ public struct ShardContext: Sendable {
   public var pendingCheckpoint: Lease.PendingCheckpoint?
 
   public var application: String { grant.scope.application }
-  public var stream: String { grant.scope.stream }
+  public var stream: String { grant.stream }
   public var shardID: String { grant.shardID }
   public var epoch: Epoch { grant.epoch }
 

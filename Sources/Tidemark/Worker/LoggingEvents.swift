@@ -6,7 +6,7 @@ struct LoggingEvents: WorkerEvents {
   var next: (any WorkerEvents)?
 
   private func metadata(_ grant: LeaseGrant) -> Logger.Metadata {
-    ["shard": "\(grant.shardID)", "epoch": "\(grant.epoch)"]
+    ["stream": "\(grant.stream)", "shard": "\(grant.shardID)", "epoch": "\(grant.epoch)"]
   }
 
   func workerRegistered(_ incarnation: WorkerIncarnation) {
@@ -32,11 +32,11 @@ struct LoggingEvents: WorkerEvents {
 
   func leaseBlocked(_ blockage: LeaseBlockage) {
     logger.warning(
-      blockage.shardIDs.isEmpty
+      blockage.leases.isEmpty
         ? "a session of a dead worker has not ended"
         : "leases cannot change hands, a session has locked them",
       metadata: [
-        "shards": "\(blockage.shardIDs.joined(separator: ", "))", "session": "\(blockage.holder)",
+        "leases": "\(blockage.leaseNames)", "session": "\(blockage.holder)",
         "advice": "\(blockage.advice)",
       ]
     )
@@ -128,6 +128,14 @@ struct LoggingEvents: WorkerEvents {
       metadata: metadata
     )
     next?.processorStalled(grant, call: call, givesLeaseAway: givesLeaseAway)
+  }
+
+  func streamsUnserved(_ streams: [String]) {
+    logger.warning(
+      "no worker serves these streams, their leases wait",
+      metadata: ["streams": "\(streams.joined(separator: ", "))"]
+    )
+    next?.streamsUnserved(streams)
   }
 
   func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {

@@ -1,8 +1,12 @@
 import Logging
 import ServiceLifecycle
 
-/// Consumes a stream together with all other workers of the same application: each shard is read by exactly one
-/// of them, in order, resuming where it stopped.
+/// Consumes streams together with all other workers of the same application: each shard is read by exactly one of
+/// them, in order, resuming where it stopped.
+///
+/// An application may have any number of streams, of any kinds. A worker has one registration for all of them, and
+/// leases are balanced over all of them. Workers of one application may read different streams: none is given a lease of
+/// a stream that it does not read.
 ///
 /// A worker is a `Service`: run it in a `ServiceGroup`, and a graceful shutdown hands its leases to the others,
 /// each right behind its last checkpoint, before ``run()`` returns. Cancelling the task instead drops everything
@@ -12,7 +16,7 @@ public final class Worker: Service {
   public typealias ProcessorFactory = @Sendable (ShardContext) -> sending any RecordProcessor
 
   private let application: String
-  private let stream: any StreamSource
+  private let directory: StreamDirectory
   private let leases: any LeaseStore
   private let configuration: WorkerConfiguration
   private let identity: WorkerIdentity
@@ -29,9 +33,75 @@ public final class Worker: Service {
   ///   - events: is told what happens, after the log.
   ///   - random: the source of all jitter; a seeded one makes runs repeatable.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong.
-  public init(
+  public convenience init(
     application: String,
     stream: any StreamSource,
+    leases: any LeaseStore,
+    configuration: WorkerConfiguration = WorkerConfiguration(),
+    identity: WorkerIdentity = .current(),
+    events: (any WorkerEvents)? = nil,
+    clock: any MonotonicClock = ContinuousClock(),
+    random: SharedRandom = SharedRandom(),
+    logger: Logger = Logger(label: "tidemark"),
+    processor: @escaping ProcessorFactory
+  ) throws {
+    try self.init(
+      application: application,
+      streams: [stream],
+      leases: leases,
+      configuration: configuration,
+      identity: identity,
+      events: events,
+      clock: clock,
+      random: random,
+      logger: logger,
+      processor: processor
+    )
+  }
+
+  /// A worker that reads several streams, of any kinds.
+  ///
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong.
+  public convenience init(
+    application: String,
+    streams: [any StreamSource],
+    leases: any LeaseStore,
+    configuration: WorkerConfiguration = WorkerConfiguration(),
+    identity: WorkerIdentity = .current(),
+    events: (any WorkerEvents)? = nil,
+    clock: any MonotonicClock = ContinuousClock(),
+    random: SharedRandom = SharedRandom(),
+    logger: Logger = Logger(label: "tidemark"),
+    processor: @escaping ProcessorFactory
+  ) throws {
+    guard !streams.isEmpty else {
+      throw TidemarkError(
+        .invalidConfiguration,
+        "The application \(application) has no streams.",
+        advice: "Give at least one, or a catalog that may find some later."
+      )
+    }
+    try self.init(
+      application: application,
+      catalog: FixedStreams(sources: streams),
+      leases: leases,
+      configuration: configuration,
+      identity: identity,
+      events: events,
+      clock: clock,
+      random: random,
+      logger: logger,
+      processor: processor
+    )
+  }
+
+  /// A worker that reads the streams of a catalog, as they come and go.
+  ///
+  /// - Parameter catalog: is asked for the streams when the worker starts, and at each shard sync.
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong.
+  public init(
+    application: String,
+    catalog: any StreamCatalog,
     leases: any LeaseStore,
     configuration: WorkerConfiguration = WorkerConfiguration(),
     identity: WorkerIdentity = .current(),
@@ -53,7 +123,7 @@ public final class Worker: Service {
     logger[metadataKey: "application"] = "\(application)"
     logger[metadataKey: "worker"] = "\(identity.workerID)"
     self.application = application
-    self.stream = stream
+    self.directory = StreamDirectory(catalog)
     self.leases = leases
     self.configuration = configuration
     self.identity = identity
@@ -72,14 +142,21 @@ public final class Worker: Service {
   ///   waiting cannot mend, such as a password that is refused.
   public func run() async throws {
     let retry = StoreRetry(clock: clock, random: random, logger: logger)
-    guard let name = try await unlessShutDown({ try await self.findStream(retry) }) else { return }
-    let scope = LeaseScope(application: application, stream: name)
-    guard let source = try await unlessShutDown({ try await self.findSource(scope, retry) }) else { return }
+    let scope = LeaseScope(application: application)
+    guard let streams = try await unlessShutDown({ try await self.findStreams(scope, retry) }) else { return }
     let shell = WorkerShell(
       scope: scope,
-      coordinator: LeaseCoordinator(scope: scope, configuration: configuration, random: random),
+      directory: directory,
+      streams: streams,
+      coordinator: LeaseCoordinator(
+        scope: scope,
+        streams: Set(streams.keys),
+        configuration: configuration,
+        random: random
+      ),
       registration: WorkerRegistration(
         scope: scope,
+        streams: Set(streams.keys),
         workerID: identity.workerID,
         host: identity.host,
         processID: identity.processID,
@@ -88,7 +165,7 @@ public final class Worker: Service {
       ),
       configuration: configuration,
       retry: retry,
-      consumerEnvironment: environment(source: source, retry: retry)
+      consumerEnvironment: environment(retry: retry)
     )
     try await withGracefulShutdownHandler {
       try await shell.run()
@@ -97,17 +174,24 @@ public final class Worker: Service {
     }
   }
 
-  private func findStream(_ retry: StoreRetry) async throws -> String {
-    try await retry.untilAnswered("find the stream") { try await self.stream.streamName() }
-  }
-
-  private func findSource(_ scope: LeaseScope, _ retry: StoreRetry) async throws -> any StreamSource {
-    guard configuration.reading.initialPosition == .snapshot else { return stream }
-    return try await retry.untilAnswered("start with a snapshot") {
-      try await self.stream.startingWithSnapshot(
-        for: self.application,
-        isNew: try await self.leases.leases(in: scope).isEmpty
-      )
+  private func findStreams(
+    _ scope: LeaseScope,
+    _ retry: StoreRetry
+  ) async throws -> [String: any StreamSource] {
+    let streams = try await retry.untilAnswered("find the streams") { try await self.directory.streams() }
+    guard configuration.reading.initialPosition == .snapshot else { return streams }
+    return try await withThrowingTaskGroup(of: (String, any StreamSource).self) { group in
+      for (name, source) in streams.sorted(by: { $0.key < $1.key }) {
+        group.addTask {
+          let source = try await retry.untilAnswered("start with a snapshot") {
+            let leases = try await self.leases.leases(in: scope)
+            let isNew = !leases.contains { $0.stream == name }
+            return try await source.startingWithSnapshot(for: self.application, isNew: isNew)
+          }
+          return (name, source)
+        }
+      }
+      return try await group.reduce(into: [:]) { $0[$1.0] = $1.1 }
     }
   }
 
@@ -132,12 +216,8 @@ public final class Worker: Service {
     }
   }
 
-  private func environment(
-    source: any StreamSource,
-    retry: StoreRetry
-  ) -> ShardConsumerRunner.Environment {
+  private func environment(retry: StoreRetry) -> ShardConsumerRunner.Environment {
     ShardConsumerRunner.Environment(
-      source: source,
       store: leases,
       writer: CheckpointWriter(store: leases, retry: retry),
       retry: retry,

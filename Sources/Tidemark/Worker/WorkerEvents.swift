@@ -37,6 +37,9 @@ public protocol WorkerEvents: Sendable {
   /// A call to the processor has neither returned nor checkpointed for ``WorkerConfiguration/Stall/timeout``. It is
   /// told once a call.
   func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool)
+  /// These streams have leases to read, and no worker of the application serves them: they have vanished, or the workers
+  /// that read them are gone. It is told when it changes.
+  func streamsUnserved(_ streams: [String])
   /// A planning round of this worker changed something.
   func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation])
 }
@@ -62,5 +65,6 @@ extension WorkerEvents {
   public func recordsLost(_ grant: LeaseGrant, _ loss: ShardPage.Loss) {}
   public func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter]) {}
   public func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool) {}
+  public func streamsUnserved(_ streams: [String]) {}
   public func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation]) {}
 }

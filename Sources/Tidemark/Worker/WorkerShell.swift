@@ -1,4 +1,5 @@
 import Logging
+import Synchronization
 
 /// Performs what ``LeaseCoordinator`` decides: one loop takes events, child tasks make the calls and post what
 /// came of them.
@@ -6,11 +7,17 @@ final class WorkerShell: Sendable {
   private enum Message {
     case event(LeaseCoordinator.Event)
     case fired(LeaseCoordinator.Timer, generation: Int)
+    /// What the catalog says now.
+    case listed([String: any StreamSource])
+    /// A stream can be read as it begins with its snapshot; `nil` if it cannot.
+    case prepared(String, (any StreamSource)?)
     /// Nothing that waiting could mend.
     case impossible(any Error)
   }
 
   private let scope: LeaseScope
+  private let directory: StreamDirectory
+  private let initialStreams: [String: any StreamSource]
   private let initialCoordinator: LeaseCoordinator
   private let registration: WorkerRegistration
   private let configuration: WorkerConfiguration
@@ -20,6 +27,10 @@ final class WorkerShell: Sendable {
   private let inbox: AsyncStream<Message>.Continuation
   private let newConsumers: AsyncStream<ShardConsumerRunner>
   private let start: AsyncStream<ShardConsumerRunner>.Continuation
+  private let newStreams: AsyncStream<RunningStream>
+  private let startStream: AsyncStream<RunningStream>.Continuation
+  /// The streams that no worker serves, as the last plan saw it.
+  private let unserved = Mutex<[String]>([])
 
   private var store: any LeaseStore { environment.store }
   private var clock: any MonotonicClock { environment.clock }
@@ -27,6 +38,8 @@ final class WorkerShell: Sendable {
 
   init(
     scope: LeaseScope,
+    directory: StreamDirectory,
+    streams: [String: any StreamSource],
     coordinator: LeaseCoordinator,
     registration: WorkerRegistration,
     configuration: WorkerConfiguration,
@@ -34,6 +47,8 @@ final class WorkerShell: Sendable {
     consumerEnvironment: ShardConsumerRunner.Environment
   ) {
     self.scope = scope
+    self.directory = directory
+    self.initialStreams = streams
     self.initialCoordinator = coordinator
     self.registration = registration
     self.configuration = configuration
@@ -41,6 +56,7 @@ final class WorkerShell: Sendable {
     self.environment = consumerEnvironment
     (messages, inbox) = AsyncStream.makeStream()
     (newConsumers, start) = AsyncStream.makeStream()
+    (newStreams, startStream) = AsyncStream.makeStream()
   }
 
   func requestDrain() {
@@ -55,17 +71,30 @@ final class WorkerShell: Sendable {
   private struct LoopState {
     var coordinator: LeaseCoordinator
     var consumers: [LeaseGrant: ShardConsumerRunner] = [:]
+    var streams: [String: RunningStream] = [:]
+    /// The names that the catalog has listed last, and those of them that are being made ready.
+    var listed: Set<String> = []
+    var preparing: Set<String> = []
     /// Starting a timer replaces the one of the same name.
     var generations: [LeaseCoordinator.Timer: Int] = [:]
     var lastMeasured: ContinuousClock.Instant
   }
 
+  /// A stream that this worker reads or has not ended to read.
+  private struct RunningStream {
+    var source: any StreamSource
+    /// Ends the source's own work.
+    let end = OneShotSignal()
+  }
+
   func run() async throws {
     try await withThrowingDiscardingTaskGroup { group in
       group.addTask { await self.environment.writer.run() }
-      group.addTask { await self.runSource() }
+      group.addTask { await self.runStreams() }
       group.addTask { await self.runConsumers() }
       var state = LoopState(coordinator: initialCoordinator, lastMeasured: clock.now)
+      state.listed = Set(initialStreams.keys)
+      for (name, source) in initialStreams.sorted(by: { $0.key < $1.key }) { add(name, source, &state) }
       post(.started)
       for await message in messages {
         let event: LeaseCoordinator.Event
@@ -74,10 +103,17 @@ final class WorkerShell: Sendable {
         case .fired(let timer, let generation):
           guard state.generations[timer] == generation else { continue }
           event = .fired(timer)
+        case .listed(let streams):
+          event = listed(streams, &state, in: &group)
+        case .prepared(let name, let source):
+          event = prepared(name, source, &state)
         case .impossible(let error):
           throw error
         }
-        if case .consumerFinished(let grant, _) = event { state.consumers[grant] = nil }
+        if case .consumerFinished(let grant, _) = event {
+          state.consumers[grant] = nil
+          if !state.listed.contains(grant.stream) { endUnlistedStreams(&state) }
+        }
         var isFinished = false
         for action in state.coordinator.handle(event) {
           if case .finish = action { isFinished = true }
@@ -99,13 +135,96 @@ final class WorkerShell: Sendable {
     }
   }
 
+  // MARK: Streams
+
+  private func add(_ name: String, _ source: any StreamSource, _ state: inout LoopState) {
+    let stream = RunningStream(source: source)
+    state.streams[name] = stream
+    startStream.yield(stream)
+  }
+
+  private func listed(
+    _ streams: [String: any StreamSource],
+    _ state: inout LoopState,
+    in group: inout ThrowingDiscardingTaskGroup<any Error>
+  ) -> LeaseCoordinator.Event {
+    state.listed = Set(streams.keys)
+    for (name, source) in streams.sorted(by: { $0.key < $1.key }) where state.streams[name] == nil {
+      if !startsWithSnapshot {
+        add(name, source, &state)
+      } else if state.preparing.insert(name).inserted {
+        group.addTask { await self.prepare(name, source) }
+      }
+    }
+    endUnlistedStreams(&state)
+    return .streamsListed(state.listed.intersection(state.streams.keys))
+  }
+
+  private func prepared(
+    _ name: String,
+    _ source: (any StreamSource)?,
+    _ state: inout LoopState
+  ) -> LeaseCoordinator.Event {
+    state.preparing.remove(name)
+    if let source, state.listed.contains(name), state.streams[name] == nil {
+      add(name, source, &state)
+      post(.fired(.shardSync))
+    }
+    return .streamsListed(state.listed.intersection(state.streams.keys))
+  }
+
+  private func endUnlistedStreams(_ state: inout LoopState) {
+    let unlisted = state.streams.keys.filter { !state.listed.contains($0) }.sorted()
+    if unlisted.isEmpty { return }
+    let read = Set(state.consumers.keys.map(\.stream))
+    for name in unlisted where !read.contains(name) { state.streams.removeValue(forKey: name)?.end.fire() }
+  }
+
+  private var startsWithSnapshot: Bool { configuration.reading.initialPosition == .snapshot }
+
+  private func prepare(_ name: String, _ source: any StreamSource) async {
+    do {
+      let source = try await retry.untilAnswered("start with a snapshot") {
+        let leases = try await self.store.leases(in: self.scope)
+        let isNew = !leases.contains { $0.stream == name }
+        return try await source.startingWithSnapshot(for: self.scope.application, isNew: isNew)
+      }
+      inbox.yield(.prepared(name, source))
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.error(
+          "a stream cannot start with a snapshot, it is not read",
+          metadata: ["stream": "\(name)", "error": "\(error)"]
+        )
+      }
+      inbox.yield(.prepared(name, nil))
+    }
+  }
+
+  /// These have a group of their own as consumers do.
+  private func runStreams() async {
+    await withDiscardingTaskGroup { group in
+      for await stream in newStreams {
+        group.addTask { await self.run(stream) }
+      }
+    }
+  }
+
+  private func run(_ stream: RunningStream) async {
+    await withDiscardingTaskGroup { group in
+      group.addTask { await self.runSource(stream.source) }
+      await stream.end.wait()
+      group.cancelAll()
+    }
+  }
+
   /// Keeps the source's own work going.
-  private func runSource() async {
+  private func runSource(_ source: any StreamSource) async {
     var attempt = 0
     var random = environment.random
     while !Task.isCancelled {
       do {
-        return try await environment.source.run()
+        return try await source.run()
       } catch {
         // Whatever a source throws when it is cancelled: that is no failure.
         if Task.isCancelled { return }
@@ -123,7 +242,10 @@ final class WorkerShell: Sendable {
   ) {
     switch action {
     case .startConsumer(let lease, let grant):
-      let consumer = ShardConsumerRunner(lease: lease, grant: grant, environment: environment) {
+      // The coordinator starts none of a stream that was not listed, and those stay until none reads them.
+      guard let source = state.streams[grant.stream]?.source else { return }
+      let consumer = ShardConsumerRunner(lease: lease, grant: grant, source: source, environment: environment)
+      {
         self.post(.consumerStalled(grant))
       }
       state.consumers[grant] = consumer
@@ -146,7 +268,7 @@ final class WorkerShell: Sendable {
         incarnation: incarnation,
         scope: scope,
         state: workerState,
-        refusedShardIDs: refused,
+        refused: refused,
         measurements: measurements(&state)
       )
       group.addTask { await self.heartbeat(beat) }
@@ -155,7 +277,8 @@ final class WorkerShell: Sendable {
       group.addTask { await self.refresh(incarnation, consumers) }
     case .syncShards:
       let consumers = Array(state.consumers.values)
-      group.addTask { await self.syncShards(consumers) }
+      let known = state.streams.filter { state.listed.contains($0.key) }.mapValues(\.source)
+      group.addTask { await self.syncShards(known, consumers) }
     case .finish: break
     default:
       group.addTask { await self.call(action) }
@@ -163,13 +286,13 @@ final class WorkerShell: Sendable {
   }
 
   /// Loads are told once in a planning interval, so that renewing costs what there are workers, not shards.
-  private func measurements(_ state: inout LoopState) -> [String: Heartbeat.Measurement] {
+  private func measurements(_ state: inout LoopState) -> [LeaseKey: Heartbeat.Measurement] {
     let now = clock.now
     guard state.lastMeasured.duration(to: now) >= configuration.planning.interval else { return [:] }
     state.lastMeasured = now
     return Dictionary(
       state.consumers.compactMap { grant, consumer in
-        consumer.meter.take(now: now).map { (grant.shardID, $0) }
+        consumer.meter.take(now: now).map { (grant.key, $0) }
       },
       uniquingKeysWith: { first, _ in first }
     )
@@ -179,7 +302,12 @@ final class WorkerShell: Sendable {
 
   private func call(_ action: LeaseCoordinator.Action) async {
     switch action {
-    case .register: await register()
+    case .register(let streams): await register(serving: streams)
+    case .serve(let incarnation, let streams):
+      await answer(.serveFailed) {
+        try await self.store.serve(streams, as: incarnation, in: self.scope)
+        return .served
+      }
     case .look(let incarnation):
       await answer(.lookFailed) {
         let reply = try await self.store.look(as: incarnation, in: self.scope)
@@ -210,8 +338,10 @@ final class WorkerShell: Sendable {
     }
   }
 
-  private func register() async {
+  private func register(serving streams: Set<String>) async {
     let sentAt = clock.now
+    var registration = registration
+    registration.streams = streams
     do {
       let incarnation = try await store.register(registration)
       events.workerRegistered(incarnation)
@@ -233,7 +363,7 @@ final class WorkerShell: Sendable {
     }
   }
 
-  private func examineLoss(_ finished: [String: Epoch], _ running: [String: Epoch]) async {
+  private func examineLoss(_ finished: [LeaseKey: Epoch], _ running: [LeaseKey: Epoch]) async {
     let leases = try? await retry.untilAnswered("read the leases") {
       try await self.store.leases(in: self.scope)
     }
@@ -272,10 +402,21 @@ final class WorkerShell: Sendable {
           as: incarnation,
           in: self.scope,
           handoffTimeout: self.configuration.handoff.timeout,
-          decide: { planner.plan($0) }
+          decide: { snapshot in
+            self.tellOfUnserved(snapshot.unservedStreams)
+            return planner.plan(snapshot)
+          }
         )
       )
     }
+  }
+
+  private func tellOfUnserved(_ streams: [String]) {
+    let isNews = unserved.withLock { last in
+      defer { last = streams }
+      return last != streams
+    }
+    if isNews, !streams.isEmpty { events.streamsUnserved(streams) }
   }
 
   private func refresh(_ incarnation: WorkerIncarnation, _ consumers: [ShardConsumerRunner]) async {
@@ -288,14 +429,34 @@ final class WorkerShell: Sendable {
     }
   }
 
-  private func syncShards(_ consumers: [ShardConsumerRunner]) async {
+  /// - Parameter known: the streams that are read now.
+  private func syncShards(_ known: [String: any StreamSource], _ consumers: [ShardConsumerRunner]) async {
     await answer(.syncFailed) {
-      let shards = try await self.listShards()
+      let (streams, isCurrent) = await self.listStreams(known)
+      let shards = await self.listShards(of: streams)
+      guard !shards.isEmpty || streams.isEmpty else { return .syncFailed }
       try await self.createAndDelete(
         shards,
         try await self.comparing(consumers) { try await self.store.leases(in: self.scope) }
       )
-      return .synced
+      return isCurrent && shards.count == streams.count ? .synced : .syncedInPart
+    }
+  }
+
+  /// The streams to sync; those that are read already if the catalog does not answer.
+  private func listStreams(
+    _ known: [String: any StreamSource]
+  ) async -> (streams: [String: any StreamSource], isCurrent: Bool) {
+    do {
+      let listed = try await directory.streams()
+      inbox.yield(.listed(listed))
+      let streams = listed.merging(known) { $1 }
+      return (streams.filter { listed[$0.key] != nil && (known[$0.key] != nil || !startsWithSnapshot) }, true)
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.warning("could not list the streams", metadata: ["error": "\(error)"])
+      }
+      return (known, false)
     }
   }
 
@@ -308,34 +469,55 @@ final class WorkerShell: Sendable {
     let committed = consumers.map(\.committed)
     let leases = try await read()
     guard !consumers.isEmpty else { return leases }
-    let byShard = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    let byKey = Dictionary(leases.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
     for (consumer, committed) in zip(consumers, committed) {
-      guard let lease = byShard[consumer.grant.shardID] else { continue }
+      guard let lease = byKey[consumer.grant.key] else { continue }
       consumer.compare(with: lease, readAfter: committed)
     }
     return leases
   }
 
-  private func createAndDelete(_ shards: [Shard], _ leases: [Lease]) async throws {
-    let missing = ShardSync.missingLeases(
+  private func createAndDelete(_ shards: [String: [Shard]], _ leases: [Lease]) async throws {
+    let changes = ShardSync.changes(
       shards: shards,
       leases: leases,
       position: configuration.reading.initialPosition
     )
-    if !missing.isEmpty { _ = try await store.createLeases(missing, in: scope) }
-    let deletable = ShardSync.deletableLeases(leases: leases, listed: Set(shards.map(\.id)))
-    if !deletable.isEmpty { try await store.deleteEndedLeases(deletable, in: scope) }
+    if !changes.missing.isEmpty { _ = try await store.createLeases(changes.missing, in: scope) }
+    if !changes.deletable.isEmpty { try await store.deleteEndedLeases(changes.deletable, in: scope) }
+  }
+
+  /// How many streams are listed at once.
+  private static let listings = 8
+
+  /// The shards of those streams that could be listed.
+  private func listShards(of streams: [String: any StreamSource]) async -> [String: [Shard]] {
+    await withTaskGroup(of: (String, [Shard]?).self) { group in
+      var waiting = streams.sorted { $0.key < $1.key }.makeIterator()
+      var shards: [String: [Shard]] = [:]
+      for _ in 0..<Self.listings {
+        if let next = waiting.next() { group.addTask { await self.listShards(of: next.key, next.value) } }
+      }
+      for await (stream, listed) in group {
+        shards[stream] = listed
+        if let next = waiting.next() { group.addTask { await self.listShards(of: next.key, next.value) } }
+      }
+      return shards
+    }
   }
 
   /// A worker that may not list has nothing to do, and should not be silent about it.
-  private func listShards() async throws -> [Shard] {
+  private func listShards(of stream: String, _ source: any StreamSource) async -> (String, [Shard]?) {
     do {
-      return try await environment.source.shards()
+      return (stream, try await source.shards())
     } catch {
       if !(error is CancellationError) {
-        environment.logger.warning("could not list the shards", metadata: ["error": "\(error)"])
+        environment.logger.warning(
+          "could not list the shards",
+          metadata: ["stream": "\(stream)", "error": "\(error)"]
+        )
       }
-      throw error
+      return (stream, nil)
     }
   }
 

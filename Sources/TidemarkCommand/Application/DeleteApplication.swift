@@ -8,7 +8,7 @@ struct DeleteApplication: AsyncParsableCommand {
     commandName: "delete",
     abstract: "Delete an application's leases, dead letters and snapshots.",
     discussion: """
-      The application's workers must have ended. When they are started again they begin as the first ones did. \
+      The application's workers must have ended, or with --stream those that read it. When they are started again they begin as the first ones did. \
       Its snapshots are deleted where leases and streams stand in the same database.
       """
   )
@@ -25,7 +25,7 @@ struct DeleteApplication: AsyncParsableCommand {
 
   func run() async throws {
     try confirmation.checkCanAsk()
-    let scopes = try await database.use(.schema(.leases)) { database in
+    let streams = try await database.use(.schema(.leases)) { database in
       let found = try await database.scopes(application: application, stream: stream)
       let place = stream.map { " on \($0)" } ?? ""
       guard !found.isEmpty else {
@@ -35,18 +35,18 @@ struct DeleteApplication: AsyncParsableCommand {
         )
       }
       try confirmation.confirm(
-        "Delete leases, dead letters and snapshots of \(application)\(place): \(found.map(\.scope.stream).joined(separator: ", "))?"
+        "Delete leases, dead letters and snapshots of \(application)\(place): \(found.map(\.stream).joined(separator: ", "))?"
       )
       // Before the snapshots: leases without one would go on without it.
-      let scopes = try await database.leases.deleteApplication(application, stream: stream)
+      let streams = try await database.leases.deleteApplication(application, stream: stream)
       if try await database.migrator(of: .streams).currentVersion() > 0 {
         try await database.streams.dropSnapshots(for: application, of: stream)
       }
-      return scopes
+      return streams
     }
-    let names = scopes.map(\.stream).joined(separator: ", ")
+    let names = streams.joined(separator: ", ")
     try output.show(
-      .object(["deleted": .array(scopes.map { JSON($0.stream) })]),
+      .object(["deleted": JSON(streams)]),
       text: "Deleted what \(application.printable) had on \(names.printable).\n"
     )
   }

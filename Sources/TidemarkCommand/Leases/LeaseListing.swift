@@ -1,17 +1,17 @@
 import Tidemark
 import TidemarkPostgres
 
-/// The leases of one scope with their owners' names.
+/// Leases of an application with their owners' names.
 struct LeaseListing: Sendable {
   var scope: LeaseScope
   var leases: [Lease]
   /// Also dead workers that are not forgotten yet.
   var workers: [WorkerIncarnation: WorkerRecord]
 
-  static func of(_ scope: LeaseScope, in database: Database) async throws -> LeaseListing {
+  static func of(_ scope: LeaseScope, stream: String?, in database: Database) async throws -> LeaseListing {
     let store = database.leases
     // The leases first: whoever owns one then is registered already.
-    let leases = try await store.visibleLeases(in: scope)
+    let leases = try await store.visibleLeases(in: scope).filter { isStream($0.stream, named: stream) }
     let workers = try await store.workers(in: scope)
     return LeaseListing(
       scope: scope,
@@ -22,20 +22,18 @@ struct LeaseListing: Sendable {
 
   var json: [JSON] { leases.map(json) }
 
-  static func table(_ listings: [LeaseListing]) -> Table {
+  var table: Table {
     var table = Table([
       ("STREAM", .left), ("SHARD", .left), ("OWNER", .left), ("EPOCH", .right), ("CHECKPOINT", .left),
       ("HANDOFF TO", .left), ("MILLIS BEHIND", .right), ("LOAD", .right), ("STOPPED", .left),
     ])
-    for listing in listings {
-      for lease in listing.leases {
-        table.add([
-          listing.scope.stream, lease.shardID, listing.name(lease.owner), "\(lease.epoch)",
-          "\(PositionArgument(lease.checkpoint))", listing.name(lease.handoffTo),
-          lease.millisBehindLatest.map(String.init) ?? "-", lease.load?.summary ?? "-",
-          lease.stoppedReason ?? "-",
-        ])
-      }
+    for lease in leases {
+      table.add([
+        lease.stream, lease.shardID, name(lease.owner), "\(lease.epoch)",
+        "\(PositionArgument(lease.checkpoint))", name(lease.handoffTo),
+        lease.millisBehindLatest.map(String.init) ?? "-", lease.load?.summary ?? "-",
+        lease.stoppedReason ?? "-",
+      ])
     }
     return table
   }
@@ -48,7 +46,7 @@ struct LeaseListing: Sendable {
   private func json(_ lease: Lease) -> JSON {
     .object([
       "application": JSON(scope.application),
-      "stream": JSON(scope.stream),
+      "stream": JSON(lease.stream),
       "shard_id": JSON(lease.shardID),
       "parent_shard_ids": JSON(lease.parentShardIDs),
       "child_shard_ids": JSON(lease.childShardIDs),

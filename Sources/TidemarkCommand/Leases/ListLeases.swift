@@ -19,17 +19,13 @@ struct ListLeases: AsyncParsableCommand {
   @OptionGroup var output: OutputOptions
 
   func run() async throws {
-    guard application != nil else { return try await listApplications() }
-    let listings = try await database.use(.schema(.leases)) { database in
-      var listings: [LeaseListing] = []
-      for summary in try await database.scopes(application: application, stream: stream) {
-        listings.append(try await .of(summary.scope, in: database))
-      }
-      return listings
+    guard let application else { return try await listApplications() }
+    let listing = try await database.use(.schema(.leases)) { database in
+      try await LeaseListing.of(LeaseScope(application: application), stream: stream, in: database)
     }
     try output.show(
-      .object(["leases": .array(listings.flatMap(\.json))]),
-      table: LeaseListing.table(listings),
+      .object(["leases": .array(listing.json)]),
+      table: listing.table,
       empty: "There are no such leases."
     )
   }
@@ -52,7 +48,7 @@ struct ListLeases: AsyncParsableCommand {
     ])
     for summary in scopes {
       table.add([
-        summary.scope.application, summary.scope.stream, "\(summary.liveWorkers)", "\(summary.leases)",
+        summary.application, summary.stream, "\(summary.liveWorkers)", "\(summary.leases)",
         "\(summary.ownedLeases)", "\(summary.endedLeases)", "\(summary.stoppedLeases)",
         "\(summary.deadLetters)",
         summary.millisBehindLatest.map(String.init) ?? "-",
@@ -65,8 +61,8 @@ struct ListLeases: AsyncParsableCommand {
 extension LeaseScopeSummary {
   fileprivate var json: JSON {
     .object([
-      "application": JSON(scope.application),
-      "stream": JSON(scope.stream),
+      "application": JSON(application),
+      "stream": JSON(stream),
       "live_workers": JSON(liveWorkers),
       "leases": JSON(leases),
       "owned_leases": JSON(ownedLeases),

@@ -40,23 +40,25 @@ struct ResetLeases: AsyncParsableCommand {
   func run() async throws {
     try confirmation.checkCanAsk()
     let listing = try await database.use(.schema(.leases)) { database in
-      let scope = try await scope(in: database)
-      let chosen = try choose(from: try await database.leases.leases(in: scope), in: scope)
-      try confirmation.confirm("Reset \(chosen.count) of the leases of \(scope) to \(to)?")
-      for shardID in chosen {
-        _ = try await database.leases.reset(shardID, in: scope, to: to.checkpoint)
+      let scope = LeaseScope(application: application)
+      let stream = try await fullName(in: database)
+      let leases = try await database.leases.leases(in: scope).filter { $0.stream == stream }
+      let chosen = try choose(from: leases, of: stream)
+      try confirmation.confirm("Reset \(chosen.count) of the leases of \(application) on \(stream) to \(to)?")
+      for key in chosen {
+        _ = try await database.leases.reset(key, in: scope, to: to.checkpoint)
       }
-      var listing = try await LeaseListing.of(scope, in: database)
-      listing.leases.removeAll { !chosen.contains($0.shardID) }
+      var listing = try await LeaseListing.of(scope, stream: stream, in: database)
+      listing.leases.removeAll { !chosen.contains($0.key) }
       return listing
     }
-    try output.show(.object(["leases": .array(listing.json)]), text: LeaseListing.table([listing]).text)
+    try output.show(.object(["leases": .array(listing.json)]), text: listing.table.text)
   }
 
-  private func scope(in database: Database) async throws -> LeaseScope {
-    let found = try await database.scopes(application: application, stream: stream).map(\.scope)
-    if let exact = found.first(where: { $0.stream == stream }) { return exact }
-    guard let scope = found.first else {
+  private func fullName(in database: Database) async throws -> String {
+    let found = try await database.scopes(application: application, stream: stream).map(\.stream)
+    if found.contains(stream) { return stream }
+    guard let name = found.first else {
       throw CommandFailure(
         "The application \(application) has no leases on a stream \(stream).",
         advice: "See which there are: tidemark leases list"
@@ -65,34 +67,34 @@ struct ResetLeases: AsyncParsableCommand {
     guard found.count == 1 else {
       throw CommandFailure(
         "The application \(application) has leases on several streams named \(stream).",
-        advice: "Name one in full: \(found.map(\.stream).joined(separator: ", "))."
+        advice: "Name one in full: \(found.joined(separator: ", "))."
       )
     }
-    return scope
+    return name
   }
 
-  /// - Returns: the shards' ids, parents first.
-  private func choose(from leases: [Lease], in scope: LeaseScope) throws -> [String] {
+  /// - Returns: the leases, parents first.
+  private func choose(from leases: [Lease], of stream: String) throws -> [LeaseKey] {
     if all { return Self.parentsFirst(leases) }
     let known = Set(leases.map(\.shardID))
     // Before anything is changed.
     if let unknown = shards.first(where: { !known.contains($0) }) {
       throw CommandFailure(
-        "\(scope) has no lease for shard \(unknown).",
+        "\(application) has no lease for shard \(unknown) of \(stream).",
         advice: "See which there are: tidemark leases list --application \(application)"
       )
     }
     return Self.parentsFirst(leases.filter { shards.contains($0.shardID) })
   }
 
-  static func parentsFirst(_ leases: [Lease]) -> [String] {
-    let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
-    var ordered: [String] = []
-    var seen: Set<String> = []
+  static func parentsFirst(_ leases: [Lease]) -> [LeaseKey] {
+    let byID = Dictionary(leases.map { ($0.key, $0) }, uniquingKeysWith: { first, _ in first })
+    var ordered: [LeaseKey] = []
+    var seen: Set<LeaseKey> = []
     func visit(_ lease: Lease) {
-      guard seen.insert(lease.shardID).inserted else { return }
-      for parent in lease.parentShardIDs { byID[parent].map(visit) }
-      ordered.append(lease.shardID)
+      guard seen.insert(lease.key).inserted else { return }
+      for parent in lease.parentShardIDs { byID[lease.relative(parent)].map(visit) }
+      ordered.append(lease.key)
     }
     for lease in leases { visit(lease) }
     return ordered

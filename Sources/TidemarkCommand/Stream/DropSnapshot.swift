@@ -27,7 +27,7 @@ struct DropSnapshot: AsyncParsableCommand {
       let stream = try await database.streams.describe(name)
       // Before the snapshot: leases without one would go on without it.
       for name in [stream.name, stream.fullName] {
-        try await database.leases.deleteLeases(in: LeaseScope(application: application, stream: name))
+        try await database.leases.deleteLeases(of: name, in: LeaseScope(application: application))
       }
       try await database.streams.dropSnapshot(of: name, for: application)
       return try await database.streams.describe(name)

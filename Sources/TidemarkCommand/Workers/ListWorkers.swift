@@ -11,7 +11,7 @@ struct ListWorkers: AsyncParsableCommand {
   @Option(help: "Only those of this application.")
   var application: String?
 
-  @Option(help: "Only those on this stream, by its full name or its short one.")
+  @Option(help: "Only those that serve this stream, by its full name or its short one.")
   var stream: String?
 
   @OptionGroup var database: DatabaseOptions
@@ -25,16 +25,23 @@ struct ListWorkers: AsyncParsableCommand {
   func run() async throws {
     let rows = try await database.use(.schema(.leases)) { database in
       var rows: [Row] = []
-      for summary in try await database.scopes(application: application, stream: stream) {
-        rows += try await Self.rows(of: summary.scope, in: database)
+      for application in try await applications(in: database) {
+        rows += try await Self.rows(of: LeaseScope(application: application), in: database)
       }
-      return rows
+      return rows.filter { row in
+        stream == nil || row.worker.registration.streams.contains { isStream($0, named: stream) }
+      }
     }
     try output.show(
       .object(["workers": .array(rows.map(Self.json))]),
       table: Self.table(rows),
       empty: "There are no such workers."
     )
+  }
+
+  private func applications(in database: Database) async throws -> [String] {
+    if let application { return [application] }
+    return Set(try await database.leases.scopes().map(\.application)).sorted()
   }
 
   private static func rows(of scope: LeaseScope, in database: Database) async throws -> [Row] {
@@ -47,14 +54,15 @@ struct ListWorkers: AsyncParsableCommand {
 
   private static func table(_ rows: [Row]) -> Table {
     var table = Table([
-      ("WORKER", .left), ("INCARNATION", .right), ("APPLICATION", .left), ("STREAM", .left), ("STATE", .left),
+      ("WORKER", .left), ("INCARNATION", .right), ("APPLICATION", .left), ("STREAMS", .left),
+      ("STATE", .left),
       ("HOST", .left), ("PID", .right), ("HEARTBEAT AGE", .right), ("FAILOVER", .right), ("LEASES", .right),
     ])
     for row in rows {
       let registration = row.worker.registration
       table.add([
         registration.workerID, "\(row.worker.incarnation)", registration.scope.application,
-        registration.scope.stream, row.worker.state.rawValue, registration.host,
+        registration.streamSummary, row.worker.state.rawValue, registration.host,
         "\(registration.processID)", "\(DurationArgument(row.worker.heartbeatAge))",
         "\(DurationArgument(registration.failoverInterval))", "\(row.ownedLeases)",
       ])
@@ -68,7 +76,7 @@ struct ListWorkers: AsyncParsableCommand {
       "worker_id": JSON(registration.workerID),
       "incarnation": JSON(row.worker.incarnation.number),
       "application": JSON(registration.scope.application),
-      "stream": JSON(registration.scope.stream),
+      "streams": JSON(registration.streams.sorted()),
       "state": JSON(row.worker.state.rawValue),
       "host": JSON(registration.host),
       "process_id": JSON(registration.processID),
@@ -77,5 +85,12 @@ struct ListWorkers: AsyncParsableCommand {
       "maximum_leases": JSON(registration.maximumLeases.map { Int64($0) }),
       "owned_leases": JSON(row.ownedLeases),
     ])
+  }
+}
+
+extension WorkerRegistration {
+  /// The name of the only stream, or how many there are.
+  fileprivate var streamSummary: String {
+    streams.count == 1 ? streams.first ?? "" : "\(streams.count)"
   }
 }

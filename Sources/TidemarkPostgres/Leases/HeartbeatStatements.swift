@@ -5,7 +5,7 @@ import Tidemark
 enum HeartbeatStatements {
   /// Adds the worker's row and takes its session lock in one transaction: nobody sees the row without the lock.
   ///
-  /// The result before the last has the incarnation, whether the lock was granted, and the channel.
+  /// The fourth result has the incarnation, whether the lock was granted, and the channel.
   ///
   /// - Parameters:
   ///   - hasSession: whether the session is the worker's alone, so that the lock means something.
@@ -20,33 +20,43 @@ enum HeartbeatStatements {
       // A statement of its own, so that the next one draws its incarnation after it.
       "SELECT tidemark_leases.enter_history()",
       """
-      INSERT INTO tidemark_leases.lease_scope AS s (application, stream, change_version)
-      VALUES (\(worker.scope.application), \(worker.scope.stream), 1)
-      ON CONFLICT (application, stream) DO UPDATE SET change_version = s.change_version + 1
+      INSERT INTO tidemark_leases.lease_scope AS s (application, change_version)
+      VALUES (\(worker.scope.application), 1)
+      ON CONFLICT (application) DO UPDATE SET change_version = s.change_version + 1
       """,
       """
-      INSERT INTO tidemark_leases.plan_turn VALUES (\(worker.scope.application), \(worker.scope.stream))
+      INSERT INTO tidemark_leases.plan_turn (application) VALUES (\(worker.scope.application))
       ON CONFLICT DO NOTHING
       """,
       """
       INSERT INTO tidemark_leases.worker (
-        application, stream, worker_id, host, process_id, maximum_leases, failover_interval,
+        application, worker_id, host, process_id, maximum_leases, failover_interval,
         has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_name)
-      SELECT \(worker.scope.application), \(worker.scope.stream), \(worker.workerID), \(worker.host),
+      SELECT \(worker.scope.application), \(worker.workerID), \(worker.host),
         \(worker.processID), \(maximumLeases as Int32?),
         make_interval(secs => \(worker.failoverInterval.inSeconds)),
         \(hasSession), pg_postmaster_start_time(), now, now, now, \(hasSession ? sessionName : nil)::text
       FROM clock_timestamp() AS now
       RETURNING incarnation,
         CASE WHEN has_session THEN pg_try_advisory_lock(session_key) ELSE false END,
-        tidemark_leases.lease_channel(application, stream)
+        tidemark_leases.lease_channel(application),
+        set_config('tidemark.incarnation', incarnation::text, true)
+      """,
+      """
+      SELECT tidemark_leases.serve_streams(\(worker.scope.application),
+        current_setting('tidemark.incarnation')::bigint, \(worker.streams.sorted()))
       """,
       notify(worker.scope),
     ]
   }
 
+  static func serve(_ streams: Set<String>, as worker: WorkerIncarnation, in scope: LeaseScope) -> PQStatement
+  {
+    "SELECT tidemark_leases.serve_streams(\(scope.application), \(worker.number), \(streams.sorted()))"
+  }
+
   static func notify(_ scope: LeaseScope) -> PQStatement {
-    "SELECT pg_notify(tidemark_leases.lease_channel(\(scope.application), \(scope.stream)), '')"
+    "SELECT pg_notify(tidemark_leases.lease_channel(\(scope.application)), '')"
   }
 
   /// No row if the worker is dead, else the assignment version and the number of live workers.
@@ -59,30 +69,29 @@ enum HeartbeatStatements {
             THEN clock_timestamp() ELSE heartbeating_since END,
           heartbeat_at = clock_timestamp(),
           server_started_at = pg_postmaster_start_time(),
-          has_session = $5,
+          has_session = $4,
           session_process = pg_backend_pid(),
-          state = $4,
-          refused_shard_ids = $6
-        WHERE incarnation = $1 AND application = $2 AND stream = $3 AND state <> 'dead'
+          state = $3,
+          refused_leases = $5
+        WHERE incarnation = $1 AND application = $2 AND state <> 'dead'
         RETURNING incarnation
       ), changed AS (
         -- The other sub-selects still see the row as it was.
         UPDATE tidemark_leases.lease_scope SET change_version = change_version + 1
-        WHERE application = $2 AND stream = $3 AND EXISTS (SELECT FROM beat)
-          AND EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND (state, refused_shard_ids) <> ($4, $6))
-        RETURNING pg_notify(tidemark_leases.lease_channel($2, $3), '')
+        WHERE application = $2 AND EXISTS (SELECT FROM beat)
+          AND EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND (state, refused_leases) <> ($3, $5))
+        RETURNING pg_notify(tidemark_leases.lease_channel($2), '')
       )
       SELECT s.assignment_version, s.history_number, s.history_version,
-        (SELECT count(*) FROM tidemark_leases.worker WHERE application = $2 AND stream = $3 AND state <> 'dead')
+        (SELECT count(*) FROM tidemark_leases.worker WHERE application = $2 AND state <> 'dead')
       FROM beat, tidemark_leases.lease_scope AS s
-      WHERE s.application = $2 AND s.stream = $3
+      WHERE s.application = $2
       """,
       beat.incarnation.number,
       beat.scope.application,
-      beat.scope.stream,
       beat.state.rawValue,
       hasSession,
-      beat.refusedShardIDs.sorted()
+      beat.refused.map(\.stored).sorted()
     )
   }
 
@@ -97,11 +106,11 @@ enum HeartbeatStatements {
       SELECT l.application, l.stream, l.shard_id, m.processing, m.bytes_per_second, m.millis_behind_latest,
         clock_timestamp()
       FROM unnest(
-        \(measured.map(\.key)), \(measured.map(\.value.load.processing)),
+        \(measured.map(\.key.stream)), \(measured.map(\.key.shardID)), \(measured.map(\.value.load.processing)),
         \(measured.map(\.value.load.bytesPerSecond)), \(measured.map(\.value.millisBehindLatest))
-      ) AS m (shard_id, processing, bytes_per_second, millis_behind_latest)
+      ) AS m (stream, shard_id, processing, bytes_per_second, millis_behind_latest)
       JOIN tidemark_leases.lease AS l ON l.application = \(beat.scope.application)
-        AND l.stream = \(beat.scope.stream) AND l.shard_id = m.shard_id
+        AND l.stream = m.stream AND l.shard_id = m.shard_id
         AND l.owner = \(beat.incarnation.number)
       ON CONFLICT (application, stream, shard_id) DO UPDATE SET
         processing = excluded.processing, bytes_per_second = excluded.bytes_per_second,

@@ -4,7 +4,7 @@ import Tidemark
 extension Lease {
   /// The columns that ``init(_:)`` reads, of `tidemark_leases.lease AS l` and its measurements.
   static let columns = """
-    l.shard_id, l.parent_shard_ids, l.child_shard_ids, l.hash_range_start::text, l.hash_range_end::text,
+    l.stream, l.shard_id, l.parent_shard_ids, l.child_shard_ids, l.hash_range_start::text, l.hash_range_end::text,
     l.owner, l.last_owner, l.last_epoch, l.epoch, l.checkpoint, l.sub_sequence_number,
     l.pending_checkpoint, l.pending_sub_sequence_number, l.pending_state, l.handoff_to, l.stopped_reason,
     m.processing, m.bytes_per_second, m.millis_behind_latest
@@ -27,16 +27,17 @@ extension Lease {
 
   init(_ row: PQRow) throws {
     let (
-      shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, lastEpoch, epoch, checkpoint, sub,
+      stream, shardID, parents, children, rangeStart, rangeEnd, owner, lastOwner, lastEpoch, epoch,
+      checkpoint, sub,
       pendingCheckpoint, pendingSub, pendingState, handoffTo, stoppedReason, processing, bytes, behind
     ) = try row.decode(
       (
-        String, [String], [String], String?, String?, Int64?, Int64?, Int64?, Int64, String, Int64,
+        String, String, [String], [String], String?, String?, Int64?, Int64?, Int64?, Int64, String, Int64,
         String?, Int64?, [UInt8]?, Int64?, String?, Double?, Double?, Int64?
       ).self
     )
     self.init(
-      shardID: shardID,
+      key: LeaseKey(stream: stream, shardID: shardID),
       parentShardIDs: parents,
       childShardIDs: children,
       owner: owner.map { WorkerIncarnation($0) },

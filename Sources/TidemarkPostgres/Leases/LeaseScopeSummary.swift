@@ -2,8 +2,9 @@ import Tidemark
 
 /// What an application has on a stream, counted.
 public struct LeaseScopeSummary: Sendable, Hashable {
-  public var scope: LeaseScope
-  /// The workers that are not dead.
+  public var application: String
+  public var stream: String
+  /// The workers that serve the stream and are not dead.
   public var liveWorkers: Int
   public var leases: Int
   public var ownedLeases: Int

@@ -6,18 +6,18 @@ struct Obstacles {
   static let patience = Duration.seconds(5)
 
   var listeners: [WorkerIncarnation: AsyncStream<LeaseBlockage>.Continuation] = [:]
-  private var skippedSince: [LeaseScope: [String: ContinuousClock.Instant]] = [:]
+  private var skippedSince: [LeaseScope: [LeaseKey: ContinuousClock.Instant]] = [:]
   private var told: Set<LeaseBlockage> = []
   private var waitsForTurn: [LeaseScope: LongWait] = [:]
 
   /// Notes which leases a plan had to skip because somebody has locked them.
   ///
   /// - Returns: those that have been locked for long.
-  mutating func skip(_ shardIDs: Set<String>, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Set<
-    String
+  mutating func skip(_ keys: Set<LeaseKey>, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Set<
+    LeaseKey
   > {
     let before = skippedSince[scope] ?? [:]
-    let since = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, before[$0] ?? now) })
+    let since = Dictionary(uniqueKeysWithValues: keys.map { ($0, before[$0] ?? now) })
     skippedSince[scope] = since.isEmpty ? nil : since
     return Set(since.filter { $0.value.duration(to: now) >= Self.patience }.keys)
   }

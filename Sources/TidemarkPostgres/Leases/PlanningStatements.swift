@@ -7,14 +7,14 @@ import Tidemark
 /// run into a deadlock with one. What was skipped calls for another round. The rows that were locked are found
 /// again by their place: a join on their key, estimated without statistics, can lock them all once for each.
 enum PlanningStatements {
-  /// Whether $1 may take the worker `w` of the scope ($2, $3) for dead.
+  /// Whether $1 may take the worker `w` of the application $2 for dead.
   ///
   /// A session lock that can be had says so at once, if the server is still the one that it was taken on. So does one
   /// that somebody else holds, which is looked at only once a heartbeat is late. An old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
   /// the same chance. Where two workers have different intervals the longer one counts: a gap that is none to the
   /// one may be longer than the other's whole interval.
   static let isDead = """
-    w.application = $2 AND w.stream = $3 AND w.incarnation <> $1 AND w.state <> 'dead' AND (
+    w.application = $2 AND w.incarnation <> $1 AND w.state <> 'dead' AND (
       CASE WHEN NOT w.has_session OR w.server_started_at <> pg_postmaster_start_time() THEN false
         WHEN pg_try_advisory_xact_lock_shared(w.session_key) THEN true
         WHEN w.heartbeat_at + w.failover_interval / 2 < clock_timestamp() THEN NOT EXISTS (
@@ -44,11 +44,11 @@ enum PlanningStatements {
       """
       SELECT EXISTS (
           SELECT FROM tidemark_leases.plan_turn
-          WHERE application = \(scope.application) AND stream = \(scope.stream) FOR UPDATE SKIP LOCKED),
+          WHERE application = \(scope.application) FOR UPDATE SKIP LOCKED),
         EXISTS (
           SELECT FROM tidemark_leases.worker
           WHERE incarnation = \(planner.number) AND application = \(scope.application)
-            AND stream = \(scope.stream) AND state <> 'dead'),
+            AND state <> 'dead'),
         tidemark_leases.enter_history()
       """,
     ]
@@ -57,49 +57,38 @@ enum PlanningStatements {
   /// Finds the dead, takes their leases, and shows the fleet. The change counter is read first, so that a
   /// change which this round does not see calls for the next. Each statement sees what was committed before it.
   static func read(as planner: WorkerIncarnation, in scope: LeaseScope) -> [PQStatement] {
-    let values = (planner.number, scope.application, scope.stream)
+    let (planner, application) = (planner.number, scope.application)
     return [
-      PQStatement(
-        "SELECT change_version FROM tidemark_leases.lease_scope WHERE application = $1 AND stream = $2",
-        values.1,
-        values.2
-      ),
+      """
+      SELECT change_version, tidemark_leases.sees_all_served(application) FROM tidemark_leases.lease_scope
+      WHERE application = \(application)
+      """,
       PQStatement(
         """
         UPDATE tidemark_leases.worker AS w SET state = 'dead', died_at = clock_timestamp()
         WHERE \(isDead) RETURNING w.incarnation
         """,
-        values.0,
-        values.1,
-        values.2
+        planner,
+        application
       ),
-      PQStatement(release, values.1, values.2),
-      PQStatement(clearHandoffs, values.1, values.2),
+      PQStatement(release, application),
+      PQStatement(clearHandoffs, application),
+      """
+      SELECT tidemark_leases.forget_dead_workers(\(application)) WHERE EXISTS (
+        SELECT FROM tidemark_leases.worker
+        WHERE application = \(application) AND state = 'dead'
+          AND heartbeat_at < clock_timestamp() - interval '1 hour')
+      """,
+      """
+      SELECT w.incarnation, w.state, w.maximum_leases, w.refused_leases, ARRAY(
+          SELECT v.stream FROM tidemark_leases.worker_stream AS v
+          WHERE v.application = w.application AND v.incarnation = w.incarnation)
+      FROM tidemark_leases.worker AS w
+      WHERE w.application = \(application) AND (w.state <> 'dead' OR NOT w.has_left) ORDER BY w.incarnation
+      """,
       PQStatement(
-        """
-        SELECT tidemark_leases.forget_dead_workers($1, $2) WHERE EXISTS (
-          SELECT FROM tidemark_leases.worker
-          WHERE application = $1 AND stream = $2 AND state = 'dead'
-            AND heartbeat_at < clock_timestamp() - interval '1 hour')
-        """,
-        values.1,
-        values.2
-      ),
-      PQStatement(
-        """
-        SELECT incarnation, state, maximum_leases, refused_shard_ids FROM tidemark_leases.worker
-        WHERE application = $1 AND stream = $2 AND (state <> 'dead' OR NOT has_left) ORDER BY incarnation
-        """,
-        values.1,
-        values.2
-      ),
-      PQStatement(
-        """
-        SELECT \(Lease.columns) FROM \(Lease.tables)
-        WHERE l.application = $1 AND l.stream = $2 ORDER BY l.shard_id
-        """,
-        values.1,
-        values.2
+        "SELECT \(Lease.columns) FROM \(Lease.tables) WHERE l.application = $1 ORDER BY l.stream, l.shard_id",
+        application
       ),
     ]
   }
@@ -108,7 +97,7 @@ enum PlanningStatements {
   private static let release = """
     WITH orphan AS (
       SELECT o.ctid AS place FROM tidemark_leases.lease AS o
-      WHERE o.application = $1 AND o.stream = $2 AND o.owner IS NOT NULL AND NOT EXISTS (
+      WHERE o.application = $1 AND o.owner IS NOT NULL AND NOT EXISTS (
         SELECT FROM tidemark_leases.worker AS w WHERE w.incarnation = o.owner AND w.state <> 'dead')
       FOR UPDATE OF o SKIP LOCKED
     )
@@ -120,7 +109,7 @@ enum PlanningStatements {
   private static let clearHandoffs = """
     WITH lapsed AS (
       SELECT h.ctid AS place FROM tidemark_leases.lease AS h
-      WHERE h.application = $1 AND h.stream = $2 AND h.handoff_deadline IS NOT NULL AND (
+      WHERE h.application = $1 AND h.handoff_deadline IS NOT NULL AND (
         h.handoff_deadline < clock_timestamp() OR NOT EXISTS (
           SELECT FROM tidemark_leases.worker AS w WHERE w.incarnation = h.handoff_to AND w.state = 'active'))
       FOR UPDATE OF h SKIP LOCKED
@@ -137,64 +126,73 @@ enum PlanningStatements {
     var handoffTimeout: Duration
     /// The changes that the round has seen to; `nil` if it had to skip a row.
     var seenChange: Int64?
+    /// Whether the planner may see all leases that somebody serves. If not, it has seen to the changes for itself alone.
+    var seesAll: Bool
     /// Whether dead workers' leases were released or handoffs cleared.
     var hasReleased: Bool
 
     var isEmpty: Bool { assigned.isEmpty && handedOff.isEmpty }
   }
 
-  /// The first result has the shards whose steps were applied.
-  static func apply(_ changes: Changes, in scope: LeaseScope) -> [PQStatement] {
+  /// The first result has the leases whose steps were applied.
+  static func apply(_ changes: Changes, as planner: WorkerIncarnation, in scope: LeaseScope) -> [PQStatement]
+  {
     let steps = changes.assigned.count + changes.handedOff.count
     let statement = PQStatement(
       """
       WITH unowned AS (
         SELECT l.ctid AS place, s.target
-        FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS s (shard_id, epoch, target)
-        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+        FROM unnest($3::text[], $4::text[], $5::bigint[], $6::bigint[]) AS s (stream, shard_id, epoch, target)
+        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = s.stream AND l.shard_id = s.shard_id
           AND l.epoch = s.epoch AND l.owner IS NULL AND l.ended_at IS NULL AND l.stopped_reason IS NULL
         FOR UPDATE OF l SKIP LOCKED
       ), assigned AS (
         UPDATE tidemark_leases.lease AS l
         SET owner = unowned.target, epoch = \(nextEpoch("l.epoch")), updated_at = clock_timestamp()
         FROM unowned WHERE l.ctid = unowned.place
-        RETURNING l.shard_id
+        RETURNING l.stream, l.shard_id
       ), owned AS (
         SELECT l.ctid AS place, s.target
-        FROM unnest($6::text[], $7::bigint[], $8::bigint[]) AS s (shard_id, epoch, target)
-        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = s.shard_id
+        FROM unnest($7::text[], $8::text[], $9::bigint[], $10::bigint[]) AS s (stream, shard_id, epoch, target)
+        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = s.stream AND l.shard_id = s.shard_id
           AND l.epoch = s.epoch AND l.owner IS NOT NULL
         FOR UPDATE OF l SKIP LOCKED
       ), handed_off AS (
         UPDATE tidemark_leases.lease AS l SET handoff_to = owned.target,
-          handoff_deadline = clock_timestamp() + make_interval(secs => $9), updated_at = clock_timestamp()
+          handoff_deadline = clock_timestamp() + make_interval(secs => $11), updated_at = clock_timestamp()
         FROM owned WHERE l.ctid = owned.place
-        RETURNING l.shard_id
+        RETURNING l.stream, l.shard_id
       ), applied AS (
-        SELECT shard_id FROM assigned UNION ALL SELECT shard_id FROM handed_off
+        SELECT * FROM assigned UNION ALL SELECT * FROM handed_off
       ), noted AS (
         UPDATE tidemark_leases.lease_scope SET
-          planned_version = CASE WHEN seen.all_of_it THEN $11 ELSE planned_version END,
+          planned_version = CASE WHEN seen.all_of_it AND $15 THEN $13 ELSE planned_version END,
           change_version = change_version + CASE WHEN seen.all_of_it THEN 0 ELSE 1 END,
           assignment_version = assignment_version
-            + CASE WHEN $12 OR EXISTS (SELECT FROM applied) THEN 1 ELSE 0 END
-        FROM (SELECT $11 IS NOT NULL AND count(*) = $10 FROM applied) AS seen (all_of_it)
-        WHERE application = $1 AND stream = $2
+            + CASE WHEN $14 OR EXISTS (SELECT FROM applied) THEN 1 ELSE 0 END
+        FROM (SELECT $13 IS NOT NULL AND count(*) = $12 FROM applied) AS seen (all_of_it)
+        WHERE application = $1
+      ), noted_by_planner AS (
+        UPDATE tidemark_leases.worker SET planned_version = $13
+        WHERE incarnation = $2 AND NOT $15 AND $13 IS NOT NULL AND (SELECT count(*) FROM applied) = $12
       )
-      SELECT shard_id FROM applied
+      SELECT stream, shard_id FROM applied
       """,
       scope.application,
-      scope.stream,
+      planner.number,
+      changes.assigned.map(\.lease.stream),
       changes.assigned.map(\.lease.shardID),
       changes.assigned.map(\.lease.epoch.number),
       changes.assigned.map(\.target.number),
+      changes.handedOff.map(\.lease.stream),
       changes.handedOff.map(\.lease.shardID),
       changes.handedOff.map(\.lease.epoch.number),
       changes.handedOff.map(\.target.number),
       changes.handoffTimeout.inSeconds,
       Int64(steps),
       changes.seenChange,
-      changes.hasReleased
+      changes.hasReleased,
+      changes.seesAll
     )
     let tellsSomebody = changes.hasReleased || !changes.isEmpty
     return [statement] + (tellsSomebody ? [HeartbeatStatements.notify(scope)] : [])
@@ -205,7 +203,7 @@ enum PlanningStatements {
     """
     UPDATE tidemark_leases.lease_scope
     SET assignment_version = assignment_version + 1, change_version = change_version + 1
-    WHERE application = \(scope.application) AND stream = \(scope.stream)
+    WHERE application = \(scope.application)
     """
   }
 }

@@ -64,7 +64,7 @@ extension PostgresLeaseStore {
           ),
           mustAdvance,
           writes[0].grant.scope.application,
-          writes[0].grant.scope.stream,
+          writes[0].grant.stream,
           writes[0].grant.shardID,
           writes[0].grant.owner.number,
           writes[0].grant.epoch.number,
@@ -84,7 +84,7 @@ extension PostgresLeaseStore {
           ),
           mustAdvance,
           writes.map(\.grant.scope.application),
-          writes.map(\.grant.scope.stream),
+          writes.map(\.grant.stream),
           writes.map(\.grant.shardID),
           writes.map(\.grant.owner.number),
           writes.map(\.grant.epoch.number),
@@ -135,7 +135,7 @@ extension PostgresLeaseStore {
       """
       SELECT w.position
       FROM unnest(
-        \(grants.map(\.scope.application)), \(grants.map(\.scope.stream)), \(grants.map(\.shardID)),
+        \(grants.map(\.scope.application)), \(grants.map(\.stream)), \(grants.map(\.shardID)),
         \(grants.map(\.owner.number)), \(grants.map(\.epoch.number)), \(from.map(\.text)),
         \(from.map(\.subSequenceNumber))
       ) WITH ORDINALITY AS w (
@@ -176,7 +176,7 @@ extension PostgresLeaseStore {
         AND \(Self.hasReached("$9", "$10"))
       """,
       grant.scope.application,
-      grant.scope.stream,
+      grant.stream,
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,
@@ -245,7 +245,7 @@ extension PostgresLeaseStore {
       SELECT FROM passed
       """,
       grant.scope.application,
-      grant.scope.stream,
+      grant.stream,
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,

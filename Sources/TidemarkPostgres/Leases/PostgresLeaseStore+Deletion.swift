@@ -2,22 +2,17 @@ import LibPQ
 import Tidemark
 
 extension PostgresLeaseStore {
-  /// Deletes all leases of a scope. Its workers, once they are started again, begin as the first ones did.
+  /// Deletes all leases of an application on a stream. Its workers, once they are started again, begin as the first ones
+  /// did.
   ///
-  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives.
-  public func deleteLeases(in scope: LeaseScope) async throws {
+  /// - Throws: ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives that serves the stream.
+  public func deleteLeases(of stream: String, in scope: LeaseScope) async throws {
     try await write {
       try await pool.transaction { transaction in
-        // A worker that registers waits for this.
+        try await Self.keepWorkersAway(from: scope, transaction)
+        try await Self.refuseWorkers(of: scope, on: stream, transaction)
         _ = try await transaction.query(
-          """
-          SELECT FROM tidemark_leases.lease_scope
-          WHERE application = \(scope.application) AND stream = \(scope.stream) FOR UPDATE
-          """
-        )
-        try await Self.refuseWorkers(in: scope, transaction)
-        _ = try await transaction.query(
-          "SELECT tidemark_leases.delete_leases(\(scope.application), \(scope.stream), false)"
+          "SELECT tidemark_leases.delete_leases(\(scope.application), \(stream), false)"
         )
       }
     }
@@ -27,28 +22,35 @@ extension PostgresLeaseStore {
   /// one.
   ///
   /// - Parameter stream: The only stream to do so on, by its full name, or its short one, which means all of that name.
-  /// - Returns: the scopes that were there.
+  ///   Then workers may live that do not serve it.
+  /// - Returns: the streams that it had something on.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` while one of its workers lives; then nothing is deleted.
   @discardableResult
-  public func deleteApplication(_ application: String, stream: String? = nil) async throws -> [LeaseScope] {
-    try await write {
+  public func deleteApplication(_ application: String, stream: String? = nil) async throws -> [String] {
+    let scope = LeaseScope(application: application)
+    return try await write {
       try await pool.transaction { transaction in
-        // A worker that registers waits for this.
-        let scopes = try await transaction.query(
+        try await Self.keepWorkersAway(from: scope, transaction)
+        let streams = try await transaction.query(
           """
-          SELECT stream FROM tidemark_leases.lease_scope
-          WHERE application = \(application)
-            AND coalesce(stream = \(stream) OR starts_with(stream, \(stream) || '/'), true)
-          ORDER BY stream FOR UPDATE
+          SELECT stream FROM (
+            SELECT stream FROM tidemark_leases.lease WHERE application = \(application)
+            UNION SELECT stream FROM tidemark_leases.worker_stream WHERE application = \(application)
+            UNION SELECT stream FROM tidemark_leases.dead_letter WHERE application = \(application)) AS named
+          WHERE coalesce(stream = \(stream) OR starts_with(stream, \(stream) || '/'), true) ORDER BY stream
           """
-        ).map { LeaseScope(application: application, stream: try $0.decode(String.self)) }
-        for scope in scopes {
-          try await Self.refuseWorkers(in: scope, transaction)
+        ).map { try $0.decode(String.self) }
+        if stream == nil { try await Self.refuseWorkers(of: scope, on: nil, transaction) }
+        for stream in streams {
+          try await Self.refuseWorkers(of: scope, on: stream, transaction)
           _ = try await transaction.query(
-            "SELECT tidemark_leases.delete_leases(\(scope.application), \(scope.stream), true)"
+            "SELECT tidemark_leases.delete_leases(\(application), \(stream), true)"
           )
         }
-        return scopes
+        if stream == nil {
+          _ = try await transaction.query("SELECT tidemark_leases.forget_application(\(application))")
+        }
+        return streams
       }
     }
   }
@@ -65,18 +67,34 @@ extension PostgresLeaseStore {
     }
   }
 
-  private static func refuseWorkers(in scope: LeaseScope, _ transaction: PQTransaction) async throws {
+  /// A worker that registers waits for this transaction's end, and so does one that begins to serve another stream.
+  private static func keepWorkersAway(from scope: LeaseScope, _ transaction: PQTransaction) async throws {
+    _ = try await transaction.query(
+      "SELECT FROM tidemark_leases.lease_scope WHERE application = \(scope.application) FOR UPDATE"
+    )
+  }
+
+  /// - Parameter stream: `nil` for all.
+  private static func refuseWorkers(
+    of scope: LeaseScope,
+    on stream: String?,
+    _ transaction: PQTransaction
+  ) async throws {
     let living = try await transaction.query(
       """
-      SELECT worker_id FROM tidemark_leases.worker
-      WHERE application = \(scope.application) AND stream = \(scope.stream) AND state <> 'dead'
-        AND heartbeat_at + failover_interval > clock_timestamp() ORDER BY worker_id
+      SELECT w.worker_id FROM tidemark_leases.worker AS w
+      WHERE w.application = \(scope.application) AND w.state <> 'dead'
+        AND w.heartbeat_at + w.failover_interval > clock_timestamp() AND (\(stream)::text IS NULL OR EXISTS (
+          SELECT FROM tidemark_leases.worker_stream AS v
+          WHERE v.application = w.application AND v.incarnation = w.incarnation AND v.stream = \(stream)))
+      ORDER BY w.worker_id
       """
     ).map { try $0.decode(String.self) }
     guard living.isEmpty else {
+      let place = stream.map { " on \($0)" } ?? ""
       throw TidemarkError(
         .invalidConfiguration,
-        "The application \(scope.application) is at work on \(scope.stream): \(living.joined(separator: ", ")).",
+        "The application \(scope.application) is at work\(place): \(living.joined(separator: ", ")).",
         advice: "Stop its workers first."
       )
     }

@@ -19,7 +19,7 @@ extension PostgresLeaseStore {
     /// Workers that are dead and may still have sessions.
     var ghosts: [WorkerIncarnation] = []
     /// Leases that were locked.
-    var skipped: Set<String> = []
+    var skipped: Set<LeaseKey> = []
 
     var isEmpty: Bool { ghosts.isEmpty && skipped.isEmpty }
   }
@@ -80,35 +80,36 @@ extension PostgresLeaseStore {
   }
 
   private func release(
-    _ shardIDs: Set<String>,
-    isLong: Set<String>,
+    _ keys: Set<LeaseKey>,
+    isLong: Set<LeaseKey>,
     in scope: LeaseScope
   ) async throws -> [LeaseBlockage] {
-    var shards: [DatabaseSession: [String]] = [:]
+    var held: [DatabaseSession: [LeaseKey]] = [:]
     var isInTheWay: Set<DatabaseSession> = []
-    let statement = { SessionStatements.holding(shardIDs.sorted(), in: scope, isGroup: $0) }
+    let statement = { SessionStatements.holding(keys.sorted(), in: scope, isGroup: $0) }
     var rows = try await pool.query(statement(false))
     // It fails where a row's number is no group's.
     if rows.isEmpty { rows = (try? await pool.query(statement(true))) ?? rows }
     for row in rows {
-      let (shardID, processID, startedAt, description, isOfDead, isOlder) = try row.decode(
-        (String, Int32?, String?, String?, Bool, Bool?).self
+      let (stream, shardID, processID, startedAt, description, isOfDead, isOlder) = try row.decode(
+        (String, String, Int32?, String?, String?, Bool, Bool?).self
       )
       let session = DatabaseSession(
         processID: processID,
         startedAt: startedAt,
         description: processID == nil ? "A prepared transaction" : description ?? "A session"
       )
-      shards[session, default: []].append(shardID)
+      let key = LeaseKey(stream: stream, shardID: shardID)
+      held[session, default: []].append(key)
       // Where this role may not see how old the transaction is, that of a plan would have ended by then.
-      if isOfDead, isOlder ?? isLong.contains(shardID) { isInTheWay.insert(session) }
+      if isOfDead, isOlder ?? isLong.contains(key) { isInTheWay.insert(session) }
     }
     var blockages: [LeaseBlockage] = []
-    for (session, shardIDs) in shards {
+    for (session, keys) in held {
       if isInTheWay.contains(session), await end(session) { continue }
-      let isDue = isInTheWay.contains(session) || !isLong.isDisjoint(with: shardIDs)
+      let isDue = isInTheWay.contains(session) || !isLong.isDisjoint(with: keys)
       if isDue {
-        blockages.append(blockage(shardIDs.sorted(), session, isForeign: isInTheWay.contains(session)))
+        blockages.append(blockage(keys.sorted(), session, isForeign: isInTheWay.contains(session)))
       }
     }
     return blockages
@@ -126,7 +127,7 @@ extension PostgresLeaseStore {
     }
   }
 
-  private func blockage(_ shardIDs: [String], _ session: DatabaseSession, isForeign: Bool) -> LeaseBlockage {
+  private func blockage(_ leases: [LeaseKey], _ session: DatabaseSession, isForeign: Bool) -> LeaseBlockage {
     let advice: String
     if let processID = session.processID {
       advice =
@@ -135,6 +136,6 @@ extension PostgresLeaseStore {
     } else {
       advice = "End it: ROLLBACK PREPARED; pg_prepared_xacts has its name."
     }
-    return LeaseBlockage(shardIDs: shardIDs, holder: session.description, advice: advice)
+    return LeaseBlockage(leases: leases, holder: session.description, advice: advice)
   }
 }

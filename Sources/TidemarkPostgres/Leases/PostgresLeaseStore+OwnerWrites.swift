@@ -18,7 +18,7 @@ extension PostgresLeaseStore {
           child_shard_ids = $7,
           pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
           \(Self.releasing)
-        WHERE \(Self.granted("$1", "$2", "$4", "$5", "$6")) AND \(Self.hasReached("$8", "$9"))
+        WHERE \(Self.granted("$1", "$3", "$4", "$5", "$6")) AND \(Self.hasReached("$8", "$9"))
           AND ($10::bigint IS NULL OR tidemark_leases.known_history() = $10)
         RETURNING shard_id
       ), added AS (
@@ -27,14 +27,16 @@ extension PostgresLeaseStore {
           SELECT FROM unnest(n.parent_shard_ids) AS parent (id)
           WHERE NOT EXISTS (
             SELECT FROM tidemark_leases.lease AS p
-            WHERE p.application = $1 AND p.stream = $2 AND p.shard_id = parent.id))
+            WHERE p.application = $1 AND p.stream = $3 AND p.shard_id = parent.id))
         ON CONFLICT (application, stream, shard_id) DO NOTHING
       ), \(Self.noting("ended"))
-      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM ended
+      SELECT pg_notify(tidemark_leases.lease_channel($1), '') FROM ended
       """,
       grant.scope.application,
-      grant.scope.stream,
-      try NewLeases.json(children.map { NewLease(shard: $0, checkpoint: $0.beginning) }),
+      try NewLeases.json(
+        children.map { NewLease(stream: grant.stream, shard: $0, checkpoint: $0.beginning) }
+      ),
+      grant.stream,
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,
@@ -60,10 +62,10 @@ extension PostgresLeaseStore {
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         RETURNING shard_id
       ), \(Self.noting("given"))
-      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM given
+      SELECT pg_notify(tidemark_leases.lease_channel($1), '') FROM given
       """,
       grant.scope.application,
-      grant.scope.stream,
+      grant.stream,
       grant.shardID,
       grant.owner.number,
       grant.epoch.number
@@ -79,18 +81,18 @@ extension PostgresLeaseStore {
         """
         WITH asked AS (
           SELECT l.ctid AS place
-          FROM unnest($3::text[], $4::bigint[], $5::bigint[]) AS a (shard_id, owner, epoch)
-          JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = $2 AND l.shard_id = a.shard_id
+          FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[]) AS a (stream, shard_id, owner, epoch)
+          JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = a.stream AND l.shard_id = a.shard_id
             AND l.owner = a.owner AND l.epoch = a.epoch
           FOR UPDATE OF l SKIP LOCKED
         ), given AS (
           UPDATE tidemark_leases.lease AS l SET \(Self.naming) FROM asked WHERE l.ctid = asked.place
-          RETURNING l.shard_id, l.last_owner, l.last_epoch
+          RETURNING l.stream, l.shard_id, l.last_owner, l.last_epoch
         ), \(Self.noting("given"))
-        SELECT shard_id, last_owner, last_epoch, pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM given
+        SELECT stream, shard_id, last_owner, last_epoch, pg_notify(tidemark_leases.lease_channel($1), '') FROM given
         """,
         scope.application,
-        scope.stream,
+        grants.map(\.stream),
         grants.map(\.shardID),
         grants.map(\.owner.number),
         grants.map(\.epoch.number)
@@ -99,7 +101,7 @@ extension PostgresLeaseStore {
         given.insert(
           LeaseGrant(
             scope: scope,
-            shardID: try row.decode("shard_id"),
+            key: LeaseKey(stream: try row.decode("stream"), shardID: try row.decode("shard_id")),
             owner: WorkerIncarnation(try row.decode("last_owner")),
             epoch: Epoch(try row.decode("last_epoch"))
           )
@@ -123,10 +125,10 @@ extension PostgresLeaseStore {
         WHERE \(Self.granted("$1", "$2", "$3", "$4", "$5"))
         RETURNING shard_id
       ), \(Self.noting("stopped"))
-      SELECT pg_notify(tidemark_leases.lease_channel($1, $2), '') FROM stopped
+      SELECT pg_notify(tidemark_leases.lease_channel($1), '') FROM stopped
       """,
       grant.scope.application,
-      grant.scope.stream,
+      grant.stream,
       grant.shardID,
       grant.owner.number,
       grant.epoch.number,
@@ -175,13 +177,13 @@ extension PostgresLeaseStore {
     """
   }
 
-  /// Notes in the scope ($1, $2) that an owner has changed and that there may be something to plan.
+  /// Notes in the scope $1 that an owner has changed and that there may be something to plan.
   private static func noting(_ cause: String) -> String {
     """
     noted AS (
       UPDATE tidemark_leases.lease_scope
       SET assignment_version = assignment_version + 1, change_version = change_version + 1
-      WHERE application = $1 AND stream = $2 AND EXISTS (SELECT FROM \(cause))
+      WHERE application = $1 AND EXISTS (SELECT FROM \(cause))
     )
     """
   }
@@ -206,7 +208,7 @@ extension PostgresLeaseStore {
         """
         SELECT l.ended_at IS NOT NULL, l.stopped_reason IS NOT NULL
         FROM tidemark_leases.lease AS l JOIN tidemark_leases.worker AS w ON w.incarnation = l.last_owner
-        WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.scope.stream)
+        WHERE l.application = \(grant.scope.application) AND l.stream = \(grant.stream)
           AND l.shard_id = \(grant.shardID) AND l.last_owner = \(grant.owner.number)
           AND l.last_epoch = \(grant.epoch.number) AND l.left_epoch = l.epoch AND w.state <> 'dead'
         """

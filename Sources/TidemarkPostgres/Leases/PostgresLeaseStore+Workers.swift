@@ -15,7 +15,7 @@ extension PostgresLeaseStore {
       let rows = try await connection.pipeline(
         HeartbeatStatements.register(worker, hasSession: isDirect, sessionName: sessionName)
       )[3]
-      let (number, isLocked, channel) = try rows[0].decode((Int64, Bool, String).self)
+      let (number, isLocked, channel, _) = try rows[0].decode((Int64, Bool, String, String).self)
       let session = WorkerSession(
         WorkerIncarnation(number),
         in: worker.scope,
@@ -51,6 +51,18 @@ extension PostgresLeaseStore {
     return reply
   }
 
+  public func serve(
+    _ streams: Set<String>,
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope
+  ) async throws {
+    _ = try await write {
+      try await pool.pipeline([
+        HeartbeatStatements.serve(streams, as: incarnation, in: scope), HeartbeatStatements.notify(scope),
+      ])
+    }
+  }
+
   /// One statement that reads three small things: two counters, the handoffs that are overdue, and the other
   /// workers' rows with their locks. It never searches the leases.
   public func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
@@ -58,17 +70,17 @@ extension PostgresLeaseStore {
       """
       SELECT s.assignment_version, s.history_number, s.history_version,
         EXISTS (SELECT FROM tidemark_leases.worker WHERE incarnation = $1 AND state <> 'dead') AND (
-          s.change_version > s.planned_version
+          s.change_version > greatest(s.planned_version,
+            (SELECT planned_version FROM tidemark_leases.worker WHERE incarnation = $1))
           OR EXISTS (
             SELECT FROM tidemark_leases.lease
-            WHERE application = $2 AND stream = $3 AND handoff_deadline < clock_timestamp())
+            WHERE application = $2 AND handoff_deadline < clock_timestamp())
           OR EXISTS (SELECT FROM tidemark_leases.worker AS w WHERE \(PlanningStatements.isDead)))
       FROM tidemark_leases.lease_scope AS s
-      WHERE s.application = $2 AND s.stream = $3
+      WHERE s.application = $2
       """,
       incarnation.number,
-      scope.application,
-      scope.stream
+      scope.application
     )
     let rows = try await read {
       if let session = session(of: incarnation) { return try await session.query(statement) }
@@ -87,17 +99,14 @@ extension PostgresLeaseStore {
     // Not through the session: it may be lost, and must end only once the leases are given up.
     try await write {
       _ = try await pool.pipeline([
-        """
-        SELECT tidemark_leases.forget_worker(\(scope.application), \(scope.stream), \(incarnation.number))
-        """,
+        "SELECT tidemark_leases.forget_worker(\(scope.application), \(incarnation.number))",
         PQStatement(
           """
           UPDATE tidemark_leases.lease SET \(Self.releasing)
-          WHERE owner = $1 AND application = $2 AND stream = $3
+          WHERE owner = $1 AND application = $2
           """,
           incarnation.number,
-          scope.application,
-          scope.stream
+          scope.application
         ),
         PlanningStatements.noteChange(of: scope),
         HeartbeatStatements.notify(scope),
@@ -112,18 +121,20 @@ extension PostgresLeaseStore {
         """
         SELECT incarnation, worker_id, host, process_id, maximum_leases, state,
           extract(epoch FROM failover_interval)::float8,
-          extract(epoch FROM clock_timestamp() - heartbeat_at)::float8
-        FROM tidemark_leases.visible_worker
-        WHERE application = \(scope.application) AND stream = \(scope.stream)
+          extract(epoch FROM clock_timestamp() - heartbeat_at)::float8, ARRAY(
+            SELECT v.stream FROM tidemark_leases.visible_worker_stream AS v
+            WHERE v.application = w.application AND v.incarnation = w.incarnation)
+        FROM tidemark_leases.visible_worker AS w
+        WHERE application = \(scope.application)
         ORDER BY incarnation
         """
       ).map { row in
-        let (incarnation, workerID, host, processID, maximumLeases, state, failover, age) = try row.decode(
-          (Int64, String, String, Int32, Int32?, String, Double, Double).self
-        )
+        let (incarnation, workerID, host, processID, maximumLeases, state, failover, age, streams) =
+          try row.decode((Int64, String, String, Int32, Int32?, String, Double, Double, [String]).self)
         return WorkerRecord(
           registration: WorkerRegistration(
             scope: scope,
+            streams: Set(streams),
             workerID: workerID,
             host: host,
             processID: processID,

@@ -22,7 +22,7 @@ enum SessionStatements {
       """
       WITH dead AS MATERIALIZED (
         SELECT * FROM tidemark_leases.worker AS w
-        WHERE w.application = $1 AND w.stream = $2 AND w.state = 'dead' AND NOT w.has_left
+        WHERE w.application = $1 AND w.state = 'dead' AND NOT w.has_left
       ), found AS (
         SELECT k.pid FROM \(tables), dead JOIN pg_locks AS k
           ON (k.classid::bigint << 32) | k.objid::bigint = dead.session_key AND k.pid = dead.session_process
@@ -38,8 +38,7 @@ enum SessionStatements {
       )
       SELECT \(columns) FROM found JOIN pg_stat_activity AS a USING (pid) WHERE a.pid <> pg_backend_pid()
       """,
-      scope.application,
-      scope.stream
+      scope.application
     )
   }
 
@@ -47,39 +46,42 @@ enum SessionStatements {
   static func note(haveLeft dead: [WorkerIncarnation], in scope: LeaseScope) -> PQStatement {
     """
     UPDATE tidemark_leases.worker SET has_left = true
-    WHERE application = \(scope.application) AND stream = \(scope.stream)
+    WHERE application = \(scope.application)
       AND incarnation = ANY (\(dead.map(\.number))) AND state = 'dead'
     """
   }
 
-  /// The sessions that have locked leases, each with the shard, whether the lease's owner is dead, and whether the
+  /// The sessions that have locked leases, each with the lease, whether the lease's owner is dead, and whether the
   /// transaction is older than that death, so that it is nobody's who has come to take the lease.
   ///
   /// A row names the transaction that locked it, or a group of transactions. A number of either kind may be one of the
   /// other, so a session counts only if it has locked rows of this very table.
   ///
   /// - Parameter isGroup: whether to take the row's number for that of a group; an error if there is no such group.
-  static func holding(_ shardIDs: [String], in scope: LeaseScope, isGroup: Bool) -> PQStatement {
+  static func holding(_ keys: [LeaseKey], in scope: LeaseScope, isGroup: Bool) -> PQStatement {
     let holders = isGroup ? "pg_get_multixact_members(l.xmax) AS m (xid, mode)" : "(SELECT l.xmax) AS m (xid)"
     return PQStatement(
       """
-      SELECT l.shard_id, \(columns),
+      WITH asked AS MATERIALIZED (
+        SELECT l.stream, l.shard_id, l.owner, l.xmax FROM unnest($2::text[], $3::text[]) AS n (stream, shard_id)
+        JOIN tidemark_leases.lease AS l ON l.application = $1 AND l.stream = n.stream AND l.shard_id = n.shard_id
+      )
+      SELECT l.stream, l.shard_id, \(columns),
         l.owner IS NOT NULL AND coalesce(w.state, 'dead') = 'dead',
         a.xact_start < coalesce(w.died_at, clock_timestamp() - interval '5 s')
-      FROM tidemark_leases.lease AS l
+      FROM asked AS l
       LEFT JOIN tidemark_leases.worker AS w ON w.incarnation = l.owner
       CROSS JOIN LATERAL \(holders)
       JOIN pg_locks AS k ON k.locktype = 'transactionid' AND k.transactionid = m.xid
         AND k.mode = 'ExclusiveLock' AND k.granted
       LEFT JOIN pg_stat_activity AS a ON a.pid = k.pid
-      WHERE l.application = $1 AND l.stream = $2 AND l.shard_id = ANY ($3)
-        AND k.pid IS DISTINCT FROM pg_backend_pid() AND EXISTS (
+      WHERE k.pid IS DISTINCT FROM pg_backend_pid() AND EXISTS (
           SELECT FROM pg_locks AS r WHERE r.virtualtransaction = k.virtualtransaction AND r.locktype = 'relation'
             AND r.relation = 'tidemark_leases.lease'::regclass AND r.mode IN ('RowShareLock', 'RowExclusiveLock'))
       """,
       scope.application,
-      scope.stream,
-      shardIDs
+      keys.map(\.stream),
+      keys.map(\.shardID)
     )
   }
 
@@ -92,10 +94,9 @@ enum SessionStatements {
       JOIN pg_locks AS k ON k.locktype = 'transactionid' AND k.transactionid = p.xmax
         AND k.mode = 'ExclusiveLock' AND k.granted
       LEFT JOIN pg_stat_activity AS a ON a.pid = k.pid
-      WHERE p.application = $1 AND p.stream = $2 AND k.pid IS DISTINCT FROM pg_backend_pid()
+      WHERE p.application = $1 AND k.pid IS DISTINCT FROM pg_backend_pid()
       """,
-      scope.application,
-      scope.stream
+      scope.application
     )
   }
 

@@ -1,11 +1,12 @@
 DROP TABLE tidemark_leases.dead_letter;
 DROP TABLE tidemark_leases.lease_load;
 DROP TABLE tidemark_leases.lease;
+DROP TABLE tidemark_leases.worker_stream;
 DROP TABLE tidemark_leases.worker;
 DROP TABLE tidemark_leases.plan_turn;
 DROP TABLE tidemark_leases.lease_scope;
 DROP FUNCTION tidemark_leases.note_history();
-DROP FUNCTION tidemark_leases.lease_channel(text, text);
+DROP FUNCTION tidemark_leases.lease_channel(text);
 DROP FUNCTION tidemark_leases.checkpoint_rank(text);
 DROP FUNCTION tidemark_leases.epoch_floor();
 DROP FUNCTION tidemark_leases.enter_history();

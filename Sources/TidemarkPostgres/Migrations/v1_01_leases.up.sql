@@ -78,16 +78,15 @@ RETURN CASE checkpoint
   ELSE CASE WHEN starts_with(checkpoint, 'AT_TIMESTAMP:') THEN -2 ELSE checkpoint::numeric END
 END;
 
--- The channel on which changes of a scope are announced. A collision only makes a hint too many.
-CREATE FUNCTION tidemark_leases.lease_channel(application text, stream text) RETURNS text
+-- The channel on which changes of an application's leases are announced. A collision only makes a hint too many.
+CREATE FUNCTION tidemark_leases.lease_channel(application text) RETURNS text
 LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-RETURN 'tidemark_lease_' || to_hex(hashtextextended(application || E'\x1f' || stream, 0));
+RETURN 'tidemark_lease_' || to_hex(hashtextextended(application, 0));
 
--- What the workers of one application on one stream agree on.
+-- What the workers of one application agree on.
 CREATE TABLE tidemark_leases.lease_scope (
-  -- The character parts the two where they are one text.
-  application text NOT NULL CHECK (strpos(application, E'\x1f') = 0),
-  stream text NOT NULL CHECK (strpos(stream, E'\x1f') = 0),
+  -- The character parts it from a stream where they are one text.
+  application text PRIMARY KEY CHECK (strpos(application, E'\x1f') = 0),
   -- Rises whenever the owner of a lease changes or a handoff is requested.
   assignment_version bigint NOT NULL DEFAULT 0,
   -- Rises with all that may call for a plan. A look compares the two instead of searching the leases.
@@ -96,8 +95,7 @@ CREATE TABLE tidemark_leases.lease_scope (
   -- The history of the last change or plan, and the assignment version with which that history began here: who was
   -- told a later one on an earlier history was told what is lost.
   history_number bigint NOT NULL DEFAULT 0,
-  history_version bigint NOT NULL DEFAULT 0,
-  PRIMARY KEY (application, stream)
+  history_version bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
 
 -- Notes in a scope that it is on another history, before anything is given out on that.
@@ -118,15 +116,14 @@ FOR EACH ROW EXECUTE FUNCTION tidemark_leases.note_history();
 
 -- Whoever plans has locked the scope's row here. Not an advisory lock, which any role of the database can take.
 CREATE TABLE tidemark_leases.plan_turn (
-  application text NOT NULL,
-  stream text NOT NULL,
-  PRIMARY KEY (application, stream)
+  application text PRIMARY KEY,
+  -- What may be changed of it, which is what locking it needs.
+  turns bigint NOT NULL DEFAULT 0
 );
 
 CREATE TABLE tidemark_leases.worker (
   incarnation bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   application text NOT NULL,
-  stream text NOT NULL,
   worker_id text NOT NULL,
   host text NOT NULL,
   process_id integer NOT NULL,
@@ -146,23 +143,34 @@ CREATE TABLE tidemark_leases.worker (
   heartbeat_at timestamptz NOT NULL,
   -- Since when heartbeats have come without a gap.
   heartbeating_since timestamptz NOT NULL,
-  -- Shards that the worker cannot read now, because an earlier call to its processor for them hangs. No plan gives
-  -- it these.
-  refused_shard_ids text[] COLLATE "C" NOT NULL DEFAULT '{}',
+  -- Leases that the worker cannot take now, because an earlier call to its processor for them hangs: stream and shard
+  -- as one text. No plan gives it these.
+  refused_leases text[] COLLATE "C" NOT NULL DEFAULT '{}',
+  -- The changes that the worker's own plans have seen to, where it may not see all leases that others serve.
+  planned_version bigint NOT NULL DEFAULT 0,
   -- What tells all sessions of the worker's process from others', where there is such a thing: their role and their
   -- application_name, which has a token in it. Once the worker is dead they are ended.
   session_role oid NOT NULL DEFAULT to_regrole(quote_ident(session_user)),
   session_name text,
   died_at timestamptz,
-  has_left boolean NOT NULL DEFAULT false
+  has_left boolean NOT NULL DEFAULT false,
+  UNIQUE (application, incarnation)
 ) WITH (fillfactor = 50);
 
-CREATE INDEX worker_by_scope ON tidemark_leases.worker (application, stream);
+-- The streams that each worker serves: no plan gives it leases of others. Apart from the workers' rows, which every
+-- heartbeat rewrites.
+CREATE TABLE tidemark_leases.worker_stream (
+  application text NOT NULL,
+  incarnation bigint NOT NULL,
+  stream text COLLATE "C" NOT NULL CHECK (strpos(stream, E'\x1f') = 0),
+  PRIMARY KEY (application, incarnation, stream),
+  FOREIGN KEY (application, incarnation) REFERENCES tidemark_leases.worker (application, incarnation) ON DELETE CASCADE
+);
 
 -- Half of every page stays free: a checkpoint then rewrites its row in place and touches no index.
 CREATE TABLE tidemark_leases.lease (
   application text NOT NULL,
-  stream text NOT NULL,
+  stream text COLLATE "C" NOT NULL,
   shard_id text COLLATE "C" NOT NULL,
   parent_shard_ids text[] NOT NULL,
   child_shard_ids text[] NOT NULL DEFAULT '{}',
@@ -195,14 +203,14 @@ CREATE TABLE tidemark_leases.lease (
 
 CREATE INDEX lease_by_owner ON tidemark_leases.lease (owner) WHERE owner IS NOT NULL;
 
-CREATE INDEX lease_by_handoff_deadline ON tidemark_leases.lease (application, stream, handoff_deadline)
+CREATE INDEX lease_by_handoff_deadline ON tidemark_leases.lease (application, handoff_deadline)
 WHERE handoff_deadline IS NOT NULL;
 
 -- Measurements stand apart from the leases: they come with every heartbeat, compete with no checkpoint for a
 -- row, and may be lost in a crash, so they need no log.
 CREATE UNLOGGED TABLE tidemark_leases.lease_load (
   application text NOT NULL,
-  stream text NOT NULL,
+  stream text COLLATE "C" NOT NULL,
   shard_id text COLLATE "C" NOT NULL,
   processing double precision NOT NULL,
   bytes_per_second double precision NOT NULL,
@@ -213,7 +221,7 @@ CREATE UNLOGGED TABLE tidemark_leases.lease_load (
 
 CREATE TABLE tidemark_leases.dead_letter (
   application text NOT NULL,
-  stream text NOT NULL,
+  stream text COLLATE "C" NOT NULL,
   shard_id text COLLATE "C" NOT NULL,
   sequence_number text COLLATE "C" NOT NULL,
   sub_sequence_number bigint NOT NULL,

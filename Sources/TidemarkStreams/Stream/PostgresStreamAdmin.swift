@@ -219,7 +219,7 @@ public struct PostgresStreamAdmin: Sendable {
   }
 
   /// Deletes the snapshot of an application. To have it start over with a new one delete its leases on the stream first, by
-  /// `PostgresLeaseStore.deleteLeases(in:)`: with them it would go on without.
+  /// `PostgresLeaseStore.deleteLeases(of:in:)`: with them it would go on without.
   ///
   /// - Throws: also ``TidemarkError/Code/invalidConfiguration`` while one of its workers makes the snapshot.
   public func dropSnapshot(of stream: String, for application: String) async throws {

@@ -40,7 +40,7 @@ extension LeaseStoreConformance {
       var (stolen, future, unknown) = (grant, grant, grant)
       stolen.owner = other
       future.epoch = grant.epoch.next
-      unknown.shardID = "b"
+      unknown.key.shardID = "b"
       for (name, wrong) in [
         ("old", first), ("other owner", stolen), ("future", future), ("unknown", unknown),
       ] {
@@ -168,7 +168,11 @@ extension LeaseStoreConformance {
         "An end"
       )
       try expectEqual(await fleet.store.leases(in: fleet.scope), [before], "The leases")
-      try expectEqual(await fleet.environment.deadLetters(of: "a", in: fleet.scope), [], "The dead letters")
+      try expectEqual(
+        await fleet.environment.deadLetters(of: OneStream.key("a"), in: fleet.scope),
+        [],
+        "The dead letters"
+      )
     },
     Case("A write of a lease that is as far as its owner knows, or further, is accepted and may be repeated")
     {
@@ -272,7 +276,7 @@ extension LeaseStoreConformance {
         let outcome = try await fleet.store.deadLetter([fleet.letter(1), fleet.letter(2)], passing: write)
         try expectEqual(outcome, .accepted, "Time \(time)")
       }
-      let letters = try await fleet.environment.deadLetters(of: "a", in: fleet.scope)
+      let letters = try await fleet.environment.deadLetters(of: OneStream.key("a"), in: fleet.scope)
       try expectEqual(letters, ["1", "2"], "Dead letters")
       try expectEqual(await fleet.lease("a").checkpoint, .record(2), "The checkpoint")
     },
@@ -288,7 +292,11 @@ extension LeaseStoreConformance {
       _ = try await fleet.store.transfer(grant)
       let late = CheckpointWrite(grant: grant, checkpoint: .record(11))
       try expectEqual(await fleet.store.deadLetter([fleet.letter(11)], passing: late), .leaseLost, "Too late")
-      try expectEqual(await fleet.environment.deadLetters(of: "a", in: fleet.scope), [], "Dead letters")
+      try expectEqual(
+        await fleet.environment.deadLetters(of: OneStream.key("a"), in: fleet.scope),
+        [],
+        "Dead letters"
+      )
     },
     Case("A change is a dead letter with its keys and images") { fleet in
       let grant = try await fleet.grantNew()
@@ -307,7 +315,7 @@ extension LeaseStoreConformance {
       let letter = DeadLetter(record: record, attempts: 1, reason: "")
       let write = CheckpointWrite(grant: grant, checkpoint: record.checkpoint)
       try expectEqual(await fleet.store.deadLetter([letter], passing: write), .accepted, "The outcome")
-      let letters = try await fleet.environment.deadLetters(of: "a", in: fleet.scope)
+      let letters = try await fleet.environment.deadLetters(of: OneStream.key("a"), in: fleet.scope)
       try expectEqual(letters, [big.description], "Dead letters")
     },
   ]

@@ -40,7 +40,11 @@ extension LeaseStoreConformance {
         try expectEqual(outcome, .leaseLost, write)
       }
       try expectEqual(await fleet.store.lease("child-of-nobody", in: fleet.scope), nil, "The child")
-      try expectEqual(await fleet.environment.deadLetters(of: "a", in: fleet.scope), [], "Dead letters")
+      try expectEqual(
+        await fleet.environment.deadLetters(of: OneStream.key("a"), in: fleet.scope),
+        [],
+        "Dead letters"
+      )
     },
     Case("The dead learn it from their heartbeat and may not plan") { fleet in
       let witness = try await fleet.register()

@@ -58,11 +58,11 @@ extension LeaseStoreConformance {
     Case("A plan shows what a worker refuses, and a change of that calls for one") { fleet in
       let worker = try await fleet.register()
       try await fleet.plan(as: worker)
-      try await fleet.beat(worker, refusing: ["b", "a"])
+      try await fleet.beat(worker, refusing: [OneStream.key("b"), OneStream.key("a")])
       try expectEqual(await fleet.needsPlan(worker), true, "A need for a plan")
       let shown = try await fleet.snapshot(as: worker).workers
-      try expectEqual(shown.map(\.refusedShardIDs), [["a", "b"]], "What is refused")
-      try await fleet.beat(worker, refusing: ["a", "b"])
+      try expectEqual(shown.map(\.refused), [[OneStream.key("a"), OneStream.key("b")]], "What is refused")
+      try await fleet.beat(worker, refusing: [OneStream.key("a"), OneStream.key("b")])
       try expectEqual(await fleet.needsPlan(worker), false, "A need for a plan when nothing has changed")
       try await fleet.beat(worker)
       try expectEqual(
@@ -71,7 +71,7 @@ extension LeaseStoreConformance {
         "A need for a plan when nothing is refused any more"
       )
       let after = try await fleet.snapshot(as: worker).workers
-      try expectEqual(after.map(\.refusedShardIDs), [[]], "What is refused after")
+      try expectEqual(after.map(\.refused), [[]], "What is refused after")
     },
     Case("A worker cannot report itself dead") { fleet in
       let worker = try await fleet.register()
@@ -90,7 +90,10 @@ extension LeaseStoreConformance {
       try await fleet.create("b")
       let load = Lease.Load(processing: 0.5, bytesPerSecond: 1e6)
       let measurement = Heartbeat.Measurement(load: load, millisBehindLatest: 12)
-      try await fleet.beat(grant.owner, measurements: ["a": measurement, "b": measurement, "c": measurement])
+      let measured = Dictionary(
+        uniqueKeysWithValues: ["a", "b", "c"].map { (OneStream.key($0), measurement) }
+      )
+      try await fleet.beat(grant.owner, measurements: measured)
       let (mine, other) = (try await fleet.lease("a"), try await fleet.lease("b"))
       try expectEqual(mine.load, load, "The load")
       try expectEqual(mine.millisBehindLatest, 12, "Milliseconds behind")
@@ -154,7 +157,7 @@ extension LeaseStoreConformance {
     },
     Case("Scopes do not see each other") { fleet in
       let grant = try await fleet.grantNew()
-      let other = LeaseScope(application: fleet.scope.application, stream: "another")
+      let other = LeaseScope(application: fleet.scope.application + "-other")
       try expectEqual(await fleet.store.leases(in: other), [], "Leases of the other scope")
       try expectEqual(await fleet.store.workers(in: other), [], "Workers of the other scope")
       try expectEqual(await fleet.store.leases(ownedBy: grant.owner, in: other), [], "Its own leases there")

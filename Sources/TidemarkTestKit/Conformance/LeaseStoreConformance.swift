@@ -24,7 +24,7 @@ public enum LeaseStoreConformance {
 
     /// Runs the case in a scope of its own.
     public func run(in environment: any LeaseStoreEnvironment) async throws {
-      let scope = LeaseScope(application: "conformance-\(UInt64.random(in: 0 ... .max))", stream: "stream")
+      let scope = LeaseScope(application: "conformance-\(UInt64.random(in: 0 ... .max))")
       let store = try await environment.makeStore()
       let fixture = LeaseStoreFixture(environment: environment, store: store, scope: scope)
       do {
@@ -40,5 +40,5 @@ public enum LeaseStoreConformance {
   /// All cases.
   public static let cases: [Case] =
     workerCases + deathCases + planningCases + handoffCases + checkpointCases + shardEndCases
-    + operatorCases
+    + operatorCases + streamCases
 }

@@ -18,5 +18,5 @@ public protocol LeaseStoreEnvironment: Sendable {
   func restartServer(in scope: LeaseScope) async throws
 
   /// The sequence numbers in the dead-letter queue of a shard, in order.
-  func deadLetters(of shardID: String, in scope: LeaseScope) async throws -> [String]
+  func deadLetters(of key: LeaseKey, in scope: LeaseScope) async throws -> [String]
 }

@@ -23,12 +23,14 @@ final class LeaseStoreFixture: Sendable {
     _ name: String = "worker",
     failover: Duration = .seconds(60),
     maximumLeases: Int? = nil,
+    streams: Set<String> = [OneStream.name],
     at store: (any LeaseStore)? = nil
   ) async throws -> WorkerIncarnation {
     let store = store ?? self.store
     let incarnation = try await store.register(
       WorkerRegistration(
         scope: scope,
+        streams: streams,
         workerID: name,
         host: "host",
         processID: 1,
@@ -61,14 +63,14 @@ final class LeaseStoreFixture: Sendable {
   func beat(
     _ incarnation: WorkerIncarnation,
     _ state: WorkerRecord.State = .active,
-    refusing refused: Set<String> = [],
-    measurements: [String: Heartbeat.Measurement] = [:]
+    refusing refused: Set<LeaseKey> = [],
+    measurements: [LeaseKey: Heartbeat.Measurement] = [:]
   ) async throws -> HeartbeatReply? {
     let beat = Heartbeat(
       incarnation: incarnation,
       scope: scope,
       state: state,
-      refusedShardIDs: refused,
+      refused: refused,
       measurements: measurements
     )
     // A session that was just lost may be noticed only by the first statement after it.
@@ -106,8 +108,13 @@ final class LeaseStoreFixture: Sendable {
     try await create(shardIDs.map { Shard(id: $0) })
   }
 
-  func create(_ shards: [Shard], at checkpoint: Checkpoint = .trimHorizon) async throws {
-    _ = try await store.createLeases(shards.map { NewLease(shard: $0, checkpoint: checkpoint) }, in: scope)
+  func create(
+    _ shards: [Shard],
+    of stream: String = OneStream.name,
+    at checkpoint: Checkpoint = .trimHorizon
+  ) async throws {
+    let leases = shards.map { NewLease(stream: stream, shard: $0, checkpoint: checkpoint) }
+    _ = try await store.createLeases(leases, in: scope)
   }
 
   func lease(_ shardID: String, file: String = #fileID, line: Int = #line) async throws -> Lease {
@@ -151,13 +158,17 @@ final class LeaseStoreFixture: Sendable {
   }
 
   func grant(_ shardIDs: [String], to owner: WorkerIncarnation) async throws -> [LeaseGrant] {
-    let steps = shardIDs.map { Assignment.assign(shardID: $0, to: owner) }
+    try await grant(shardIDs.map(OneStream.key), to: owner)
+  }
+
+  func grant(_ keys: [LeaseKey], to owner: WorkerIncarnation) async throws -> [LeaseGrant] {
+    let steps = keys.map { Assignment.assign($0, to: owner) }
     let outcome = try await plan(as: owner) { _ in steps }
     try expectEqual(outcome, .applied(steps, dead: []), "Granting the leases")
-    let epochs = try await store.leases(in: scope).map { ($0.shardID, $0.epoch) }
+    let epochs = try await store.leases(in: scope).map { ($0.key, $0.epoch) }
     let epoch = Dictionary(uniqueKeysWithValues: epochs)
-    return shardIDs.map {
-      LeaseGrant(scope: scope, shardID: $0, owner: owner, epoch: epoch[$0] ?? Epoch(0))
+    return keys.map {
+      LeaseGrant(scope: scope, key: $0, owner: owner, epoch: epoch[$0] ?? Epoch(0))
     }
   }
 

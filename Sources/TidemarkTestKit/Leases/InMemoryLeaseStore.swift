@@ -92,7 +92,7 @@ public final class InMemoryLeaseStore: LeaseStore {
 
   // MARK: Inspection
 
-  /// All leases as they stand, ordered by shard id; no fault touches this.
+  /// All leases as they stand, ordered by stream and shard; no fault touches this.
   public func currentLeases(in scope: LeaseScope) -> [Lease] {
     database.table.withLock { $0.sortedLeases(in: scope) }
   }
@@ -104,9 +104,9 @@ public final class InMemoryLeaseStore: LeaseStore {
   }
 
   /// The dead-letter queue of one shard, in order.
-  public func deadLetters(of shardID: String, in scope: LeaseScope) -> [DeadLetter] {
+  public func deadLetters(of key: LeaseKey, in scope: LeaseScope) -> [DeadLetter] {
     let letters = database.table.withLock { $0.scopes[scope]?.deadLetters ?? [:] }
-    return letters.filter { $0.key.shardID == shardID }
+    return letters.filter { $0.key.lease == key }
       .sorted { $0.key.checkpoint < $1.key.checkpoint }
       .map(\.value)
   }
@@ -174,6 +174,15 @@ public final class InMemoryLeaseStore: LeaseStore {
     let reply = try await perform(.heartbeat, by: beat.incarnation) { try $0.heartbeat(beat, at: $1) }
     if reply == nil { finishHints(for: beat.incarnation) }
     return reply
+  }
+
+  public func serve(
+    _ streams: Set<String>,
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope
+  ) async throws {
+    try await perform(.serve, by: incarnation) { table, _ in table.serve(streams, as: incarnation, in: scope)
+    }
   }
 
   public func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {
@@ -260,8 +269,8 @@ public final class InMemoryLeaseStore: LeaseStore {
     }
   }
 
-  public func lease(_ shardID: String, in scope: LeaseScope) async throws -> Lease? {
-    try await perform(.lease) { table, _ in table.row(shardID, in: scope)?.lease }
+  public func lease(_ key: LeaseKey, in scope: LeaseScope) async throws -> Lease? {
+    try await perform(.lease) { table, _ in table.row(key, in: scope)?.lease }
   }
 
   public func workers(in scope: LeaseScope) async throws -> [WorkerRecord] {
@@ -317,14 +326,14 @@ public final class InMemoryLeaseStore: LeaseStore {
   // MARK: Operators
 
   public func reset(
-    _ shardID: String,
+    _ key: LeaseKey,
     in scope: LeaseScope,
     to checkpoint: Checkpoint?
   ) async throws -> Lease {
-    try await perform(.reset) { table, _ in try table.reset(shardID, in: scope, to: checkpoint) }
+    try await perform(.reset) { table, _ in try table.reset(key, in: scope, to: checkpoint) }
   }
 
-  public func deleteEndedLeases(_ shardIDs: [String], in scope: LeaseScope) async throws {
-    try await perform(.deleteEndedLeases) { table, _ in table.deleteEnded(shardIDs, in: scope) }
+  public func deleteEndedLeases(_ keys: [LeaseKey], in scope: LeaseScope) async throws {
+    try await perform(.deleteEndedLeases) { table, _ in table.deleteEnded(keys, in: scope) }
   }
 }

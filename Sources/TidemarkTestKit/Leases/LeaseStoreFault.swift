@@ -39,7 +39,7 @@ public struct LeaseStoreFault: Sendable, Hashable {
 /// A call to a lease store, as a fault injector sees it.
 public struct LeaseStoreCall: Sendable, Hashable {
   public enum Method: String, Sendable, CaseIterable {
-    case register, heartbeat, look, deregister, plan
+    case register, serve, heartbeat, look, deregister, plan
     case createLeases, leases, leasesOwnedBy, lease, workers
     case checkpoint, prepareCheckpoint, endShard, transfer, stop, deadLetter
     case reset, deleteEndedLeases

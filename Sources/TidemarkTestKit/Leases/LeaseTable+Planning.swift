@@ -31,9 +31,10 @@ extension LeaseTable {
     let workers = view.livingWorkers(in: scope).map { incarnation, row in
       FleetSnapshot.Worker(
         incarnation: incarnation,
+        streams: row.registration.streams,
         isDraining: row.state == .draining,
         maximumLeases: row.registration.maximumLeases,
-        refusedShardIDs: row.refusedShardIDs
+        refused: row.refused
       )
     }
     return .began(
@@ -67,7 +68,7 @@ extension LeaseTable {
     let before = scopes[scope]?.leases.mapValues(\.lease)
     let dead = draft.dead.filter { workers[$0].map { $0.heartbeatAt <= draft.began } ?? false }
     buryDead(dead, in: scope, at: now)
-    let seen = Dictionary(uniqueKeysWithValues: draft.snapshot.leases.map { ($0.shardID, $0) })
+    let seen = Dictionary(uniqueKeysWithValues: draft.snapshot.leases.map { ($0.key, $0) })
     let applied = steps.filter { step in
       apply(step, seen: seen, in: scope, handoffDeadline: now.advanced(by: handoffTimeout))
     }
@@ -85,11 +86,11 @@ extension LeaseTable {
   ) -> [WorkerIncarnation] {
     for incarnation in dead { workers[incarnation]?.state = .dead }
     releaseLeases(of: Set(dead), in: scope)
-    for (shardID, var row) in scopes[scope]?.leases ?? [:] {
+    for (key, var row) in scopes[scope]?.leases ?? [:] {
       guard let target = row.lease.handoffTo else { continue }
       if isActive(target, in: scope), (row.handoffDeadline ?? now) >= now { continue }
       row.clearHandoff()
-      scopes[scope]?.leases[shardID] = row
+      scopes[scope]?.leases[key] = row
     }
     workers = workers.filter { _, worker in
       worker.registration.scope != scope || worker.state != .dead
@@ -100,15 +101,12 @@ extension LeaseTable {
 
   private mutating func apply(
     _ step: Assignment,
-    seen: [String: Lease],
+    seen: [LeaseKey: Lease],
     in scope: LeaseScope,
     handoffDeadline: Instant
   ) -> Bool {
-    let (shardID, target) =
-      switch step {
-      case .assign(let shardID, let target), .handOff(let shardID, let target): (shardID, target)
-      }
-    guard var row = row(shardID, in: scope), let seen = seen[shardID], isActive(target, in: scope),
+    let (key, target) = (step.key, step.target)
+    guard var row = row(key, in: scope), let seen = seen[key], isActive(target, in: scope),
       row.lease.owner == seen.owner, row.lease.epoch == seen.epoch
     else { return false }
     switch step {
@@ -120,7 +118,7 @@ extension LeaseTable {
       row.lease.handoffTo = target
       row.handoffDeadline = handoffDeadline
     }
-    scopes[scope]?.leases[shardID] = row
+    scopes[scope]?.leases[key] = row
     return true
   }
 }

@@ -27,9 +27,9 @@ extension LeaseTable {
     worker.heartbeatAt = now
     worker.hasSession = true
     worker.serverStart = serverStart
-    if worker.state != beat.state || worker.refusedShardIDs != beat.refusedShardIDs {
+    if worker.state != beat.state || worker.refused != beat.refused {
       worker.state = beat.state
-      worker.refusedShardIDs = beat.refusedShardIDs
+      worker.refused = beat.refused
       note(beat.scope, callsForPlan: true)
     }
     workers[beat.incarnation] = worker
@@ -41,16 +41,23 @@ extension LeaseTable {
     )
   }
 
+  mutating func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) {
+    guard let worker = workers[incarnation], worker.state != .dead, worker.registration.scope == scope
+    else { return }
+    workers[incarnation]?.registration.streams = streams
+    note(scope, callsForPlan: true)
+  }
+
   private mutating func store(
-    _ measurements: [String: Heartbeat.Measurement],
+    _ measurements: [LeaseKey: Heartbeat.Measurement],
     of owner: WorkerIncarnation,
     in scope: LeaseScope
   ) {
-    for (shardID, measurement) in measurements {
-      guard var row = row(shardID, in: scope), row.lease.owner == owner else { continue }
+    for (key, measurement) in measurements {
+      guard var row = row(key, in: scope), row.lease.owner == owner else { continue }
       row.lease.load = measurement.load
       row.lease.millisBehindLatest = measurement.millisBehindLatest
-      scopes[scope]?.leases[shardID] = row
+      scopes[scope]?.leases[key] = row
     }
   }
 
@@ -103,10 +110,10 @@ extension LeaseTable {
   }
 
   mutating func releaseLeases(of owners: Set<WorkerIncarnation>, in scope: LeaseScope) {
-    for (shardID, var row) in scopes[scope]?.leases ?? [:] {
+    for (key, var row) in scopes[scope]?.leases ?? [:] {
       guard let owner = row.lease.owner, owners.contains(owner) else { continue }
       row.give(to: nil, atLeast: epochFloor())
-      scopes[scope]?.leases[shardID] = row
+      scopes[scope]?.leases[key] = row
     }
   }
 

@@ -3,14 +3,14 @@ import Tidemark
 extension LeaseTable {
   mutating func create(_ leases: [NewLease], in scope: LeaseScope) -> Int {
     var added = 0
-    for new in leases where row(new.shardID, in: scope) == nil {
+    for new in leases where row(new.key, in: scope) == nil {
       let lease = Lease(
-        shardID: new.shardID,
+        key: new.key,
         parentShardIDs: new.parentShardIDs,
         hashRange: new.hashRange,
         checkpoint: new.checkpoint
       )
-      scopes[scope, default: Scope()].leases[new.shardID] = LeaseRow(lease: lease)
+      scopes[scope, default: Scope()].leases[new.key] = LeaseRow(lease: lease)
       added += 1
     }
     if added > 0 { note(scope, callsForPlan: true) }
@@ -19,7 +19,7 @@ extension LeaseTable {
 
   /// The lease, if the grant still holds.
   private func granted(_ grant: LeaseGrant) -> LeaseRow? {
-    guard let row = row(grant.shardID, in: grant.scope), row.lease.owner == grant.owner,
+    guard let row = row(grant.key, in: grant.scope), row.lease.owner == grant.owner,
       row.lease.epoch == grant.epoch
     else { return nil }
     return row
@@ -27,7 +27,7 @@ extension LeaseTable {
 
   /// The lease, if this very grant was the last to give it up: then a repeated write was done already.
   private func givenUp(_ grant: LeaseGrant) -> Lease? {
-    guard let row = row(grant.shardID, in: grant.scope), row.leftEpoch == row.lease.epoch,
+    guard let row = row(grant.key, in: grant.scope), row.leftEpoch == row.lease.epoch,
       case let lease = row.lease, lease.lastOwner == grant.owner,
       lease.lastEpoch == grant.epoch, let worker = workers[grant.owner], worker.state != .dead
     else { return nil }
@@ -39,7 +39,7 @@ extension LeaseTable {
   }
 
   private mutating func save(_ row: LeaseRow, _ scope: LeaseScope) {
-    scopes[scope]?.leases[row.lease.shardID] = row
+    scopes[scope]?.leases[row.lease.key] = row
   }
 
   mutating func checkpoint(_ write: CheckpointWrite) throws -> WriteOutcome {
@@ -77,9 +77,12 @@ extension LeaseTable {
     row.give(to: nil, atLeast: epochFloor())
     save(row, grant.scope)
     let complete = children.filter { child in
-      child.parentIDs.allSatisfy { self.row($0, in: grant.scope) != nil }
+      child.parentIDs.allSatisfy { self.row(row.lease.relative($0), in: grant.scope) != nil }
     }
-    _ = create(complete.map { NewLease(shard: $0, checkpoint: $0.beginning) }, in: grant.scope)
+    _ = create(
+      complete.map { NewLease(stream: grant.stream, shard: $0, checkpoint: $0.beginning) },
+      in: grant.scope
+    )
     note(grant.scope, assignments: true, callsForPlan: true)
     return .accepted
   }
@@ -111,7 +114,7 @@ extension LeaseTable {
     let outcome = try checkpoint(write)
     guard outcome == .accepted else { return outcome }
     for letter in letters {
-      let key = DeadLetterKey(shardID: write.grant.shardID, checkpoint: letter.record.checkpoint)
+      let key = DeadLetterKey(lease: write.grant.key, checkpoint: letter.record.checkpoint)
       if scopes[write.grant.scope]?.deadLetters[key] == nil {
         scopes[write.grant.scope]?.deadLetters[key] = letter
       }
@@ -119,9 +122,9 @@ extension LeaseTable {
     return outcome
   }
 
-  mutating func reset(_ shardID: String, in scope: LeaseScope, to checkpoint: Checkpoint?) throws -> Lease {
-    guard var row = row(shardID, in: scope) else {
-      throw TidemarkError.noSuchLease(shardID, in: scope)
+  mutating func reset(_ key: LeaseKey, in scope: LeaseScope, to checkpoint: Checkpoint?) throws -> Lease {
+    guard var row = row(key, in: scope) else {
+      throw TidemarkError.noSuchLease(key, in: scope)
     }
     row.lease.stoppedReason = nil
     if let checkpoint {
@@ -137,19 +140,21 @@ extension LeaseTable {
     return row.lease
   }
 
-  mutating func deleteEnded(_ shardIDs: [String], in scope: LeaseScope) {
+  mutating func deleteEnded(_ keys: [LeaseKey], in scope: LeaseScope) {
     let leases = scopes[scope]?.leases.mapValues(\.lease) ?? [:]
-    var children: [String: [Lease]] = [:]
+    var children: [LeaseKey: [Lease]] = [:]
     for lease in leases.values {
-      for parent in lease.parentShardIDs { children[parent, default: []].append(lease) }
+      for parent in lease.parentShardIDs { children[lease.relative(parent), default: []].append(lease) }
     }
-    for shardID in shardIDs {
-      guard let lease = leases[shardID], lease.isEnded,
-        !lease.parentShardIDs.contains(where: { leases[$0] != nil }),
-        children[shardID, default: []].allSatisfy({ $0.checkpoint > .trimHorizon }),
-        lease.childShardIDs.allSatisfy({ leases[$0].map { $0.checkpoint > .trimHorizon } ?? false })
+    for key in keys {
+      guard let lease = leases[key], lease.isEnded,
+        !lease.parentShardIDs.contains(where: { leases[lease.relative($0)] != nil }),
+        children[key, default: []].allSatisfy({ $0.checkpoint > .trimHorizon }),
+        lease.childShardIDs.allSatisfy({
+          leases[lease.relative($0)].map { $0.checkpoint > .trimHorizon } ?? false
+        })
       else { continue }
-      scopes[scope]?.leases[shardID] = nil
+      scopes[scope]?.leases[key] = nil
       note(scope, callsForPlan: true)
     }
   }
@@ -162,10 +167,10 @@ extension TidemarkError {
     advice: "Use endShard."
   )
 
-  static func noSuchLease(_ shardID: String, in scope: LeaseScope) -> TidemarkError {
+  static func noSuchLease(_ key: LeaseKey, in scope: LeaseScope) -> TidemarkError {
     TidemarkError(
       .leaseNotFound,
-      "\(scope) has no lease for shard \(shardID).",
+      "\(scope) has no lease for shard \(key).",
       advice: "List the leases to see which there are."
     )
   }

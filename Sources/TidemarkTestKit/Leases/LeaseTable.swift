@@ -12,7 +12,7 @@ struct LeaseTable {
   struct WorkerRow {
     var registration: WorkerRegistration
     var state: WorkerRecord.State = .active
-    var refusedShardIDs: Set<String> = []
+    var refused: Set<LeaseKey> = []
     var heartbeatAt: Instant
     var heartbeatingSince: Instant
     /// Which start of the server the session was opened on.
@@ -45,7 +45,7 @@ struct LeaseTable {
   }
 
   struct Scope {
-    var leases: [String: LeaseRow] = [:]
+    var leases: [LeaseKey: LeaseRow] = [:]
     var deadLetters: [DeadLetterKey: DeadLetter] = [:]
     var assignmentVersion: Int64 = 0
     /// Rises with all that may call for a plan; the last plan notes which version it has seen.
@@ -56,7 +56,7 @@ struct LeaseTable {
   }
 
   struct DeadLetterKey: Hashable {
-    var shardID: String
+    var lease: LeaseKey
     var checkpoint: Checkpoint
   }
 
@@ -116,12 +116,12 @@ struct LeaseTable {
     announced.insert(scope)
   }
 
-  func row(_ shardID: String, in scope: LeaseScope) -> LeaseRow? {
-    scopes[scope]?.leases[shardID]
+  func row(_ key: LeaseKey, in scope: LeaseScope) -> LeaseRow? {
+    scopes[scope]?.leases[key]
   }
 
   func sortedLeases(in scope: LeaseScope) -> [Lease] {
-    (scopes[scope]?.leases.values.map(\.lease) ?? []).sorted { $0.shardID < $1.shardID }
+    (scopes[scope]?.leases.values.map(\.lease) ?? []).sorted { $0.key < $1.key }
   }
 
   func isActive(_ incarnation: WorkerIncarnation, in scope: LeaseScope) -> Bool {

@@ -43,7 +43,7 @@ final class DeliveredValues: Sendable {
     var configuration = WorkerConfiguration()
     configuration.reading.initialPosition = .latest
     let (workers, leases) = try await fleet(of: 2, reading: source, nil, configuration)
-    let scope = LeaseScope(application: "fleet", stream: try await source.streamName())
+    let scope = LeaseScope(application: "fleet")
     try await withThrowingTaskGroup(of: Void.self) { tasks in
       tasks.addTask { try await workers[0].run() }
       try await eventually("every lease has a place") {

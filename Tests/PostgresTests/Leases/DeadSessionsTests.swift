@@ -4,12 +4,13 @@ import Testing
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
+import TidemarkTestKit
 
 /// Whoever is declared dead holds nothing up: its sessions are ended, whatever they were in.
 @Suite("The sessions of a dead worker", .sharesMachine)
 struct DeadSessionsTests {
   private let database: LeaseDatabase
-  private let scope = LeaseScope(application: "application", stream: "stream")
+  private let scope = LeaseScope(application: "application")
 
   init() async throws {
     database = try await LeaseDatabase()
@@ -197,7 +198,7 @@ struct DeadSessionsTests {
         return ContinuousClock.now - start > .seconds(6)
       }
       let blockage = try #require(await blockages.next())
-      #expect(blockage.shardIDs == ["a"] && blockage.holder.contains("process \(session) "))
+      #expect(blockage.leases == [OneStream.key("a")] && blockage.holder.contains("process \(session) "))
       #expect(blockage.advice.contains("pg_terminate_backend(\(session))"))
       #expect(try await isAlive(session))
     }
@@ -229,7 +230,7 @@ struct DeadSessionsTests {
         return ContinuousClock.now - start > .seconds(6)
       }
       let blockage = try #require(await blockages.next())
-      #expect(blockage.shardIDs == ["a"] && blockage.holder.contains("process \(session) "))
+      #expect(blockage.leases == [OneStream.key("a")] && blockage.holder.contains("process \(session) "))
       #expect(blockage.advice.contains("pg_terminate_backend(\(session))"))
       #expect(blockage.advice.contains("GRANT pg_signal_backend"))
       #expect(try await isAlive(session))

@@ -57,7 +57,7 @@ struct LeaseDatabase: LeaseStoreEnvironment {
     let rows = try await pool.query(
       """
       UPDATE tidemark_leases.worker SET server_started_at = server_started_at - interval '1 hour'
-      WHERE application = \(scope.application) AND stream = \(scope.stream) RETURNING incarnation
+      WHERE application = \(scope.application) RETURNING incarnation
       """
     )
     for row in rows {
@@ -65,11 +65,11 @@ struct LeaseDatabase: LeaseStoreEnvironment {
     }
   }
 
-  func deadLetters(of shardID: String, in scope: LeaseScope) async throws -> [String] {
+  func deadLetters(of key: LeaseKey, in scope: LeaseScope) async throws -> [String] {
     try await pool.query(
       """
       SELECT sequence_number FROM tidemark_leases.dead_letter
-      WHERE application = \(scope.application) AND stream = \(scope.stream) AND shard_id = \(shardID)
+      WHERE application = \(scope.application) AND stream = \(key.stream) AND shard_id = \(key.shardID)
       ORDER BY tidemark_leases.checkpoint_rank(sequence_number)
       """
     ).map { try $0.decode("sequence_number", as: String.self) }

@@ -12,7 +12,7 @@ import TidemarkTestKit
 struct LostHistoryTests {
   private let database: LeaseDatabase
   private let store: PostgresLeaseStore
-  private let scope = LeaseScope(application: "application", stream: "stream")
+  private let scope = LeaseScope(application: "application")
 
   init() async throws {
     database = try await LeaseDatabase()
@@ -42,6 +42,7 @@ struct LostHistoryTests {
       CREATE SCHEMA kept;
       CREATE TABLE kept.lease AS TABLE tidemark_leases.lease;
       CREATE TABLE kept.worker AS TABLE tidemark_leases.worker;
+      CREATE TABLE kept.worker_stream AS TABLE tidemark_leases.worker_stream;
       CREATE TABLE kept.lease_scope AS TABLE tidemark_leases.lease_scope;
       CREATE TABLE kept.history AS TABLE tidemark_leases.history;
       CREATE TABLE kept.drawn AS SELECT last_value, is_called FROM tidemark_leases.worker_incarnation_seq;
@@ -52,9 +53,11 @@ struct LostHistoryTests {
   private func lose() async throws {
     try await run(
       """
-      TRUNCATE tidemark_leases.lease, tidemark_leases.worker, tidemark_leases.lease_scope, tidemark_leases.history;
+      TRUNCATE tidemark_leases.lease, tidemark_leases.worker, tidemark_leases.worker_stream,
+        tidemark_leases.lease_scope, tidemark_leases.history;
       INSERT INTO tidemark_leases.lease SELECT * FROM kept.lease;
       INSERT INTO tidemark_leases.worker OVERRIDING SYSTEM VALUE SELECT * FROM kept.worker;
+      INSERT INTO tidemark_leases.worker_stream SELECT * FROM kept.worker_stream;
       INSERT INTO tidemark_leases.lease_scope SELECT * FROM kept.lease_scope;
       INSERT INTO tidemark_leases.history SELECT * FROM kept.history;
       SELECT setval('tidemark_leases.worker_incarnation_seq', last_value, is_called) FROM kept.drawn;

@@ -10,7 +10,7 @@ import TidemarkTestKit
 struct PostgresLeaseStoreTests {
   private let database: LeaseDatabase
   private let store: PostgresLeaseStore
-  private let scope = LeaseScope(application: "application", stream: "stream")
+  private let scope = LeaseScope(application: "application")
 
   init() async throws {
     database = try await LeaseDatabase()
@@ -182,7 +182,7 @@ struct PostgresLeaseStoreTests {
           incarnation: owner,
           scope: scope,
           state: .active,
-          measurements: ["shard-1": measurement, "shard-2": measurement]
+          measurements: [OneStream.key("shard-1"): measurement, OneStream.key("shard-2"): measurement]
         )
       )
       #expect(reply != nil)
@@ -211,7 +211,7 @@ struct PostgresLeaseStoreTests {
     let shardIDs = (0..<500).map { "shard-\($0)" }
     _ = try await grant(shardIDs, to: owner)
     let idle = Heartbeat.Measurement(load: .init(processing: 0, bytesPerSecond: 0), millisBehindLatest: 0)
-    let measurements = Dictionary(uniqueKeysWithValues: shardIDs.map { ($0, idle) })
+    let measurements = Dictionary(uniqueKeysWithValues: shardIDs.map { (OneStream.key($0), idle) })
     _ = try await store.heartbeat(
       Heartbeat(incarnation: owner, scope: scope, state: .active, measurements: measurements)
     )

@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 import TidemarkPostgres
+import TidemarkTestKit
 
 @Suite("An owner's write whose answer is lost", .sharesMachine)
 struct UnknownOutcomeTests {
@@ -50,7 +51,7 @@ struct UnknownOutcomeTests {
       try await sessions.prepareLeases()
       let calm = store(try DyingSessions.calm(sessions.url))
       for write in Write.allCases {
-        let scope = LeaseScope(application: write.rawValue, stream: "stream")
+        let scope = LeaseScope(application: write.rawValue)
         // What is done to the one without trouble is what must have become of the other.
         let (troubled, untroubled) = try await grants(in: scope, calm, handOff: write == .transfer)
         #expect(try await write(untroubled, calm) == .accepted)
@@ -62,7 +63,7 @@ struct UnknownOutcomeTests {
           #expect(try await write(troubled, calm) == .accepted, "\(write), repeated \(attempt) times")
         }
         var lease = try #require(try await calm.lease("troubled", in: scope))
-        lease.shardID = "untroubled"
+        lease.key.shardID = "untroubled"
         #expect(try await lease == calm.lease("untroubled", in: scope), "\(write)")
       }
       let letters = try await sessions.pool.query(

@@ -78,7 +78,7 @@ extension SQLMutant {
       "monitor-of-one-scope-sees-all",
       breaks: "rights",
       in: .leases,
-      "WHERE «(SELECT tidemark_leases.is_owner())» OR",
+      "WHERE «(SELECT tidemark_leases.is_owner())» OR s.application",
       becomes: "true",
       killedBy: "GrantedRightsTests/monitorOfOne"
     ),
@@ -86,15 +86,15 @@ extension SQLMutant {
       "dead-letters-of-all-are-counted",
       breaks: "rights",
       in: .leases,
-      "FROM tidemark_leases.dead_letter AS d «JOIN tidemark_leases.visible_scope AS s USING (application, stream)»",
-      becomes: "",
+      "FROM tidemark_leases.dead_letter AS d\n  WHERE «(SELECT tidemark_leases.is_owner())» OR",
+      becomes: "true",
       killedBy: "GrantedRightsTests/monitorOfOne"
     ),
     SQLMutant(
       "rights-to-leases-outlive-their-role",
       breaks: "rights",
       in: .leases,
-      "WHERE a.kind = %L AND pg_has_role(«a.role», %L)",
+      "SELECT a.applications FROM tidemark_leases.access AS a WHERE a.kind = %L AND pg_has_role(«a.role», %L)",
       becomes: "to_regrole(quote_ident(a.role_name))",
       killedBy: "GrantedRightsTests/madeAgain"
     ),
@@ -102,8 +102,8 @@ extension SQLMutant {
       "leases-of-others-are-deleted",
       breaks: "rights",
       in: .leases,
-      #"AND (of_application || E'\x1f' || of_stream) LIKE ANY (a.scopes)"#,
-      becomes: "",
+      #"ELSE «(of_application || E'\x1f' || of_stream) LIKE ANY (a.scopes)» END)"#,
+      becomes: "true",
       killedBy: "AttackerTests/cells"
     ),
     SQLMutant(
@@ -129,6 +129,22 @@ extension SQLMutant {
       "WHERE «l.owner < first_incarnation»;",
       becomes: "false",
       killedBy: "RestoreTests/goesOn"
+    ),
+    SQLMutant(
+      "stream-is-served-without-a-right",
+      breaks: "rights",
+      in: .leases,
+      "PERFORM tidemark_leases.require_consumer(of_application, named.stream) FROM unnest(streams) AS named (stream);",
+      becomes: "",
+      killedBy: "ManyStreamsWorkerTests/partialPlan"
+    ),
+    SQLMutant(
+      "plan-of-some-streams-counts-for-all",
+      breaks: "liveness",
+      in: .leases,
+      "RETURN «(SELECT tidemark_leases.is_owner())» OR NOT EXISTS",
+      becomes: "true",
+      killedBy: "ManyStreamsWorkerTests/partialPlan"
     ),
     SQLMutant(
       "functions-of-leases-are-everybodys",

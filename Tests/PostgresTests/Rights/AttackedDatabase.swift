@@ -60,18 +60,19 @@ struct AttackedDatabase: Sendable {
       INSERT INTO secret VALUES (3);
       INSERT INTO tidemark.snapshot (stream_id, application, partition_ordinal, completed_at)
         SELECT s.stream_id, a, 7, now() FROM tidemark.stream AS s, unnest('{mine,other}'::text[]) AS a;
-      INSERT INTO tidemark_leases.lease_scope (application, stream)
-        SELECT a, s FROM unnest('{mine,other}'::text[]) AS a, unnest('{item,secret}'::text[]) AS s;
-      INSERT INTO tidemark_leases.plan_turn SELECT application, stream FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.lease_scope (application) SELECT unnest('{mine,other}'::text[]);
+      INSERT INTO tidemark_leases.plan_turn SELECT application FROM tidemark_leases.lease_scope;
       INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint, pending_state)
-        SELECT application, stream, 'a', '{}', 'TRIM_HORIZON', 'x' FROM tidemark_leases.lease_scope;
-      INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+        SELECT application, s, 'a', '{}', 'TRIM_HORIZON', 'x'
+        FROM tidemark_leases.lease_scope, unnest('{item,secret}'::text[]) AS s;
+      INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval, has_session,
           server_started_at, registered_at, heartbeat_at, heartbeating_since)
-        SELECT application, stream, 'w', 'h', 1, '3 s', false, now(), now(), now(), now()
-        FROM tidemark_leases.lease_scope;
+        SELECT application, 'w', 'h', 1, '3 s', false, now(), now(), now(), now() FROM tidemark_leases.lease_scope;
+      INSERT INTO tidemark_leases.worker_stream
+        SELECT application, incarnation, s FROM tidemark_leases.worker, unnest('{item,secret}'::text[]) AS s;
       INSERT INTO tidemark_leases.dead_letter (application, stream, shard_id, sequence_number, sub_sequence_number,
           partition_key, approximate_creation_time, data, attempts, reason)
-        SELECT application, stream, 'a', '1', 0, 'k', now(), 'x', 1, 'r' FROM tidemark_leases.lease_scope;
+        SELECT application, stream, 'a', '1', 0, 'k', now(), 'x', 1, 'r' FROM tidemark_leases.lease;
 
       -- All that both schemas hold, and who may do what in them.
       CREATE FUNCTION state() RETURNS SETOF text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

@@ -86,19 +86,29 @@ struct AttackerTests {
     ]
   }
 
-  private static let leaseTables = [
-    "lease_scope", "worker", "lease", "lease_load", "dead_letter", "plan_turn",
-  ]
+  private static let leaseTables = ["lease", "lease_load", "dead_letter"]
+  /// What the workers of an application agree on, whatever streams they read.
+  private static let applicationTables = ["lease_scope", "worker", "worker_stream", "plan_turn"]
 
-  /// - Parameter others: what tells the rows of others from the principal's own.
-  private static func readingLeases(_ others: String = "true") -> [String] {
-    leaseTables.map { "SELECT * FROM tidemark_leases.\($0) WHERE \(others)" }
+  /// - Parameter others: whether rows of others are meant and not the principal's own.
+  private static func leaseRows(of others: Bool) -> [String] {
+    leaseTables.map {
+      "tidemark_leases.\($0) WHERE " + (others ? "(application, stream) <> ('mine', 'item')" : "true")
+    }
+      + applicationTables.map { "tidemark_leases.\($0) WHERE " + (others ? "application <> 'mine'" : "true") }
   }
 
-  private static func changingLeases(_ others: String = "true") -> [String] {
-    leaseTables.map { "DELETE FROM tidemark_leases.\($0) WHERE \(others)" } + [
-      "UPDATE tidemark_leases.lease SET epoch = 9, checkpoint = '9', owner = 9 WHERE \(others)",
-      "UPDATE tidemark_leases.worker SET state = 'dead' WHERE \(others)",
+  private static func readingLeases(ofOthers others: Bool = false) -> [String] {
+    leaseRows(of: others).map { "SELECT * FROM \($0)" }
+  }
+
+  private static func changingLeases(ofOthers others: Bool = false) -> [String] {
+    let (lease, worker) = (
+      others ? "(application, stream) <> ('mine', 'item')" : "true", others ? "application <> 'mine'" : "true"
+    )
+    return leaseRows(of: others).map { "DELETE FROM \($0)" } + [
+      "UPDATE tidemark_leases.lease SET epoch = 9, checkpoint = '9', owner = 9 WHERE \(lease)",
+      "UPDATE tidemark_leases.worker SET state = 'dead' WHERE \(worker)",
       "UPDATE tidemark_leases.lease SET application = 'other'",
       "UPDATE tidemark_leases.worker SET session_role = 10",
       "UPDATE tidemark_leases.worker SET session_key = 1",
@@ -106,18 +116,23 @@ struct AttackerTests {
       INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint)
       VALUES ('other', 'item', 'b', '{}', 'TRIM_HORIZON')
       """,
-      "INSERT INTO tidemark_leases.lease_scope (application, stream) VALUES ('other', 'x')",
+      "INSERT INTO tidemark_leases.lease_scope (application) VALUES ('another')",
       """
-      INSERT INTO tidemark_leases.worker (incarnation, application, stream, worker_id, host, process_id, failover_interval,
+      INSERT INTO tidemark_leases.worker (incarnation, application, worker_id, host, process_id, failover_interval,
         has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since) OVERRIDING SYSTEM VALUE
-      VALUES (5, 'mine', 'item', 'w', 'h', 1, '3 s', true, now(), now(), now(), now())
+      VALUES (5, 'mine', 'w', 'h', 1, '3 s', true, now(), now(), now(), now())
       """,
       "SELECT tidemark_leases.delete_leases('other', 'item', true)",
       "SELECT tidemark_leases.delete_leases('mine', 'secret', true)",
-      "SELECT tidemark_leases.delete_ended_leases('other', 'item', '{a}')",
-      "SELECT tidemark_leases.forget_worker('other', 'item', w.incarnation) FROM tidemark_leases.worker AS w",
-      "SELECT tidemark_leases.forget_worker('other', 'item', i) FROM generate_series(1, 9) AS i",
-      "SELECT tidemark_leases.forget_dead_workers('other', 'item')",
+      "SELECT tidemark_leases.delete_ended_leases('other', '{item}', '{a}')",
+      "SELECT tidemark_leases.forget_worker('other', w.incarnation) FROM tidemark_leases.worker AS w",
+      "SELECT tidemark_leases.forget_worker('other', i) FROM generate_series(1, 9) AS i",
+      "SELECT tidemark_leases.forget_dead_workers('other')",
+      "SELECT tidemark_leases.forget_application('other')",
+      "SELECT tidemark_leases.serve_streams('other', w.incarnation, '{item}') FROM tidemark_leases.worker AS w",
+      "SELECT tidemark_leases.serve_streams('other', i, '{item}') FROM generate_series(1, 9) AS i",
+      "SELECT tidemark_leases.serve_streams('mine', w.incarnation, '{secret}') FROM tidemark_leases.worker AS w",
+      "INSERT INTO tidemark_leases.worker_stream SELECT application, incarnation, 'x' FROM tidemark_leases.worker",
       "TRUNCATE tidemark_leases.lease", "SELECT setval('tidemark_leases.worker_incarnation_seq', 1)",
     ]
   }
@@ -150,7 +165,6 @@ struct AttackerTests {
 
   /// What it tries to change, and what to see.
   private static func attempts(of principal: String) -> (changes: [String], reads: [String]) {
-    let others = "(application, stream) <> ('mine', 'item')"
     let itemAsOthers =
       changingStream(1) + lookingAfter(1) + snapshot(of: 1, for: "other") + snapshot(of: 1, for: "mine")
     let streams = [
@@ -182,9 +196,9 @@ struct AttackerTests {
       return (
         forgingRecords(of: 1, named: "item") + forgingRecords(of: 2, named: "secret") + changingStream(1)
           + changingStream(2) + lookingAfter(2) + snapshot(of: 2, for: "mine") + snapshot(of: 1, for: "other")
-          + rights() + changingLeases(others) + sessions + changingSecret + administration,
+          + rights() + changingLeases(ofOthers: true) + sessions + changingSecret + administration,
         readingRecords(of: 2) + ["SELECT * FROM tidemark.inbox_1", "SELECT * FROM tidemark.log_1"]
-          + readingLeases(others) + tableRows + [
+          + readingLeases(ofOthers: true) + tableRows + [
             "SELECT * FROM tidemark.stream WHERE name <> 'item'",
             "SELECT * FROM tidemark.stream_conditions() WHERE of_stream <> 1",
             "SELECT message_prefix FROM tidemark.logical_capture",

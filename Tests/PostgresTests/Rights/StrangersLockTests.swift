@@ -18,9 +18,9 @@ struct StrangersLockTests {
     try await session.withConnection {
       try await $0.executeScript(
         """
-        INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+        INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval, has_session,
           server_started_at, registered_at, heartbeat_at, heartbeating_since)
-        VALUES ('a', 's', 'w', 'h', 1, '6 s', true, pg_postmaster_start_time(), now(), now(), now());
+        VALUES ('a', 'w', 'h', 1, '6 s', true, pg_postmaster_start_time(), now(), now(), now());
         SELECT pg_advisory_lock(w.session_key) FROM tidemark_leases.worker AS w
         """
       )
@@ -50,8 +50,7 @@ struct StrangersLockTests {
           PQStatement(
             "SELECT EXISTS (SELECT FROM tidemark_leases.worker AS w WHERE \(PlanningStatements.isDead))",
             Int64(0),
-            "a",
-            "s"
+            "a"
           )
         )[0].decode(Bool.self)
       }
@@ -109,9 +108,9 @@ struct StrangersLockTests {
     let keys = try await database.number(
       """
       WITH w AS (
-        INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval, has_session,
+        INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval, has_session,
           server_started_at, registered_at, heartbeat_at, heartbeating_since)
-        SELECT 'a', 's', 'w', 'h', 1, '6 s', true, now(), now(), now(), now() FROM generate_series(1, 50)
+        SELECT 'a', 'w', 'h', 1, '6 s', true, now(), now(), now(), now() FROM generate_series(1, 50)
         RETURNING session_key
       ) SELECT count(DISTINCT session_key) FROM w
       """
@@ -179,15 +178,15 @@ struct StrangersLockTests {
       pool: database.pool,
       logger: log.logger
     )
-    let scope = LeaseScope(application: "a", stream: "s")
-    try await database.run("INSERT INTO tidemark_leases.plan_turn VALUES ('a', 's'), ('b', 's')")
+    let scope = LeaseScope(application: "a")
+    try await database.run("INSERT INTO tidemark_leases.plan_turn VALUES ('a'), ('b')")
     await store.tellOfPlanner(in: scope)
     #expect(log.lines == [])
     try await database.pool.transaction { transaction in
       let holder = try await transaction.query(
         "SELECT pg_backend_pid() FROM tidemark_leases.plan_turn WHERE application = 'a' FOR UPDATE"
       )[0].decode(Int32.self)
-      await store.tellOfPlanner(in: LeaseScope(application: "b", stream: "s"))
+      await store.tellOfPlanner(in: LeaseScope(application: "b"))
       #expect(log.lines == [])
       await store.tellOfPlanner(in: scope)
       #expect(log.lines.count == 1)

@@ -40,10 +40,11 @@ struct RestoreTests {
       """
       INSERT INTO items SELECT g, 'in the inbox' FROM generate_series(51, 60) AS g;
       INSERT INTO tidemark.expiry_run VALUES (2, '1');
-      INSERT INTO tidemark_leases.lease_scope (application, stream) VALUES ('a', 's');
-      INSERT INTO tidemark_leases.worker (application, stream, worker_id, host, process_id, failover_interval,
+      INSERT INTO tidemark_leases.lease_scope (application) VALUES ('a');
+      INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval,
           has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since, session_role)
-        VALUES ('a', 's', 'w', 'h', 1, '1 hour', true, pg_postmaster_start_time(), now(), now(), now(), 10);
+        VALUES ('a', 'w', 'h', 1, '1 hour', true, pg_postmaster_start_time(), now(), now(), now(), 10);
+      INSERT INTO tidemark_leases.worker_stream VALUES ('a', 1, 's');
       INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, owner, epoch, checkpoint)
         VALUES ('a', 's', 'x', '{}', 1, 7, 'TRIM_HORIZON')
       """

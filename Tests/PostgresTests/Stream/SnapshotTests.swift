@@ -271,17 +271,17 @@ struct SnapshotTests {
     let database = try await items(5, capture: capture)
     let log = DeliveryLog()
     let store = try database.leases()
-    let scope = LeaseScope(application: "test", stream: "item")
+    let scope = LeaseScope(application: "test")
     try await running(try log.worker(of: database, from: .snapshot)) {
       try await eventually("the rows are delivered") { log.count == 5 }
       let error = try await #require(throws: TidemarkError.self) {
-        try await store.deleteLeases(in: scope)
+        try await store.deleteLeases(of: "item", in: scope)
       }
       #expect(error.code == .invalidConfiguration)
       #expect(error.advice?.contains("workers") == true)
     }
     try await database.run("UPDATE item SET n = 9")
-    try await store.deleteLeases(in: scope)
+    try await store.deleteLeases(of: "item", in: scope)
     try await database.admin.dropSnapshot(of: "item", for: "test")
     #expect(try await database.number("SELECT count(*) FROM tidemark_leases.lease") == 0)
     await #expect(throws: TidemarkError.self) {

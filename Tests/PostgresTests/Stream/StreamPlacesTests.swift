@@ -2,6 +2,7 @@ import LibPQ
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 @testable import TidemarkStreams
 

@@ -3,6 +3,7 @@ import ServiceLifecycle
 import TestSupport
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 @testable import TidemarkPostgres
 @testable import TidemarkStreams
@@ -276,7 +277,7 @@ struct TextEncodingTests {
     let database = try await StreamDatabase.make(encoding: "LATIN1")
     let configuration = try PQConfiguration(url: database.url)
     let store = PostgresLeaseStore(configuration, pool: database.pool, logger: StreamDatabase.logger)
-    let scope = LeaseScope(application: "application", stream: "stream")
+    let scope = LeaseScope(application: "application")
     let worker = try await store.register(
       WorkerRegistration(
         scope: scope,

@@ -1,5 +1,6 @@
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 @Suite("The assignment planner")
 struct AssignmentPlannerTests {
@@ -23,7 +24,7 @@ struct AssignmentPlannerTests {
     var byID = Dictionary(uniqueKeysWithValues: leases.map { ($0.shardID, $0) })
     for step in plan {
       switch step {
-      case .assign(let shardID, let worker), .handOff(let shardID, let worker): byID[shardID]?.owner = worker
+      case .assign(let key, let worker), .handOff(let key, let worker): byID[key.shardID]?.owner = worker
       }
     }
     return leases.compactMap { byID[$0.shardID] }
@@ -186,7 +187,7 @@ struct AssignmentPlannerTests {
   @Test("a shard that its last owner refuses goes to somebody else, and is not balanced back")
   func refused() {
     var workers = self.workers(1...2)
-    workers[0].refusedShardIDs = ["s0"]
+    workers[0].refused = [OneStream.key("s0")]
     var leases = (0..<4).map { lease($0, owner: Int64($0 % 2) + 1) }
     leases[0] = lease(0)
     let steps = plan(workers, leases)
@@ -199,7 +200,7 @@ struct AssignmentPlannerTests {
   @Test("a shard that everybody refuses stays unowned, and the others are assigned all the same")
   func refusedByAll() {
     var workers = self.workers(1...1)
-    workers[0].refusedShardIDs = ["s0"]
+    workers[0].refused = [OneStream.key("s0")]
     #expect(plan(workers, [lease(0), lease(1)]) == [.assign(shardID: "s1", to: 1)])
   }
 
@@ -207,7 +208,7 @@ struct AssignmentPlannerTests {
   func refusedWhileDraining() {
     var workers = self.workers(1...3)
     workers[0].isDraining = true
-    workers[1].refusedShardIDs = ["s0"]
+    workers[1].refused = [OneStream.key("s0")]
     #expect(plan(workers, [lease(0, owner: 1)]) == [.handOff(shardID: "s0", to: WorkerIncarnation(3))])
   }
 }

@@ -1,4 +1,5 @@
 import Testing
+import TidemarkTestKit
 
 @testable import Tidemark
 
@@ -27,7 +28,7 @@ struct AssignmentStabilityTests {
       let targets = Dictionary(
         uniqueKeysWithValues: steps.map { step in
           switch step {
-          case .assign(let shardID, let worker), .handOff(let shardID, let worker): (shardID, worker)
+          case .assign(let key, let worker), .handOff(let key, let worker): (key.shardID, worker)
           }
         }
       )

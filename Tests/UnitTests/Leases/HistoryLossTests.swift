@@ -1,15 +1,17 @@
 import Testing
+import TidemarkTestKit
 
 @testable import Tidemark
 
 /// What a worker makes of a lease store that has come back without its newest commits.
 @Suite("A lost history")
 struct HistoryLossTests {
-  private let scope = LeaseScope(application: "app", stream: "orders")
+  private let scope = LeaseScope(application: "app")
 
   private func coordinator(owning leases: [Lease]) -> LeaseCoordinator {
     var coordinator = LeaseCoordinator(
       scope: scope,
+      streams: [OneStream.name],
       configuration: WorkerConfiguration(),
       random: SharedRandom()
     )
@@ -114,13 +116,16 @@ struct HistoryLossTests {
   @Test("the report names the leases whose epoch fell, is gone, or was never followed by what came after it")
   func report() {
     func report(_ seen: Epoch, _ now: Lease?) -> HistoryLoss {
-      HistoryLoss(of: [:], running: ["a": seen], in: now.map { [$0] } ?? [])
+      HistoryLoss(of: [:], running: [OneStream.key("a"): seen], in: now.map { [$0] } ?? [])
     }
-    #expect(report(5, lease(3)).leases == [.init(shardID: "a", epochSeen: 5, epochNow: 3)])
-    #expect(report(5, nil).leases == [.init(shardID: "a", epochSeen: 5, epochNow: nil)])
+    #expect(report(5, lease(3)).leases == [.init(key: OneStream.key("a"), epochSeen: 5, epochNow: 3)])
+    #expect(report(5, nil).leases == [.init(key: OneStream.key("a"), epochSeen: 5, epochNow: nil)])
     #expect(report(5, lease(900, owner: 2, last: 3)).leases.count == 1)
     #expect(report(5, lease(900, owner: 2, last: 5)).leases.isEmpty)
     #expect(report(5, lease(5, last: 3)).leases.isEmpty)
-    #expect(HistoryLoss(of: ["a": 5], running: [:], in: []).leases.isEmpty, "an ended one may be deleted")
+    #expect(
+      HistoryLoss(of: [OneStream.key("a"): 5], running: [:], in: []).leases.isEmpty,
+      "an ended one may be deleted"
+    )
   }
 }

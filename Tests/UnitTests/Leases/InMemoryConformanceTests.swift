@@ -44,7 +44,7 @@ private struct InMemoryEnvironment: LeaseStoreEnvironment {
     store.restartServer()
   }
 
-  func deadLetters(of shardID: String, in scope: LeaseScope) -> [String] {
-    store.deadLetters(of: shardID, in: scope).map(\.record.sequenceNumber.description)
+  func deadLetters(of key: LeaseKey, in scope: LeaseScope) -> [String] {
+    store.deadLetters(of: key, in: scope).map(\.record.sequenceNumber.description)
   }
 }

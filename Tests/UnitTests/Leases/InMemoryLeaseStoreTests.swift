@@ -7,7 +7,7 @@ import TidemarkTestKit
 struct InMemoryLeaseStoreTests {
   private let clock = ManualClock()
   private let store: InMemoryLeaseStore
-  private let scope = LeaseScope(application: "application", stream: "stream")
+  private let scope = LeaseScope(application: "application")
 
   init() {
     store = InMemoryLeaseStore(clock: clock)

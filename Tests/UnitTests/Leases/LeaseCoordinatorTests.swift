@@ -269,6 +269,7 @@ struct LeaseCoordinatorTests {
     _ = worker.send(.started)
     #expect(worker.send(.registered(1, sentAt: worker.now)).last == "sync")
     #expect(worker.send(.fired(.shardSync)) == [])
+    #expect(worker.send(.syncFailed) == ["sync"], "what was asked for meanwhile happens after it")
     #expect(worker.send(.syncFailed) == ["timer shardSync"])
     #expect((.milliseconds(800)...(.milliseconds(1200))).contains(worker.pause))
     #expect(worker.send(.fired(.shardSync)) == ["sync"])
@@ -527,18 +528,23 @@ struct LeaseCoordinatorTests {
 }
 
 /// A coordinator and what it asked for last.
-private struct Coordinated {
+struct Coordinated {
   let now = ContinuousClock.now
   private(set) var trustedUntil: ContinuousClock.Instant?
   /// Of the last timer that was started.
   private(set) var pause: Duration = .zero
   private var version: Int64 = 0
-  private let scope = LeaseScope(application: "app", stream: "orders")
-  private var coordinator = LeaseCoordinator(
-    scope: LeaseScope(application: "app", stream: "orders"),
-    configuration: WorkerConfiguration(),
-    random: SharedRandom()
-  )
+  private let scope = LeaseScope(application: "app")
+  private var coordinator: LeaseCoordinator
+
+  init(streams: Set<String> = [OneStream.name]) {
+    coordinator = LeaseCoordinator(
+      scope: LeaseScope(application: "app"),
+      streams: streams,
+      configuration: WorkerConfiguration(),
+      random: SharedRandom()
+    )
+  }
 
   /// Registered as 1, synced, with the version 0 known, and nothing under way.
   static func registered(owning shardIDs: String..., epoch: Epoch = 1) -> Coordinated {
@@ -595,23 +601,28 @@ private struct Coordinated {
 }
 
 extension Lease {
-  fileprivate static func owned(
+  static func owned(
     _ shardID: String,
+    of stream: String = OneStream.name,
     by owner: WorkerIncarnation,
     epoch: Epoch,
     handoffTo: WorkerIncarnation? = nil
   ) -> Lease {
-    Lease(shardID: shardID, owner: owner, epoch: epoch, checkpoint: .trimHorizon, handoffTo: handoffTo)
+    let key = LeaseKey(stream: stream, shardID: shardID)
+    return Lease(key: key, owner: owner, epoch: epoch, checkpoint: .trimHorizon, handoffTo: handoffTo)
   }
 }
 
 extension LeaseCoordinator.Action {
-  fileprivate var summary: String {
+  var summary: String {
     func text(_ grant: LeaseGrant) -> String { "\(grant.shardID)@\(grant.epoch)" }
     switch self {
     case .register: return "register"
+    case .serve(let incarnation, let streams):
+      return "serve \(incarnation) \(streams.sorted().joined(separator: " "))"
     case .heartbeat(let incarnation, let state, let refused):
-      let refusing = refused.isEmpty ? "" : " refusing \(refused.sorted().joined(separator: " "))"
+      let refusing =
+        refused.isEmpty ? "" : " refusing \(refused.sorted().map(\.shardID).joined(separator: " "))"
       return "heartbeat \(incarnation) \(state)\(refusing)"
     case .look(let incarnation): return "look \(incarnation)"
     case .plan(let incarnation): return "plan \(incarnation)"

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 /// Cases over many shard graphs. `TIDEMARK_LINEAGE_CASES` names another file of the same shape.
 @Suite("Lineage cases")

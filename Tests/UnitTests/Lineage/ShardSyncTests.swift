@@ -1,5 +1,6 @@
 import Testing
 import Tidemark
+import TidemarkTestKit
 
 @Suite("Shard sync")
 struct ShardSyncTests {
@@ -59,7 +60,7 @@ struct ShardSyncTests {
     let parent = lease("p", children: ["c"], .shardEnd)
     let moved = lease("c", parents: ["p"], .record(5))
     let fresh = lease("c", parents: ["p"], .trimHorizon)
-    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["c"]) == ["p"])
+    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["c"]).map(\.shardID) == ["p"])
     #expect(ShardSync.deletableLeases(leases: [parent, fresh], listed: ["c"]).isEmpty)
     #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["p", "c"]).isEmpty)
     #expect(ShardSync.deletableLeases(leases: [parent], listed: ["c"]).isEmpty)
@@ -71,15 +72,31 @@ struct ShardSyncTests {
       lease("a", children: ["b"], .shardEnd), lease("b", parents: ["a"], children: ["c"], .shardEnd),
       lease("c", parents: ["b"], .record(1)),
     ]
-    #expect(ShardSync.deletableLeases(leases: leases, listed: ["c"]) == ["a"])
-    #expect(ShardSync.deletableLeases(leases: Array(leases.dropFirst()), listed: ["c"]) == ["b"])
+    #expect(ShardSync.deletableLeases(leases: leases, listed: ["c"]).map(\.shardID) == ["a"])
+    #expect(
+      ShardSync.deletableLeases(leases: Array(leases.dropFirst()), listed: ["c"]).map(\.shardID) == ["b"]
+    )
   }
 
   @Test("the end of a disabled stream has no children and goes when it is listed no more")
   func childless() {
     let last = lease("z", .shardEnd)
-    #expect(ShardSync.deletableLeases(leases: [last], listed: []) == ["z"])
+    #expect(ShardSync.deletableLeases(leases: [last], listed: []).map(\.shardID) == ["z"])
     #expect(ShardSync.deletableLeases(leases: [last], listed: ["z"]).isEmpty)
+  }
+
+  @Test("a sync of several streams adds and deletes in those that were listed, and leaves the others alone")
+  func streams() {
+    func ended(_ stream: String) -> Lease {
+      Lease(key: LeaseKey(stream: stream, shardID: "z"), checkpoint: .shardEnd)
+    }
+    let changes = ShardSync.changes(
+      shards: ["gone": [], "new": [Shard(id: "z")]],
+      leases: [ended("gone"), ended("unlisted")],
+      position: .trimHorizon
+    )
+    #expect(changes.missing.map(\.key) == [LeaseKey(stream: "new", shardID: "z")])
+    #expect(changes.deletable == [LeaseKey(stream: "gone", shardID: "z")])
   }
 
   @Test("a child may start when both parents have ended or are gone")
@@ -87,9 +104,10 @@ struct ShardSyncTests {
     let child = lease("c", parents: ["a", "b"], .trimHorizon)
     let ended = lease("a", .shardEnd)
     let reading = lease("b", .record(7))
-    #expect(!child.mayStart(given: ["a": ended, "b": reading]))
-    #expect(child.mayStart(given: ["a": ended]))
-    #expect(child.mayStart(given: ["a": ended, "b": lease("b", .shardEnd)]))
+    let (a, b) = (OneStream.key("a"), OneStream.key("b"))
+    #expect(!child.mayStart(given: [a: ended, b: reading]))
+    #expect(child.mayStart(given: [a: ended]))
+    #expect(child.mayStart(given: [a: ended, b: lease("b", .shardEnd)]))
     var stopped = child
     stopped.stoppedReason = "poison"
     #expect(!stopped.mayStart(given: [:]))

@@ -1,5 +1,6 @@
 import Synchronization
 import Testing
+import TidemarkTestKit
 
 @testable import Tidemark
 
@@ -31,7 +32,7 @@ struct CheckpointerTests {
 
   init() {
     let grant = LeaseGrant(
-      scope: LeaseScope(application: "app", stream: "orders"),
+      scope: LeaseScope(application: "app"),
       shardID: "a",
       owner: 1,
       epoch: 1

@@ -82,7 +82,7 @@ struct FailurePolicyTests {
       try await eventually("the others") { history.entries.count == 49 }
     }
     let shardID = try #require(fleet.leases().first?.shardID)
-    let letters = fleet.store.deadLetters(of: shardID, in: fleet.scope)
+    let letters = fleet.store.deadLetters(of: OneStream.key(shardID), in: fleet.scope)
     #expect(letters.map(\.record.partitionKey) == ["13"])
     #expect(letters.map(\.attempts) == [3])
     #expect(history.failures == 3)
@@ -102,7 +102,11 @@ struct FailurePolicyTests {
       try await eventually("the others") { history.entries.count == 39 }
     }
     let shardID = try #require(fleet.leases().first?.shardID)
-    #expect(fleet.store.deadLetters(of: shardID, in: fleet.scope).map(\.record.partitionKey) == ["13"])
+    #expect(
+      fleet.store.deadLetters(of: OneStream.key(shardID), in: fleet.scope).map(\.record.partitionKey) == [
+        "13"
+      ]
+    )
     #expect(Set(history.entries.map(\.key)).count == 39)
   }
 

@@ -56,8 +56,8 @@ final class TestFleet: Sendable {
   let configuration: WorkerConfiguration
 
   init(shards: Int, _ configure: (inout WorkerConfiguration) -> Void = { _ in }) {
-    stream = InMemoryStream(name: "orders", shardCount: shards, pageWait: .milliseconds(50))
-    scope = LeaseScope(application: "app", stream: "orders")
+    stream = InMemoryStream(name: OneStream.name, shardCount: shards, pageWait: .milliseconds(50))
+    scope = LeaseScope(application: "app")
     var configuration = WorkerConfiguration()
     // Longer than a busy machine lets a heartbeat wait: only tests that want a death have one.
     configuration.failover.interval = .seconds(20)

@@ -32,7 +32,7 @@ struct LostCheckpointTests {
     }
     #expect(fleet.history.leaseEnds.map(\.how) == [.lost, .handedOff])
     let lost = fleet.history.losses.flatMap(\.checkpoints)
-    #expect(lost.map(\.shardID) == [shardID])
+    #expect(lost.map(\.key.shardID) == [shardID])
     #expect(lost.allSatisfy { $0.committed > $0.checkpointNow })
   }
 
