@@ -16,9 +16,12 @@ struct PlanRoundBenchmark: AsyncParsableCommand {
   @Option(help: "How many leases they own together.")
   var leases = 10_000
 
+  @Option(help: "On how many streams.")
+  var streams = 1
+
   func run() async throws {
     try await BenchmarkDatabase.with { database in
-      var fleet = try await LeaseFleet(workers: workers, leases: leases, in: database)
+      var fleet = try await LeaseFleet(workers: workers, leases: leases, streams: streams, in: database)
       let server = try await database.serverProcess()
       var report = Report(
         "A planning round for \(leases.grouped) leases on \(workers) workers; medians of 7",

@@ -15,8 +15,14 @@ struct PlannerBenchmark: AsyncParsableCommand {
   @Option(help: "How many leases they own together.")
   var leases = 100_000
 
+  @Option(help: "On how many streams.")
+  var streams = 1
+
   func run() async throws {
-    let fleet = (1...Int64(workers)).map { FleetSnapshot.Worker(incarnation: WorkerIncarnation($0)) }
+    let names = Set((0..<streams).map(LeaseFleet.stream))
+    let fleet = (1...Int64(workers)).map {
+      FleetSnapshot.Worker(incarnation: WorkerIncarnation($0), streams: names)
+    }
     let unowned = leases(owned: false)
     let balanced = leases(owned: true)
     let lost = WorkerIncarnation(Int64(workers / 2))
@@ -30,17 +36,24 @@ struct PlannerBenchmark: AsyncParsableCommand {
       lease.load = Lease.Load(processing: .random(in: 0...1), bytesPerSecond: 0)
       return lease
     }
-    let joined = fleet + [FleetSnapshot.Worker(incarnation: WorkerIncarnation(Int64(workers) + 1))]
+    let new = WorkerIncarnation(Int64(workers) + 1)
+    let joined = fleet + [FleetSnapshot.Worker(incarnation: new, streams: names)]
+    let old = fleet.enumerated().map { number, worker in
+      var worker = worker
+      if number % 2 == 0 { worker.streams.remove(LeaseFleet.stream(0)) }
+      return worker
+    }
     let each = leases / workers
     let report = [
       ("nothing is owned", fleet, unowned, "\(leases)"),
       ("balanced", fleet, balanced, "0"),
       ("a worker joins", joined, balanced, "\(leases / (workers + 1))"),
       ("a worker is lost", fleet.filter { $0.incarnation != lost }, orphaned, "\(each)"),
+      ("half of the workers do not serve one stream", old, balanced, "–"),
       ("the first plan with measured loads", fleet, measured, "–"),
     ].reduce(
       into: Report(
-        "Planning \(leases.grouped) leases on \(workers.grouped) workers; medians of 5",
+        "Planning \(leases.grouped) leases on \(workers.grouped) workers, \(streams.grouped) streams; medians of 5",
         "",
         "ms",
         "CPU ms",
@@ -68,7 +81,7 @@ struct PlannerBenchmark: AsyncParsableCommand {
   private func leases(owned: Bool) -> [Lease] {
     (0..<leases).map { number in
       Lease(
-        shardID: LeaseFleet.shardID(number),
+        key: LeaseFleet.key(number, streams: streams),
         owner: owned ? WorkerIncarnation(Int64(number % workers) + 1) : nil,
         epoch: Epoch(1),
         checkpoint: .record(SequenceNumber(1_000_000))

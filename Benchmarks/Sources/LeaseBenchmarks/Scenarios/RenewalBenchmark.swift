@@ -16,6 +16,9 @@ struct RenewalBenchmark: AsyncParsableCommand {
   @Option(help: "How many leases they own together.")
   var leases = 10_000
 
+  @Option(help: "On how many streams.")
+  var streams = 1
+
   @Option(help: "After how many intervals the tables are measured.")
   var cycles = 1000
 
@@ -27,7 +30,7 @@ struct RenewalBenchmark: AsyncParsableCommand {
       "synchronous_commit": "off",
     ]
     try await BenchmarkDatabase.with(connections: 1, settings: settings) { database in
-      let fleet = try await LeaseFleet(workers: workers, leases: leases, in: database)
+      let fleet = try await LeaseFleet(workers: workers, leases: leases, streams: streams, in: database)
       let grants = try await fleet.grants()
       try await compare(fleet, grants, in: database)
       try await fill(fleet, grants, in: database)
@@ -97,7 +100,7 @@ struct RenewalBenchmark: AsyncParsableCommand {
         try await connection.execute(
           """
           UPDATE tidemark_leases.lease SET updated_at = clock_timestamp()
-          WHERE application = \(grant.scope.application) AND stream = \(grant.scope.stream)
+          WHERE application = \(grant.scope.application) AND stream = \(grant.stream)
             AND shard_id = \(grant.shardID) AND owner = \(grant.owner.number) AND epoch = \(grant.epoch.number)
           """
         )

@@ -7,22 +7,32 @@ import TidemarkStreams
 /// Registered workers and assigned leases, as they stand in the database; nobody runs them.
 struct LeaseFleet {
   let store: PostgresLeaseStore
-  let scope = LeaseScope(application: "benchmark", stream: "stream/2026-01-01T00:00:00.000")
+  let scope = LeaseScope(application: "benchmark")
+  private let streams: Int
   private(set) var workers: [WorkerIncarnation] = []
 
-  init(workers: Int, leases: Int, in database: BenchmarkDatabase) async throws {
+  init(workers: Int, leases: Int, streams: Int = 1, in database: BenchmarkDatabase) async throws {
     store = database.store
+    self.streams = streams
     for number in 0..<workers { try await addWorker(number) }
-    let shards = (0..<leases).map { Shard(id: Self.shardID($0)) }
-    _ = try await store.createLeases(
-      shards.map { NewLease(shard: $0, checkpoint: .record(SequenceNumber(1_000_000_000_000))) },
-      in: scope
-    )
+    let new = (0..<leases).map { number in
+      let key = Self.key(number, streams: streams)
+      let place = Checkpoint.record(SequenceNumber(1_000_000_000_000))
+      return NewLease(stream: key.stream, shard: Shard(id: key.shardID), checkpoint: place)
+    }
+    _ = try await store.createLeases(new, in: scope)
     _ = try await plan()
     try await database.pool.execute("VACUUM ANALYZE")
   }
 
-  static func shardID(_ number: Int) -> String {
+  static func stream(_ number: Int) -> String { "stream-\(number)/2026-01-01T00:00:00.000" }
+
+  /// Leases go to the streams in turn.
+  static func key(_ number: Int, streams: Int) -> LeaseKey {
+    LeaseKey(stream: stream(number % streams), shardID: shardID(number / streams))
+  }
+
+  private static func shardID(_ number: Int) -> String {
     let digits = String(number)
     return "shardId-" + String(repeating: "0", count: 12 - digits.count) + digits
   }
@@ -32,6 +42,7 @@ struct LeaseFleet {
     let incarnation = try await store.register(
       WorkerRegistration(
         scope: scope,
+        streams: Set((0..<streams).map(Self.stream)),
         workerID: "worker-\(number)",
         host: "host-\(number)",
         processID: Int32(number),
@@ -56,7 +67,7 @@ struct LeaseFleet {
 
   func grants() async throws -> [LeaseGrant] {
     try await store.leases(in: scope).compactMap { lease in
-      lease.owner.map { LeaseGrant(scope: scope, shardID: lease.shardID, owner: $0, epoch: lease.epoch) }
+      lease.owner.map { LeaseGrant(scope: scope, key: lease.key, owner: $0, epoch: lease.epoch) }
     }
   }
 
@@ -78,7 +89,7 @@ struct LeaseFleet {
   private func beat(_ worker: WorkerIncarnation, measuring grants: [LeaseGrant]) async throws {
     let measured = grants.map { grant in
       let load = Lease.Load(processing: .random(in: 0...1), bytesPerSecond: .random(in: 0...1e6))
-      return (grant.shardID, Heartbeat.Measurement(load: load, millisBehindLatest: 0))
+      return (grant.key, Heartbeat.Measurement(load: load, millisBehindLatest: 0))
     }
     let beat = Heartbeat(
       incarnation: worker,
