@@ -7,7 +7,7 @@ public struct PQError: Error, Sendable, CustomStringConvertible {
   public struct Code: Sendable, Hashable, CustomStringConvertible {
     private enum Kind: String, Sendable {
       case connectionFailed, hostNotFound, connectionLost, server, cancelled, timeout
-      case invalidConfiguration, decoding, closed, misuse
+      case invalidConfiguration, decoding, encoding, closed, misuse
     }
     private var kind: Kind
     private init(_ kind: Kind) { self.kind = kind }
@@ -29,6 +29,8 @@ public struct PQError: Error, Sendable, CustomStringConvertible {
     public static let invalidConfiguration = Self(.invalidConfiguration)
     /// A value cannot be read as the type that was asked for.
     public static let decoding = Self(.decoding)
+    /// A value cannot be bound: its type in PostgreSQL does not have it.
+    public static let encoding = Self(.encoding)
     /// The connection or the pool was closed before.
     public static let closed = Self(.closed)
     /// The call is not allowed here; the message says what to do instead.

@@ -208,6 +208,7 @@ extension PQConnection {
 extension PQStatement {
   /// libpq takes a statement as a C string and lengths as 32-bit integers.
   func validate() throws {
+    if let failure = bindings.failure { throw failure }
     if sql.utf8.contains(0) { throw PQError(.misuse, "The statement's text holds a NUL byte.") }
     if bindings.types.count > 65_535 {
       throw PQError(.misuse, "A statement takes at most 65,535 values. Bind arrays and use unnest.")

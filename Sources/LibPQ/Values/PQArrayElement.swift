@@ -3,15 +3,15 @@
 /// `UInt8` is one, too: an array of it is a `bytea`, not a PostgreSQL array.
 public protocol PQArrayElement: Sendable {
   static var postgresArrayType: PQType { get }
-  static func encodePostgresArray(_ elements: [Self], into bytes: inout [UInt8])
+  static func encodePostgresArray(_ elements: [Self], into bytes: inout [UInt8]) throws
   static func decodePostgresArray(_ bytes: UnsafeRawBufferPointer, type: PQType) throws -> [Self]
 }
 
 extension Array: PQEncodable where Element: PQArrayElement {
   public static var postgresType: PQType { Element.postgresArrayType }
 
-  public func encode(into bytes: inout [UInt8]) {
-    Element.encodePostgresArray(self, into: &bytes)
+  public func encode(into bytes: inout [UInt8]) throws {
+    try Element.encodePostgresArray(self, into: &bytes)
   }
 }
 
@@ -25,7 +25,7 @@ extension PQArrayElement where Self: PQEncodable & PQDecodable {
   /// https://github.com/postgres/postgres/blob/REL_15_STABLE/src/backend/utils/adt/arrayfuncs.c `array_send`:
   /// dimensions, whether there are NULLs, element type; for each dimension its length and lower bound; then
   /// the elements, each after its length, -1 for NULL.
-  public static func encodePostgresArray(_ elements: [Self], into bytes: inout [UInt8]) {
+  public static func encodePostgresArray(_ elements: [Self], into bytes: inout [UInt8]) throws {
     bytes.appendBigEndian(Int32(elements.isEmpty ? 0 : 1))
     bytes.appendBigEndian(Int32(elements.contains(where: \.isPostgresNull) ? 1 : 0))
     bytes.appendBigEndian(postgresType.rawValue)
@@ -39,7 +39,7 @@ extension PQArrayElement where Self: PQEncodable & PQDecodable {
       }
       let start = bytes.count
       bytes.appendBigEndian(Int32(0))
-      element.encode(into: &bytes)
+      try element.encode(into: &bytes)
       let length = Int32(bytes.count - start - 4)
       Swift.withUnsafeBytes(of: length.bigEndian) { bytes.replaceSubrange(start..<start + 4, with: $0) }
     }

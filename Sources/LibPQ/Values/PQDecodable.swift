@@ -1,7 +1,8 @@
 /// A value that can be read from a result, in PostgreSQL's binary format.
 ///
-/// Integers are read from any integer type that fits into them, `String` from the text-like types and JSON,
-/// bytes from `bytea`, text and JSON. For any other type cast in the statement: `SELECT id::text`.
+/// Integers are read from any integer type that fits into them, `Decimal` from `numeric` and integers, `Date` from
+/// `timestamptz`, `String` from the text-like types and JSON, bytes and `Data` from `bytea`, text and JSON. For any other
+/// type cast in the statement: `SELECT duration::text`.
 public protocol PQDecodable {
   /// - Parameter bytes: The value as the server sent it, valid for as long as the rows that it came with.
   init(postgresBinary bytes: UnsafeRawBufferPointer, type: PQType) throws

@@ -1,14 +1,16 @@
 /// A value that can be bound to a statement, in PostgreSQL's binary format.
 ///
-/// The library conforms `Bool`, `Int16`, `Int32`, `Int64`, `Int` (int8), `Double`, `Float`, `String` (text),
-/// `[UInt8]` and `ArraySlice<UInt8>` (bytea), one-dimensional arrays of these, and optionals. For any other
-/// type bind text and cast it in the statement: `\(text)::uuid`.
+/// The library conforms `Bool`, `Int16`, `Int32`, `Int64`, `Int` (int8), `Double`, `Float`, `Decimal` (numeric),
+/// `String` (text), `Date` (timestamptz), `UUID`, `Data`, `[UInt8]` and `ArraySlice<UInt8>` (bytea), one-dimensional
+/// arrays of these, and optionals. For any other type bind text and cast it in the statement: `\(text)::interval`.
 public protocol PQEncodable: Sendable {
   static var postgresType: PQType { get }
   /// Whether this is NULL; then ``encode(into:)`` is not called.
   var isPostgresNull: Bool { get }
   /// Appends the value in the binary format of ``postgresType``.
-  func encode(into bytes: inout [UInt8])
+  ///
+  /// - Throws: if the type does not have the value; the statement that it was bound to then throws that.
+  func encode(into bytes: inout [UInt8]) throws
 }
 
 extension PQEncodable {
@@ -20,8 +22,8 @@ extension Optional: PQEncodable where Wrapped: PQEncodable {
 
   public var isPostgresNull: Bool { self?.isPostgresNull ?? true }
 
-  public func encode(into bytes: inout [UInt8]) {
-    self?.encode(into: &bytes)
+  public func encode(into bytes: inout [UInt8]) throws {
+    try self?.encode(into: &bytes)
   }
 }
 

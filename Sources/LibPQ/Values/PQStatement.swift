@@ -10,6 +10,8 @@ public struct PQStatement: Sendable, ExpressibleByStringInterpolation {
     /// Where each value is in ``bytes``; nil for NULL.
     private(set) var ranges: [Range<Int>?] = []
     private(set) var bytes: [UInt8] = []
+    /// Why the first value that could not be encoded could not.
+    private(set) var failure: (any Error)?
 
     /// The values of type text, with their numbers.
     var texts: [(index: Int, text: String)] {
@@ -28,7 +30,11 @@ public struct PQStatement: Sendable, ExpressibleByStringInterpolation {
         return
       }
       let start = bytes.count
-      value.encode(into: &bytes)
+      do {
+        try value.encode(into: &bytes)
+      } catch {
+        failure = failure ?? error
+      }
       ranges.append(start..<bytes.count)
     }
   }

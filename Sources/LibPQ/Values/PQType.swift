@@ -21,7 +21,10 @@ public struct PQType: Sendable, Hashable, RawRepresentable, CustomStringConverti
   public static let unknown = Self(rawValue: 705)
   public static let bpchar = Self(rawValue: 1042)
   public static let varchar = Self(rawValue: 1043)
+  public static let timestamptz = Self(rawValue: 1184)
+  public static let numeric = Self(rawValue: 1700)
   public static let void = Self(rawValue: 2278)
+  public static let uuid = Self(rawValue: 2950)
   public static let jsonb = Self(rawValue: 3802)
 
   public static let boolArray = Self(rawValue: 1000)
@@ -32,6 +35,9 @@ public struct PQType: Sendable, Hashable, RawRepresentable, CustomStringConverti
   public static let int8Array = Self(rawValue: 1016)
   public static let float4Array = Self(rawValue: 1021)
   public static let float8Array = Self(rawValue: 1022)
+  public static let timestamptzArray = Self(rawValue: 1185)
+  public static let numericArray = Self(rawValue: 1231)
+  public static let uuidArray = Self(rawValue: 2951)
 
   public var description: String { "oid \(rawValue)" }
 }

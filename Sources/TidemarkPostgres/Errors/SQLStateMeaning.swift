@@ -88,7 +88,7 @@ struct SQLStateMeaning: Sendable {
   static func of(_ error: PQError) -> Self {
     switch error.code {
     case .connectionLost, .closed, .timeout: return silence
-    case .decoding, .misuse, .cancelled: return Self(code: .unsupported)
+    case .decoding, .encoding, .misuse, .cancelled: return Self(code: .unsupported)
     case .invalidConfiguration:
       return Self(
         code: .invalidConfiguration,

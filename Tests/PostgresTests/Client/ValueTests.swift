@@ -1,3 +1,4 @@
+import Foundation
 import LibPQ
 import TestSupport
 import Testing
@@ -32,6 +33,109 @@ struct ValueTests {
     #expect(try await connection.value("SELECT \([Double.nan])", as: [Double].self)[0].isNaN)
   }
 
+  @Test("a Decimal comes back as it was bound, and is the number that the server reads")
+  func decimals() async throws {
+    let connection = try await connectToNewDatabase()
+    let texts = [
+      "0", "1", "-1", "10", "9999", "10000", "10001", "-123456789", "0.1", "-0.0001", "0.00001", "12345.678",
+      "1000000.000001",
+      "99999999999999999999999999999999999999", "-0.99999999999999999999999999999999999999", "1e127",
+      "-1e-128",
+      "12345678901234567890123456789012345678e-100",
+    ]
+    for text in texts {
+      let value = try #require(Decimal(string: text))
+      #expect(try await connection.value("SELECT \(value)") == value, "\(text)")
+      #expect(
+        try await connection.value("SELECT \(value) = \(text)::text::numeric", as: Bool.self),
+        "\(text)"
+      )
+      #expect(try await connection.value("SELECT \(text)::text::numeric") == value, "\(text)")
+    }
+    for value in [Decimal.greatestFiniteMagnitude, -.greatestFiniteMagnitude, .leastNonzeroMagnitude, .pi] {
+      #expect(try await connection.value("SELECT \(value)") == value)
+    }
+    #expect(try await connection.value("SELECT \(Decimal.nan)", as: Decimal.self).isNaN)
+    #expect(try await connection.value("SELECT \(Decimal.nan) = 'NaN'::numeric", as: Bool.self))
+    #expect(try await connection.value("SELECT 1.500::numeric") == Decimal(string: "1.5"))
+    #expect(try await connection.value("SELECT 7::int2") == Decimal(7))
+    #expect(try await connection.value("SELECT \(Int64.max)") == Decimal(Int64.max))
+  }
+
+  @Test(
+    "a numeric that Decimal has not is refused, never rounded",
+    arguments: [
+      "123456789012345678901234567890123456789012", "1e200", "1e-200",
+      "1.000000000000000000000000000000000000001",
+      "Infinity", "-Infinity",
+    ]
+  )
+  func unfitNumerics(text: String) async throws {
+    let connection = try await connectToNewDatabase()
+    let error = try await postgresError {
+      _ = try await connection.value("SELECT \(text)::text::numeric", as: Decimal.self)
+    }
+    #expect(error.code == .decoding && error.message.contains("::text"))
+  }
+
+  @Test("a Date comes back as it was bound, to the microsecond, and is the moment that the server reads")
+  func dates() async throws {
+    let connection = try await connectToNewDatabase()
+    let moments: [(String, TimeInterval)] = [
+      ("1970-01-01 00:00:00Z", 0), ("2001-01-01 00:00:00Z", 978_307_200),
+      ("1999-12-31 23:59:59.999999Z", 946_684_799.999999),
+      ("2026-11-27 08:15:30.123456Z", 1_795_767_330.123456),
+      ("1815-12-10 00:00:00.000001Z", -4_861_727_999.999999),
+      ("2260-01-01 00:00:00.5Z", 9_151_488_000.5), ("0001-01-01 00:00:01Z", -62_135_596_799),
+      ("4713-01-01 00:00:00Z BC", -210_863_520_000), ("294276-12-31 23:59:59Z", 9_224_318_015_999),
+    ]
+    for (text, seconds) in moments {
+      let date = Date(timeIntervalSince1970: seconds)
+      for sql in ["SELECT \(date)", "SELECT \(text)::text::timestamptz"] as [PQStatement] {
+        let found = try await connection.value(sql, as: Date.self)
+        #expect(abs(found.timeIntervalSince(date)) < 0.000_000_5, "\(text)")
+      }
+      #expect(
+        try await connection.value("SELECT \(date) = \(text)::text::timestamptz", as: Bool.self),
+        "\(text)"
+      )
+    }
+    for (text, date) in [("infinity", Date.distantFuture), ("-infinity", .distantPast)] {
+      #expect(try await connection.value("SELECT \(text)::text::timestamptz") == date)
+      #expect(try await connection.value("SELECT \(date) = \(text)::text::timestamptz", as: Bool.self))
+    }
+  }
+
+  @Test("a time that timestamptz has not is refused when the statement is sent, in an array too")
+  func unfitDates() async throws {
+    let connection = try await connectToNewDatabase()
+    for seconds in [Double.nan, .infinity, -.infinity, 1e300, 9_224_318_016_000, -210_866_803_201] {
+      let date = Date(timeIntervalSince1970: seconds)
+      for statement in ["SELECT \(date)", "SELECT \([Date.now, date])", "SELECT \(Date?.some(date))"]
+        as [PQStatement]
+      {
+        let error = try await postgresError { try await connection.execute(statement) }
+        #expect(error.code == .encoding && error.message.contains("timestamptz"))
+      }
+    }
+    #expect(try await connection.value("SELECT 1", as: Int.self) == 1, "the connection is as good as before")
+  }
+
+  @Test("a UUID and Data come back as they were bound, and are what the server reads")
+  func uuidsAndData() async throws {
+    let connection = try await connectToNewDatabase()
+    let id = try #require(UUID(uuidString: "00112233-4455-6677-8899-AABBCCDDEEFF"))
+    #expect(try await connection.value("SELECT \(id)") == id)
+    #expect(try await connection.value("SELECT \(id)::text") == "00112233-4455-6677-8899-aabbccddeeff")
+    for data in [Data(), Data([0]), Data([0, 255, 39, 92, 0]), Data([9, 8, 7, 6]).dropFirst()] {
+      #expect(try await connection.value("SELECT \(data)") == data)
+    }
+    #expect(
+      try await connection.value("SELECT '{\"a\": 1}'::jsonb", as: Data.self) == Data(#"{"a": 1}"#.utf8)
+    )
+    #expect(try await connection.value("SELECT '\\x0102'::bytea", as: Data.self) == Data([1, 2]))
+  }
+
   @Test("arrays come back with their NULLs, empty ones too")
   func arrays() async throws {
     let connection = try await connectToNewDatabase()
@@ -52,6 +156,14 @@ struct ValueTests {
     try await check([Int64?.some(1), nil])
     try await check([[UInt8]](), [[], [0, 1], [255]])
     try await check([[UInt8]?.none, [], [0]])
+    try await check([Decimal](), [0, -1, 10_000, .pi])
+    try await check([Decimal?.none, 1])
+    try await check([Date.distantPast, Date(timeIntervalSince1970: 0.25), .distantFuture])
+    try await check([Date?.none])
+    try await check([UUID()], [])
+    try await check([UUID?.none, UUID()])
+    try await check([Data(), Data([0, 1])])
+    try await check([Data?.none, Data()])
   }
 
   @Test("arrays bound to unnest are rows for the server")
@@ -125,6 +237,11 @@ struct ValueTests {
     try await check("SELECT 1::int8", String.self)
     try await check("SELECT 70000::int8", Int16.self)
     try await check("SELECT gen_random_uuid()", String.self)
+    try await check("SELECT now()::timestamp", Date.self)
+    try await check("SELECT current_date", Date.self)
+    try await check("SELECT 'a'::text", UUID.self)
+    try await check("SELECT 1.5::float8", Decimal.self)
+    try await check("SELECT 1", Data.self)
     try await check("SELECT ARRAY[[1, 2], [3, 4]]::int8[]", [Int].self)
     try await check("SELECT 'no array'::text", [String].self)
     try await check("SELECT 1::float8", Float.self)
