@@ -206,7 +206,7 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
-      exclude: ["emulator.sh", "requirements.txt", "moto_server.py", "ministack_server.py"],
+      exclude: ["emulator.sh", "moto_server.py", "ministack_server.py"],
       swiftSettings: swiftSettings
     ),
     .testTarget(

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
 # its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
-# With --tests also what only tests need: PgBouncer, Python with venv, moto and ministack from PyPI (below .build, a
-# minute), and for root, who alone can cut a network, iproute2.
+# With --tests also what only tests need: PgBouncer, Python with venv, moto, ministack and psycopg from PyPI (below .build,
+# a minute), and for root, who alone can cut a network, iproute2.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -93,10 +93,10 @@ has_venv() { python3 -c 'import venv' 2>/dev/null && { has_ensurepip || python3 
 # They are there whole or not at all: who runs this beside another installs for nothing, and who is interrupted leaves
 # nothing that would be taken for them. The name says which versions these are.
 install_emulators() (
-  requirements=Tests/AWSTests/requirements.txt
+  requirements=Tests/requirements.txt
   target=.build/emulators-$(cksum <$requirements | cut -d ' ' -f 1)
   if [ -d "$target" ]; then exit; fi
-  echo "setup: installing moto and ministack"
+  echo "setup: installing moto, ministack and psycopg"
   mkdir -p .build
   venv=$(mktemp -d .build/emulators.XXXXXX)
   trap 'rm -rf "$venv"' EXIT

@@ -35,7 +35,7 @@ public struct LeaseAudit: Sendable {
     )
     try await pool.execute(
       """
-      CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql AS $$
+      CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
       BEGIN
         INSERT INTO lease_audit (
           at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back)

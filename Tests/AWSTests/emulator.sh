@@ -3,19 +3,13 @@
 # ends before that, so does this, and says what it said last.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-# As deploy/setup.sh calls it.
-venv=$here/../../.build/emulators-$(cksum <"$here/requirements.txt" | cut -d ' ' -f 1)
-if [ ! -d "$venv" ]; then
-  echo "moto and ministack are not installed. Run deploy/setup.sh --tests first." >&2
-  exit 1
-fi
 export BIND_HOST=127.0.0.1 GATEWAY_PORT="$2"
 case $1 in
   moto) set -- -H 127.0.0.1 -p "$2" && script=moto_server.py ;;
   ministack) set -- && script=ministack_server.py ;;
 esac
 log=$(mktemp)
-"$venv/bin/python" "$here/$script" "$@" </dev/null >"$log" 2>&1 &
+"$here/../python.sh" "$here/$script" "$@" </dev/null >"$log" 2>&1 &
 server=$!
 # What runs beside a shell has no standard input of its own.
 exec 3<&0

@@ -42,7 +42,7 @@ struct HeldUpFleetTests {
     let rows = try await test.fleet.pool.query(
       """
       SELECT count(*) FROM pg_stat_activity
-      WHERE application_name = 'tidemark drill a' AND state = 'idle in transaction' AND query LIKE '%tidemark_leases.lease%'
+      WHERE application_name = 'tidemark drill a' AND state = 'idle in transaction' AND query LIKE '%tidemark_leases.checkpoint(%'
       """
     )
     return try rows[0].decode(Int.self)

@@ -45,7 +45,7 @@ public struct PQTransaction: PQQueryable {
   }
 
   /// Performs `action` once the server has confirmed the transaction's COMMIT, and never otherwise.
-  package func onCommit(_ action: @escaping @Sendable () -> Void) {
+  public func onCommit(_ action: @escaping @Sendable () -> Void) {
     commitActions.add(action)
   }
 

@@ -98,9 +98,9 @@ public final class Checkpointer: Sendable {
     noteCommitted(checkpoint)
   }
 
-  package func notingLoss(_ write: () async throws -> Void) async throws {
+  private func notingLoss<Result>(_ write: () async throws -> Result) async throws -> Result {
     do {
-      try await write()
+      return try await write()
     } catch let error as TidemarkError where error.code == .leaseLost {
       lost()
       throw error
@@ -108,7 +108,7 @@ public final class Checkpointer: Sendable {
   }
 
   /// Throws unless `checkpoint` lies between the last accepted checkpoint and the last record given.
-  package func validate(_ checkpoint: Checkpoint) throws {
+  private func validate(_ checkpoint: Checkpoint) throws {
     let positions = positions.withLock { $0 }
     guard checkpoint >= positions.committed, checkpoint <= positions.handedOut else {
       throw TidemarkError(
@@ -134,14 +134,54 @@ public final class Checkpointer: Sendable {
 
   // MARK: The processor's own transactions
 
-  /// Whether no call that has returned has passed `checkpoint`, as far as known here. If the store has it
-  /// nevertheless, it is by a transaction whose outcome is unknown, and what is about to be done was done by that.
-  package func isNew(_ checkpoint: Checkpoint) -> Bool {
-    positions.withLock { checkpoint > max($0.committed, $0.passed ?? $0.committed) }
+  /// Moves the checkpoint in the caller's own transaction, to the last record that the processor was given.
+  ///
+  /// The checkpoint commits with the caller's other writes or not at all, and is refused if the lease has changed hands,
+  /// which takes those writes back as well: the effects in this database happen exactly once. The lease cannot change
+  /// hands between this call and the end of the transaction.
+  ///
+  /// The transaction must be in the database that has the leases. Let its error, and this call's, end the transaction and
+  /// leave the processor's call: after a COMMIT that was not answered the worker reads the lease before it gives anything
+  /// again, and what the transaction has done all the same cannot be done twice.
+  ///
+  /// - Throws: ``TidemarkError/Code/leaseLost``; ``TidemarkError/Code/checkpointOutOfRange`` if a transaction whose
+  ///   outcome was unknown turns out to have passed the record; or the database's own error.
+  public func checkpoint(in transaction: some CheckpointTransaction) async throws {
+    try await checkpoint(at: handedOut, in: transaction)
   }
 
-  package func noteAsked(_ checkpoint: Checkpoint) {
+  /// Moves the checkpoint to `record` in the caller's own transaction.
+  public func checkpoint(at record: Record, in transaction: some CheckpointTransaction) async throws {
+    try await checkpoint(at: record.checkpoint, in: transaction)
+  }
+
+  private func checkpoint(
+    at checkpoint: Checkpoint,
+    in transaction: some CheckpointTransaction
+  ) async throws {
+    try validate(checkpoint)
+    // It is noted as committed when the COMMIT is confirmed. Where it is not, the worker asks the store how far the
+    // checkpoint got.
+    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: committed)
+    let isNew = isNew(checkpoint)
+    try await notingLoss {
+      let outcome = try await transaction.write(write, mustAdvance: isNew)
+      guard isNew, outcome == .wouldGoBack else { return try outcome.orThrow(for: grant) }
+      throw TidemarkError(
+        .checkpointOutOfRange,
+        "A transaction of \(grant) whose outcome is unknown passed \(checkpoint) already.",
+        advice:
+          "Let this error undo the transaction and leave process; the worker goes on after what is done."
+      )
+    }
     positions.withLock { $0.asked = checkpoint }
+    transaction.onCommit { self.noteCommitted(checkpoint) }
+  }
+
+  /// Whether no call that has returned has passed `checkpoint`, as far as known here. If the store has it
+  /// nevertheless, it is by a transaction whose outcome is unknown, and what is about to be done was done by that.
+  private func isNew(_ checkpoint: Checkpoint) -> Bool {
+    positions.withLock { checkpoint > max($0.committed, $0.passed ?? $0.committed) }
   }
 
   /// - Parameter failed: a processor that throws has a transaction that was undone, or does not know.

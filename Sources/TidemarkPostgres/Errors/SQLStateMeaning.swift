@@ -20,6 +20,8 @@ struct SQLStateMeaning: Sendable {
     "TM003": Self(code: .unsupported),
     "TM004": Self(code: .shardNotFound),
     "TM005": Self(code: .invalidConfiguration),
+    "TM006": Self(code: .leaseLost),
+    "TM007": Self(code: .checkpointOutOfRange),
     // Its advice depends on the right that is missing: see PermissionAdvice.
     "42501": Self(code: .permissionDenied, verb: "refused this"),
     "28": Self(

@@ -6,26 +6,9 @@ extension PostgresLeaseStore {
     try await write { try await Self.checkpoint(writes, in: pool) }
   }
 
-  /// Moves a checkpoint in the caller's own transaction: it commits with the caller's other writes or not at
-  /// all. Nobody else can write or give away the lease until that transaction ends.
-  ///
-  /// Processors call ``Tidemark/Checkpointer/checkpoint(in:)`` instead.
-  ///
-  /// - Parameter mustAdvance: whether a checkpoint that is there already is refused as going back. The caller's other
-  ///   writes are not harmless to repeat, so an earlier attempt that commits after all must stop the next one.
-  /// - Throws: PostgreSQL's own errors, since it is the caller who can repeat the transaction.
-  public static func checkpoint(
-    _ write: CheckpointWrite,
-    in transaction: PQTransaction,
-    mustAdvance: Bool = false
-  ) async throws -> WriteOutcome {
-    try await checkpoint([write], in: transaction, mustAdvance: mustAdvance)[0]
-  }
-
   private static func checkpoint(
     _ writes: [CheckpointWrite],
-    in database: some PQQueryable,
-    mustAdvance: Bool = false
+    in database: some PQQueryable
   ) async throws -> [WriteOutcome] {
     var outcomes = [WriteOutcome?](repeating: nil, count: writes.count)
     var rest = Array(writes.indices)
@@ -35,11 +18,7 @@ extension PostgresLeaseStore {
       let batch = rest.filter { named.insert(writes[$0].grant).inserted }
       let taken = Set(batch)
       rest.removeAll { taken.contains($0) }
-      let result = try await checkpointOnce(
-        batch.map { writes[$0] },
-        in: database,
-        mustAdvance: mustAdvance
-      )
+      let result = try await checkpointOnce(batch.map { writes[$0] }, in: database)
       for (index, outcome) in zip(batch, result) { outcomes[index] = outcome }
     }
     return outcomes.map { $0 ?? .leaseLost }
@@ -47,8 +26,7 @@ extension PostgresLeaseStore {
 
   private static func checkpointOnce(
     _ writes: [CheckpointWrite],
-    in database: some PQQueryable,
-    mustAdvance: Bool
+    in database: some PQQueryable
   ) async throws -> [WriteOutcome] {
     let checkpoints = try writes.map { try storable($0.checkpoint) }
     let from = try writes.map { try storable($0.from) }
@@ -57,12 +35,11 @@ extension PostgresLeaseStore {
         ? PQStatement(
           checkpointing(
             """
-            (SELECT $2::text AS application, $3::text AS stream, $4::text AS shard_id, $5::bigint AS owner,
-              $6::bigint AS epoch, $7::text AS checkpoint, $8::bigint AS sub_sequence_number,
-              $9::text AS from_checkpoint, $10::bigint AS from_sub_sequence_number, 1::bigint AS position) AS w
+            (SELECT $1::text AS application, $2::text AS stream, $3::text AS shard_id, $4::bigint AS owner,
+              $5::bigint AS epoch, $6::text AS checkpoint, $7::bigint AS sub_sequence_number,
+              $8::text AS from_checkpoint, $9::bigint AS from_sub_sequence_number, 1::bigint AS position) AS w
             """
           ),
-          mustAdvance,
           writes[0].grant.scope.application,
           writes[0].grant.stream,
           writes[0].grant.shardID,
@@ -76,13 +53,12 @@ extension PostgresLeaseStore {
         : PQStatement(
           checkpointing(
             """
-            unnest($2::text[], $3::text[], $4::text[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[],
-              $9::text[], $10::bigint[]) WITH ORDINALITY AS w (
+            unnest($1::text[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::text[], $7::bigint[],
+              $8::text[], $9::bigint[]) WITH ORDINALITY AS w (
               application, stream, shard_id, owner, epoch, checkpoint, sub_sequence_number, from_checkpoint,
               from_sub_sequence_number, position)
             """
           ),
-          mustAdvance,
           writes.map(\.grant.scope.application),
           writes.map(\.grant.stream),
           writes.map(\.grant.shardID),
@@ -117,8 +93,6 @@ extension PostgresLeaseStore {
         >= (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
       AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
         >= (tidemark_leases.checkpoint_rank(w.from_checkpoint), w.from_sub_sequence_number)
-      AND (NOT $1 OR (tidemark_leases.checkpoint_rank(w.checkpoint), w.sub_sequence_number)
-        > (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number))
     RETURNING w.position
     """
   }

@@ -1,3 +1,4 @@
+DROP FUNCTION tidemark_leases.checkpoint(text, text, text, bigint, bigint, text, bigint, boolean, text, bigint);
 DROP TABLE tidemark_leases.dead_letter;
 DROP TABLE tidemark_leases.lease_load;
 DROP TABLE tidemark_leases.lease;

@@ -240,3 +240,60 @@ CREATE TABLE tidemark_leases.dead_letter (
   CHECK ((event_name IS NULL) = (data IS NOT NULL)),
   CHECK ((event_name IS NULL) = (keys IS NULL))
 );
+
+-- Moves the checkpoint of a lease in the caller's own transaction: it commits with all else that the transaction writes, or
+-- not at all. Programs in any language call this, so it is a contract: its arguments, what it does and the SQLSTATEs that it
+-- raises stay as they are.
+--
+-- Until the transaction ends the lease changes hands for nobody. An exception takes the whole transaction back:
+--   TM006  The lease is not the owner's under this epoch any more, or it is not as far as from_checkpoint, which is a place
+--          that the caller knows to be committed.
+--   TM007  The checkpoint would go back; or, with must_advance, it is there already: then an earlier attempt has committed
+--          after all, with all that it wrote.
+-- Without must_advance a repeated call is harmless. Runs with the caller's rights: a consumer's.
+CREATE FUNCTION tidemark_leases.checkpoint(
+  application text, stream text, shard_id text, owner bigint, epoch bigint,
+  checkpoint text, sub_sequence_number bigint DEFAULT 0, must_advance boolean DEFAULT true,
+  from_checkpoint text DEFAULT 'LATEST', from_sub_sequence_number bigint DEFAULT 0
+) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF (checkpoint.checkpoint ~ '^([0-9]+|LATEST|TRIM_HORIZON|AT_TIMESTAMP:-?[0-9]+)$'
+    AND checkpoint.sub_sequence_number >= 0) IS NOT TRUE
+  THEN
+    RAISE EXCEPTION '%/% is no checkpoint that can be written', coalesce(checkpoint.checkpoint, 'NULL'),
+      coalesce(checkpoint.sub_sequence_number::text, 'NULL') USING ERRCODE = 'TM005',
+      HINT = 'Give the sequence number of the last record that is handled. The end of a shard is written by its worker.';
+  END IF;
+  UPDATE tidemark_leases.lease AS l SET
+      checkpoint = checkpoint.checkpoint, sub_sequence_number = checkpoint.sub_sequence_number,
+      pending_checkpoint = NULL, pending_sub_sequence_number = NULL, pending_state = NULL,
+      updated_at = clock_timestamp()
+    WHERE l.application = checkpoint.application AND l.stream = checkpoint.stream
+      AND l.shard_id = checkpoint.shard_id AND l.owner = checkpoint.owner AND l.epoch = checkpoint.epoch
+      AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(from_checkpoint), from_sub_sequence_number)
+      AND (tidemark_leases.checkpoint_rank(checkpoint.checkpoint), checkpoint.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+      AND (must_advance IS FALSE
+        OR (tidemark_leases.checkpoint_rank(checkpoint.checkpoint), checkpoint.sub_sequence_number)
+          > (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number));
+  IF FOUND THEN
+    RETURN;
+  END IF;
+  -- Within an epoch a checkpoint only rises; so it does not matter that this is asked later.
+  IF EXISTS (
+    SELECT FROM tidemark_leases.lease AS l
+    WHERE l.application = checkpoint.application AND l.stream = checkpoint.stream
+      AND l.shard_id = checkpoint.shard_id AND l.owner = checkpoint.owner AND l.epoch = checkpoint.epoch
+      AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+        >= (tidemark_leases.checkpoint_rank(from_checkpoint), from_sub_sequence_number))
+  THEN
+    RAISE EXCEPTION 'the lease of the shard "%" has passed the checkpoint %/% already', checkpoint.shard_id,
+      checkpoint.checkpoint, checkpoint.sub_sequence_number USING ERRCODE = 'TM007',
+      HINT = 'An earlier attempt has committed after all. Roll back, and go on after what is done.';
+  END IF;
+  RAISE EXCEPTION 'the lease of the shard "%" is not the worker''s with the incarnation % and the epoch % any more',
+    checkpoint.shard_id, checkpoint.owner, checkpoint.epoch USING ERRCODE = 'TM006',
+    HINT = 'Roll back and stop working on this shard; its owner goes on after the last checkpoint that was accepted.';
+END $$;

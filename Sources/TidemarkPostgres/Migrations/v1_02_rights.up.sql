@@ -303,6 +303,7 @@ BEGIN
     EXECUTE format('GRANT SELECT ON tidemark_leases.history TO %s', receiver);
     EXECUTE format('GRANT EXECUTE ON FUNCTION tidemark_leases.known_history, tidemark_leases.next_history, '
       'tidemark_leases.enter_history, tidemark_leases.epoch_floor, tidemark_leases.lease_channel, '
+      'tidemark_leases.checkpoint, '
       'tidemark_leases.forget_worker, tidemark_leases.forget_dead_workers, tidemark_leases.serve_streams, '
       'tidemark_leases.delete_ended_leases, tidemark_leases.delete_leases, tidemark_leases.forget_application, '
       'tidemark_leases.sees_all_served TO %s', receiver);

@@ -24,16 +24,7 @@ public enum LeaseStoreConformance {
 
     /// Runs the case in a scope of its own.
     public func run(in environment: any LeaseStoreEnvironment) async throws {
-      let scope = LeaseScope(application: "conformance-\(UInt64.random(in: 0 ... .max))")
-      let store = try await environment.makeStore()
-      let fixture = LeaseStoreFixture(environment: environment, store: store, scope: scope)
-      do {
-        try await body(fixture)
-      } catch {
-        try? await fixture.deregisterAll()
-        throw error
-      }
-      try await fixture.deregisterAll()
+      try await LeaseStoreFixture.with(environment, body)
     }
   }
 

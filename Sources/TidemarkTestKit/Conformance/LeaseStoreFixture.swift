@@ -14,6 +14,23 @@ final class LeaseStoreFixture: Sendable {
     self.scope = scope
   }
 
+  /// Runs a case in a scope of its own.
+  static func with(
+    _ environment: any LeaseStoreEnvironment,
+    _ body: (LeaseStoreFixture) async throws -> Void
+  ) async throws {
+    let scope = LeaseScope(application: "conformance-\(UInt64.random(in: 0 ... .max))")
+    let store = try await environment.makeStore()
+    let fixture = LeaseStoreFixture(environment: environment, store: store, scope: scope)
+    do {
+      try await body(fixture)
+    } catch {
+      try? await fixture.deregisterAll()
+      throw error
+    }
+    try await fixture.deregisterAll()
+  }
+
   var failover: Duration { environment.failoverInterval }
 
   // MARK: Workers

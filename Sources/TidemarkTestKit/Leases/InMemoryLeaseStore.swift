@@ -323,6 +323,30 @@ public final class InMemoryLeaseStore: LeaseStore {
     }
   }
 
+  // MARK: Transactions
+
+  /// Runs a transaction of a processor's own, for ``Tidemark/Checkpointer/checkpoint(in:)``: commits when `body` returns,
+  /// and does nothing if it throws or a write was refused.
+  ///
+  /// It holds no locks: a lease that changes hands before the end prevents the commit instead. Faults of
+  /// ``LeaseStoreCall/Method/commit`` make its outcome unknown.
+  @discardableResult
+  public nonisolated(nonsending) func transaction<Result>(
+    _ body: (InMemoryTransaction) async throws -> Result
+  ) async throws -> Result {
+    let transaction = InMemoryTransaction { [database] steps in
+      try database.table.withLock { try $0.outcome(of: steps) }
+    }
+    let result = try await body(transaction)
+    let steps = transaction.steps
+    let fault = try await begin(.commit, by: steps.first?.write.grant.owner)
+    try change { table, _ in try table.commit(steps) }
+    transaction.performEffects()
+    try await end(fault)
+    transaction.performCommitActions()
+    return result
+  }
+
   // MARK: Operators
 
   public func reset(

@@ -42,6 +42,8 @@ public struct LeaseStoreCall: Sendable, Hashable {
     case register, serve, heartbeat, look, deregister, plan
     case createLeases, leases, leasesOwnedBy, lease, workers
     case checkpoint, prepareCheckpoint, endShard, transfer, stop, deadLetter
+    /// Of a transaction; see ``InMemoryLeaseStore/transaction(_:)``.
+    case commit
     case reset, deleteEndedLeases
   }
 

@@ -42,10 +42,11 @@ extension LeaseTable {
     scopes[scope]?.leases[row.lease.key] = row
   }
 
-  mutating func checkpoint(_ write: CheckpointWrite) throws -> WriteOutcome {
+  mutating func checkpoint(_ write: CheckpointWrite, mustAdvance: Bool = false) throws -> WriteOutcome {
     guard write.checkpoint != .shardEnd else { throw TidemarkError.shardEndAsCheckpoint }
     guard var row = granted(write.grant), row.lease.checkpoint >= write.from else { return .leaseLost }
     guard write.checkpoint >= row.lease.checkpoint else { return .wouldGoBack }
+    if mustAdvance, write.checkpoint == row.lease.checkpoint { return .wouldGoBack }
     row.lease.checkpoint = write.checkpoint
     row.lease.pendingCheckpoint = nil
     save(row, write.grant.scope)

@@ -6,7 +6,7 @@ import TidemarkPostgres
 import TidemarkTestKit
 
 /// A migrated database of its own on the tests' server.
-struct LeaseDatabase: LeaseStoreEnvironment {
+struct LeaseDatabase: CheckpointTransactionEnvironment {
   let failoverInterval = Duration.seconds(1)
   let url: String
   let configuration: PQConfiguration
@@ -24,6 +24,7 @@ struct LeaseDatabase: LeaseStoreEnvironment {
     configuration = try PQConfiguration(url: url)
     pool = PQPool(configuration, logger: Self.logger)
     try await Migrator(pool, schema: TidemarkSchema.leases.underTest, logger: Self.logger).migrate()
+    try await pool.execute("CREATE TABLE effect (name text)")
   }
 
   static var logger: Logger {
@@ -73,5 +74,23 @@ struct LeaseDatabase: LeaseStoreEnvironment {
       ORDER BY tidemark_leases.checkpoint_rank(sequence_number)
       """
     ).map { try $0.decode("sequence_number", as: String.self) }
+  }
+
+  // MARK: Transactions
+
+  let confirmsCommits = true
+
+  func transaction(
+    writing effect: String,
+    _ body: @escaping @Sendable (any CheckpointTransaction) async throws -> Void
+  ) async throws {
+    try await pool.transaction { transaction in
+      try await transaction.execute("INSERT INTO effect VALUES (\(effect))")
+      try await body(transaction)
+    }
+  }
+
+  func hasCommitted(_ effect: String) async throws -> Bool {
+    try await pool.query("SELECT EXISTS (SELECT FROM effect WHERE name = \(effect))")[0].decode()
   }
 }

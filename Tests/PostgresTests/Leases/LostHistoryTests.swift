@@ -142,10 +142,13 @@ struct LostHistoryTests {
     let ahead = CheckpointWrite(grant: grant, checkpoint: .record(9), from: .record(7))
     #expect(try await store.checkpoint([ahead]) == [.leaseLost])
     #expect(try await store.deadLetter([], passing: ahead) == .leaseLost)
-    let outcome = try await database.pool.transaction {
-      try await PostgresLeaseStore.checkpoint(ahead, in: $0, mustAdvance: true)
+    let error = try await postgresError {
+      try await database.pool.transaction { transaction in
+        let outcome = try await transaction.write(ahead, mustAdvance: true)
+        #expect(outcome == .leaseLost)
+      }
     }
-    #expect(outcome == .leaseLost)
+    #expect(error.sqlState == "25P02", "it can only be rolled back")
     #expect(try await store.lease("a", in: scope)?.checkpoint == .record(5))
     #expect(try await store.transfer(grant) == .accepted)
     let again = try await assign("a", to: owner)

@@ -9,3 +9,11 @@ struct PostgresConformanceTests {
     try await test.run(in: LeaseDatabase.shared())
   }
 }
+
+@Suite("PQTransaction does what every transaction with a checkpoint must", .sharesMachine)
+struct PQTransactionConformanceTests {
+  @Test(arguments: CheckpointTransactionConformance.cases)
+  func conforms(_ test: CheckpointTransactionConformance.Case) async throws {
+    try await test.run(in: LeaseDatabase.shared())
+  }
+}

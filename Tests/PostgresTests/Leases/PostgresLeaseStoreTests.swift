@@ -39,41 +39,6 @@ struct PostgresLeaseStoreTests {
     return shardIDs.map { LeaseGrant(scope: scope, shardID: $0, owner: owner, epoch: Epoch(1)) }
   }
 
-  @Test("commits a checkpoint with the caller's transaction, or not at all")
-  func checkpointInTransaction() async throws {
-    let grant = try await grant(["a"], to: register())[0]
-    try await database.pool.execute("CREATE TABLE effect (number bigint)")
-    struct Undo: Error {}
-    await #expect(throws: Undo.self) {
-      try await database.pool.transaction { transaction in
-        try await transaction.execute("INSERT INTO effect VALUES (1)")
-        let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
-        #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
-        throw Undo()
-      }
-    }
-    #expect(try await store.lease("a", in: scope)?.checkpoint == .trimHorizon)
-    try await database.pool.transaction { transaction in
-      try await transaction.execute("INSERT INTO effect VALUES (2)")
-      let write = CheckpointWrite(grant: grant, checkpoint: .record(2))
-      #expect(try await PostgresLeaseStore.checkpoint(write, in: transaction) == .accepted)
-    }
-    #expect(try await store.lease("a", in: scope)?.checkpoint == .record(2))
-    let effects = try await database.pool.query("SELECT number FROM effect")
-    #expect(try effects.map { try $0.decode("number", as: Int.self) } == [2])
-  }
-
-  @Test("refuses a checkpoint in a transaction of somebody who lost the lease")
-  func fencedTransaction() async throws {
-    let grant = try await grant(["a"], to: register())[0]
-    _ = try await store.transfer(grant)
-    let outcome = try await database.pool.transaction { transaction in
-      let write = CheckpointWrite(grant: grant, checkpoint: .record(1))
-      return try await PostgresLeaseStore.checkpoint(write, in: transaction)
-    }
-    #expect(outcome == .leaseLost)
-  }
-
   @Test("plans around a lease that a user's open transaction holds, and comes back to it")
   func openTransaction() async throws {
     let (owner, other) = (try await register(), try await register())
@@ -81,7 +46,7 @@ struct PostgresLeaseStoreTests {
     let steps = ["a", "b"].map { Assignment.handOff(shardID: $0, to: other) }
     try await database.pool.transaction { transaction in
       let write = CheckpointWrite(grant: grants[0], checkpoint: .record(1))
-      _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
+      _ = try await transaction.write(write, mustAdvance: false)
       let outcome = try await store.plan(as: other, in: scope, handoffTimeout: .seconds(60)) { _ in steps }
       #expect(outcome == .applied([steps[1]], dead: []))
       #expect(try await store.look(as: other, in: scope).needsPlan)
@@ -114,7 +79,7 @@ struct PostgresLeaseStoreTests {
     try await withThrowingTaskGroup(of: [LeaseGrant: WriteOutcome].self) { group in
       try await database.pool.transaction { transaction in
         let write = CheckpointWrite(grant: grants[0], checkpoint: .record(1))
-        _ = try await PostgresLeaseStore.checkpoint(write, in: transaction)
+        _ = try await transaction.write(write, mustAdvance: false)
         group.addTask { try await transfer([grants[0]]) }
         let others = try await transfer([grants[1], stale, grants[2]])
         #expect(others == [grants[1]: .accepted, stale: .leaseLost, grants[2]: .accepted])
@@ -148,7 +113,7 @@ struct PostgresLeaseStoreTests {
       for _ in 1...5 { _ = try await store.checkpoint(nextWrites()) }
       return try await database.pool.transaction { transaction in
         let before = try await updates(in: transaction)
-        for write in nextWrites() { _ = try await PostgresLeaseStore.checkpoint(write, in: transaction) }
+        for write in nextWrites() { _ = try await transaction.write(write, mustAdvance: false) }
         let after = try await updates(in: transaction)
         #expect(after.all - before.all == 200)
         return after.inPlace - before.inPlace >= 180

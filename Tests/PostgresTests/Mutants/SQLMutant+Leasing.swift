@@ -1,6 +1,12 @@
 import TidemarkPostgres
 
 extension SQLMutant {
+  /// That a lease is as far as the caller of `tidemark_leases.checkpoint` knows.
+  private static let hasReached = """
+          AND (tidemark_leases.checkpoint_rank(l.checkpoint), l.sub_sequence_number)
+            >= (tidemark_leases.checkpoint_rank(from_checkpoint), from_sub_sequence_number)
+    """
+
   static let leasing: [SQLMutant] = [
     SQLMutant(
       "epochs-go-on-where-they-are",
@@ -57,6 +63,46 @@ extension SQLMutant {
       "ELSE «checkpoint::numeric» END",
       becomes: "length(checkpoint)",
       killedBy: "PostgresConformanceTests"
+    ),
+    SQLMutant(
+      "checkpoint-in-a-transaction-of-any-epoch",
+      breaks: "S2",
+      in: .leases,
+      "AND «l.epoch = checkpoint.epoch»\n\(hasReached)\n      AND",
+      becomes: "true",
+      killedBy: "PQTransactionConformanceTests"
+    ),
+    SQLMutant(
+      "checkpoint-in-a-transaction-goes-on-from-what-is-lost",
+      breaks: "S9",
+      in: .leases,
+      "AND l.epoch = checkpoint.epoch\n«\(hasReached)»\n      AND",
+      becomes: "",
+      killedBy: "PQTransactionConformanceTests"
+    ),
+    SQLMutant(
+      "lost-lease-in-a-transaction-is-only-a-notice",
+      breaks: "S2",
+      in: .leases,
+      "«RAISE EXCEPTION» 'the lease of the shard \"%\" is not the worker",
+      becomes: "RAISE NOTICE",
+      killedBy: "PQTransactionConformanceTests"
+    ),
+    SQLMutant(
+      "checkpoint-in-a-transaction-need-not-advance",
+      breaks: "exactly once",
+      in: .leases,
+      "AND (must_advance IS FALSE",
+      becomes: "AND (true",
+      killedBy: "UnknownCommitTests"
+    ),
+    SQLMutant(
+      "checkpoint-in-a-transaction-with-the-owners-rights",
+      breaks: "rights",
+      in: .leases,
+      "from_sub_sequence_number bigint DEFAULT 0\n) RETURNS void\nLANGUAGE «plpgsql»",
+      becomes: "plpgsql SECURITY DEFINER",
+      killedBy: "AttackerTests/cells"
     ),
     SQLMutant(
       "key-of-a-workers-lock-is-known",

@@ -62,8 +62,8 @@ struct AttackedDatabase: Sendable {
         SELECT s.stream_id, a, 7, now() FROM tidemark.stream AS s, unnest('{mine,other}'::text[]) AS a;
       INSERT INTO tidemark_leases.lease_scope (application) SELECT unnest('{mine,other}'::text[]);
       INSERT INTO tidemark_leases.plan_turn SELECT application FROM tidemark_leases.lease_scope;
-      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, checkpoint, pending_state)
-        SELECT application, s, 'a', '{}', 'TRIM_HORIZON', 'x'
+      INSERT INTO tidemark_leases.lease (application, stream, shard_id, parent_shard_ids, owner, checkpoint, pending_state)
+        SELECT application, s, 'a', '{}', 1, 'TRIM_HORIZON', 'x'
         FROM tidemark_leases.lease_scope, unnest('{item,secret}'::text[]) AS s;
       INSERT INTO tidemark_leases.worker (application, worker_id, host, process_id, failover_interval, has_session,
           server_started_at, registered_at, heartbeat_at, heartbeating_since)

@@ -122,6 +122,8 @@ struct AttackerTests {
         has_session, server_started_at, registered_at, heartbeat_at, heartbeating_since) OVERRIDING SYSTEM VALUE
       VALUES (5, 'mine', 'w', 'h', 1, '3 s', true, now(), now(), now(), now())
       """,
+      "SELECT tidemark_leases.checkpoint('other', 'item', 'a', 1, 0, '9')",
+      "SELECT tidemark_leases.checkpoint('mine', 'secret', 'a', 1, 0, '9')",
       "SELECT tidemark_leases.delete_leases('other', 'item', true)",
       "SELECT tidemark_leases.delete_leases('mine', 'secret', true)",
       "SELECT tidemark_leases.delete_ended_leases('other', '{item}', '{a}')",

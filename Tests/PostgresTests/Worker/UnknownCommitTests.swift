@@ -91,7 +91,7 @@ struct UnknownCommitTests {
           await first.cut()
           try await eventually("the next attempt waits for the first") {
             try await database.number(
-              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%tidemark_leases.lease%'"
+              "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%tidemark_leases.checkpoint(%'"
             ) > 0
           }
         }

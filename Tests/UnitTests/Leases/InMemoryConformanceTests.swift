@@ -1,3 +1,4 @@
+import Synchronization
 import Testing
 import Tidemark
 import TidemarkTestKit
@@ -17,8 +18,18 @@ struct InMemoryConformanceTests {
   }
 }
 
-private struct InMemoryEnvironment: LeaseStoreEnvironment {
+@Suite("The in-memory lease store's transactions do what every transaction with a checkpoint must")
+struct InMemoryTransactionConformanceTests {
+  @Test(arguments: CheckpointTransactionConformance.cases)
+  func conforms(_ test: CheckpointTransactionConformance.Case) async throws {
+    try await test.run(in: InMemoryEnvironment())
+  }
+}
+
+private struct InMemoryEnvironment: CheckpointTransactionEnvironment {
   let failoverInterval = Duration.seconds(10)
+  let confirmsCommits = true
+  private let effects = Effects()
   private let clock: ManualClock
   private let store: InMemoryLeaseStore
 
@@ -34,6 +45,22 @@ private struct InMemoryEnvironment: LeaseStoreEnvironment {
   func pass(_ duration: Duration) async {
     clock.advance(by: duration)
     for _ in 1...10 { await Task.yield() }
+  }
+
+  func transaction(
+    writing effect: String,
+    _ body: @escaping @Sendable (any CheckpointTransaction) async throws -> Void
+  ) async throws {
+    try await store.transaction { transaction in
+      transaction.stage { effects.names.withLock { _ = $0.insert(effect) } }
+      try await body(transaction)
+    }
+  }
+
+  func hasCommitted(_ effect: String) -> Bool { effects.names.withLock { $0.contains(effect) } }
+
+  private final class Effects: Sendable {
+    let names = Mutex<Set<String>>([])
   }
 
   func killSession(of incarnation: WorkerIncarnation) {
