@@ -17,6 +17,6 @@ func allCheckers(_ scenario: Scenario) -> [any Checker] {
   [
     EpochChecker(), FencingChecker(), CheckpointChecker(), LineageChecker(scenario), OrderChecker(scenario),
     RetryChecker(scenario), TrustChecker(), DeathChecker(), CapChecker(), ServingChecker(), ReportChecker(),
-    LossChecker(),
+    LossChecker(), CallChecker(),
   ]
 }

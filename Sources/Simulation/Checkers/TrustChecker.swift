@@ -1,6 +1,6 @@
 import Tidemark
 
-/// A worker whose lease is another's hands out no record, unless by its own clock it could not know better: it has
+/// A worker whose lease is another's hands out no record and wakes no processor, unless by its own clock it could not know better: it has
 /// an answered heartbeat that is younger than the failover interval without its margin.
 struct TrustChecker: Checker {
   let name = "trust"
@@ -15,11 +15,17 @@ struct TrustChecker: Checker {
       leases = left
       return nil
     case .batchBegan(let member, let grant, _, let isTrusted):
-      let lease = leases[grant.key]
-      let isCurrent = lease?.owner == grant.owner && lease?.epoch == grant.epoch
-      return isCurrent || isTrusted ? nil : "\(member) hands out records under \(grant), which is over"
+      return isCurrent(grant) || isTrusted ? nil : "\(member) hands out records under \(grant), which is over"
+    case .callBegan(let member, let grant, .wokenUp, let isTrusted):
+      return isCurrent(grant) || isTrusted
+        ? nil : "\(member) wakes a processor under \(grant), which is over"
     default:
       return nil
     }
+  }
+
+  private func isCurrent(_ grant: LeaseGrant) -> Bool {
+    let lease = leases[grant.key]
+    return lease?.owner == grant.owner && lease?.epoch == grant.epoch
   }
 }

@@ -193,6 +193,34 @@ extension Mutant {
       becomes: "false"
     ),
     Mutant(
+      "wake-up-lost",
+      breaks: "liveness",
+      in: "\(processing)/ShardConsumer.swift",
+      "guard wakeUp == .awaited(id: id) else { return [] }\n      wakeUp = «.due»",
+      becomes: "call == nil ? .due : .none"
+    ),
+    Mutant(
+      "wake-up-after-the-lease-is-lost",
+      breaks: "trust",
+      in: "\(processing)/ShardConsumerRunner.swift",
+      "try await «trust.waitUntilOpen()»\n      try await $0.wokenUp",
+      becomes: "()"
+    ),
+    Mutant(
+      "wake-up-beside-another-call",
+      breaks: "calls",
+      in: "\(processing)/ShardConsumer.swift",
+      "return «settle()»\n    case .opened(let origin):",
+      becomes: "wakeProcessor()"
+    ),
+    Mutant(
+      "dead-letters-pass-what-is-kept",
+      breaks: "S4",
+      in: "\(processing)/ShardConsumer.swift",
+      "if «wakeUp == .none» { return [report]",
+      becomes: "true"
+    ),
+    Mutant(
       "latest-keeps-no-place",
       breaks: "liveness",
       in: "\(processing)/ShardConsumerRunner.swift",

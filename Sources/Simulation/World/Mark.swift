@@ -14,5 +14,6 @@ enum Mark: String, CaseIterable, Sendable {
   case commitStoredAlone, appendRefused, disablingCutShort
   case stalledLeaseGivenAway, unownedShardRefused
   case streamsServedAnew, streamLetGo, streamUnserved
+  case wokenUp, wokenUpAgain, wokenUpBeforeDeadLetters
   case tailLost, tailLostTwice, recordsLost, lossReported
 }

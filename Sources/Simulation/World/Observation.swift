@@ -20,6 +20,8 @@ enum Observation {
   case leasesChanged(StoreCall, before: [LeaseKey: Lease], after: [LeaseKey: Lease])
   case workerDied(WorkerIncarnation, by: StoreCall, isJustified: Bool)
   case initialized(String, LeaseGrant)
+  case callBegan(String, LeaseGrant, ProcessorCall, isTrusted: Bool)
+  case callEnded(String, LeaseGrant, ProcessorCall, failed: Bool)
   /// A processor is given records. `isTrusted`: by its own clock the worker still has a heartbeat to rely on.
   case batchBegan(String, LeaseGrant, [Int], isTrusted: Bool)
   /// A processor takes up a record.
@@ -58,6 +60,9 @@ extension Observation {
         + before.keys.filter { after[$0] == nil }.sorted().map { " -\($0)" }.joined()
     case .workerDied(let incarnation, let call, _): "\(call.member) buries \(incarnation)"
     case .initialized(let member, let grant): "\(member) initializes \(grant)"
+    case .callBegan(let member, let grant, let call, _): "\(member) calls \(call) of \(grant)"
+    case .callEnded(let member, let grant, let call, let failed):
+      "\(member)'s \(call) of \(grant) \(failed ? "throws" : "returns")"
     case .batchBegan(let member, let grant, let records, _): "\(member) begins \(records) of \(grant)"
     case .attempted(let member, let grant, let index): "\(member) attempts \(index) of \(grant)"
     case .handled(let member, let grant, let index): "\(member) handled \(index) of \(grant)"

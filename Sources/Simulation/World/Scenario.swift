@@ -6,6 +6,8 @@ struct Scenario: Sendable {
   /// How a simulated processor takes its checkpoints.
   enum Style: CaseIterable, Sendable {
     case everyBatch, everyRecord, oneBehind, seldom, prepared, subclass
+    /// Keeps records and handles them when it is woken.
+    case keeping
   }
 
   let seed: UInt64

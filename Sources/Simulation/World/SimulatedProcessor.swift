@@ -48,7 +48,7 @@ struct SimulatedProcessor: RecordProcessor {
         try await world.misbehave(member)
         try await prepared.commit()
       case .seldom: if batches % 3 == 0 { try await checkpointer.checkpoint() }
-      case .everyRecord, .oneBehind: break
+      case .everyRecord, .oneBehind, .keeping: break
       }
     } catch {
       world.failed(records, of: context.grant, at: member)

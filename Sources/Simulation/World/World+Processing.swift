@@ -7,8 +7,13 @@ extension World {
     if !member.reads.contains(shard.stream) {
       fail("\(member.name) has \(shard.grant), whose stream it cannot read")
     }
-    if scenario.style == .subclass { return SimulatedSubclass(world: self, member: member, context: shard) }
-    return SimulatedProcessor(world: self, member: member, context: shard, style: scenario.style)
+    let processor: any RecordProcessor =
+      switch scenario.style {
+      case .subclass: SimulatedSubclass(world: self, member: member, context: shard)
+      case .keeping: SimulatedKeeper(world: self, member: member, context: shard)
+      default: SimulatedProcessor(world: self, member: member, context: shard, style: scenario.style)
+      }
+    return WatchedProcessor(world: self, member: member, grant: shard.grant, inner: processor)
   }
 
   /// A processor is given a batch.

@@ -27,6 +27,7 @@ public final class Checkpointer: Sendable {
   public let grant: LeaseGrant
   private let sink: any Sink
   private let lost: @Sendable () -> Void
+  private let setWakeUp: WakeUpRequest
   private let positions: Mutex<Positions>
 
   /// - Parameter lost: is told when a write is refused for the lease's sake. The processor is told by an error, but
@@ -35,11 +36,13 @@ public final class Checkpointer: Sendable {
     grant: LeaseGrant,
     committed: Checkpoint,
     sink: any Sink,
-    lost: @escaping @Sendable () -> Void = {}
+    lost: @escaping @Sendable () -> Void = {},
+    setWakeUp: @escaping WakeUpRequest = { _ in }
   ) {
     self.grant = grant
     self.sink = sink
     self.lost = lost
+    self.setWakeUp = setWakeUp
     self.positions = Mutex(Positions(committed: committed, handedOut: committed))
   }
 
@@ -84,6 +87,15 @@ public final class Checkpointer: Sendable {
     try await notingLoss { try await sink.prepare(pending, for: grant, from: committed) }
     return PreparedCheckpoint(checkpoint: checkpoint, checkpointer: self)
   }
+
+  /// Asks for a call of ``RecordProcessor/wokenUp(checkpointer:)`` after this time, or as soon after it as no other call is
+  /// under way; with zero, as soon as the present one has returned.
+  ///
+  /// One is set at a time: another takes its place.
+  public func wakeUp(after time: Duration) { setWakeUp(time) }
+
+  /// Takes back what ``wakeUp(after:)`` has asked for.
+  public func cancelWakeUp() { setWakeUp(nil) }
 
   func commit(_ checkpoint: Checkpoint) async throws {
     try await self.checkpoint(at: checkpoint, evenIfUnchanged: true)

@@ -31,6 +31,8 @@ open class CheckpointingProcessor: RecordProcessor {
     try await checkpointer.checkpoint()
   }
 
+  open func wokenUp(checkpointer: Checkpointer) async throws {}
+
   open func leaseLost() async {}
 
   open func shardEnded(checkpointer: Checkpointer) async throws {

@@ -49,9 +49,13 @@ final class LoadMeter: Sendable {
     state = Mutex(State(average: Average(load), since: now))
   }
 
+  func add(busy: Duration) {
+    state.withLock { $0.busy += busy }
+  }
+
   func add(busy: Duration, bytes: Int, millisBehindLatest: Int64) {
+    add(busy: busy)
     state.withLock {
-      $0.busy += busy
       $0.bytes += bytes
       $0.millisBehindLatest = millisBehindLatest
     }

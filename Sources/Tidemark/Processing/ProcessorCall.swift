@@ -1,4 +1,4 @@
 /// One of the calls that a ``RecordProcessor`` gets.
 public enum ProcessorCall: String, Sendable {
-  case initialize, process, leaseLost, shardEnded, shutdownRequested
+  case initialize, process, wokenUp, leaseLost, shardEnded, shutdownRequested
 }

@@ -11,6 +11,8 @@ struct ShardConsumer {
     /// The request lapsed; go on if it is not too late.
     case handOffWithdrawn
     case leaseLost
+    /// The processor asks to be called when this moment has come, whatever it has asked before; `nil`: not any more.
+    case wakeUpRequested(at: ContinuousClock.Instant?)
     /// Answers to actions.
     /// A reader is open; the position behind which it begins is concrete where the source can tell.
     case opened(after: Checkpoint)
@@ -21,6 +23,7 @@ struct ShardConsumer {
     /// What the store has as the checkpoint of this grant; `nil` if the grant is over.
     case position(Checkpoint?)
     case slept(id: Int)
+    case wakeUpDue(id: Int)
     case written(WriteOutcome)
     /// A write was given up, which happens only when the worker itself is being torn down.
     case writeAbandoned
@@ -32,6 +35,7 @@ struct ShardConsumer {
   enum Action {
     case initialize
     case process(RecordBatch)
+    case wakeProcessor
     case requestShutdown
     case handleShardEnd
     case notifyLeaseLost
@@ -43,6 +47,9 @@ struct ShardConsumer {
     case read(pause: Duration)
     case findPosition
     case sleep(Duration, id: Int)
+    /// Waits for this moment, instead of for any other that was waited for.
+    case awaitWakeUp(at: ContinuousClock.Instant, id: Int)
+    case cancelWakeUp
     case deadLetter([DeadLetter], passing: Checkpoint)
     case endShard(children: [Shard])
     case transfer
@@ -80,6 +87,7 @@ struct ShardConsumer {
     case idle
     case initializing
     case processing(count: Int)
+    case wakingUp
     case findingPosition(Failure)
     case pausing(id: Int)
     case deadLettering([DeadLetter])
@@ -96,6 +104,12 @@ struct ShardConsumer {
     var error: any Error
     var count: Int
     var at: ContinuousClock.Instant
+  }
+
+  private enum WakeUp: Equatable {
+    case none
+    case awaited(id: Int)
+    case due
   }
 
   private enum Reading {
@@ -138,6 +152,10 @@ struct ShardConsumer {
   private var attemptedHead: Checkpoint?
   private var callFailures = 0
   private var lastSleepID = 0
+  private var wakeUp = WakeUp.none
+  private var lastWakeUpID = 0
+  /// Exhausted records that are given up once the processor was woken.
+  private var exhaustedRecords: [DeadLetter] = []
   private var watch: StallWatch
 
   init(
@@ -178,6 +196,12 @@ struct ShardConsumer {
       guard !isLost else { return [] }
       isLost = true
       return cancelProcessor() + interrupt()
+    case .wakeUpRequested(let instant):
+      return setWakeUp(at: instant)
+    case .wakeUpDue(let id):
+      guard wakeUp == .awaited(id: id) else { return [] }
+      wakeUp = .due
+      return settle()
     case .opened(let origin):
       readPosition = origin
       reading = .open
@@ -224,11 +248,14 @@ struct ShardConsumer {
       pageInfo = next
       work = next.page.records[...]
     }
-    if !work.isEmpty { return process() + readAhead() }
-    if pageInfo?.page.end != nil {
+    if work.isEmpty, pageInfo?.page.end != nil {
       activity = .handlingShardEnd
       return [.handleShardEnd]
     }
+    // Before the next records, which may always be there.
+    if wakeUp == .due { return wakeProcessor() + readAhead() }
+    if !exhaustedRecords.isEmpty { return giveUpExhausted() }
+    if !work.isEmpty { return process() + readAhead() }
     if let stopReason {
       activity = .stopping
       return [.stop(reason: stopReason)]
@@ -278,6 +305,24 @@ struct ShardConsumer {
     return [.setHandedOut(last.checkpoint), .process(batch)]
   }
 
+  // MARK: Calls without records
+
+  private mutating func setWakeUp(at instant: ContinuousClock.Instant?) -> [Action] {
+    guard let instant, !isLost else {
+      wakeUp = .none
+      return [.cancelWakeUp]
+    }
+    lastWakeUpID += 1
+    wakeUp = .awaited(id: lastWakeUpID)
+    return [.awaitWakeUp(at: instant, id: lastWakeUpID)]
+  }
+
+  private mutating func wakeProcessor() -> [Action] {
+    wakeUp = .none
+    activity = .wakingUp
+    return [.wakeProcessor]
+  }
+
   // MARK: Stalls
 
   /// The call that the processor is in.
@@ -285,6 +330,7 @@ struct ShardConsumer {
     switch activity {
     case .initializing: .initialize
     case .processing: .process
+    case .wakingUp: .wokenUp
     case .shuttingDown: .shutdownRequested
     case .handlingShardEnd: .shardEnded
     case .losing: .leaseLost
@@ -381,6 +427,9 @@ struct ShardConsumer {
       if let limit = batchLimit { batchLimit = limit * 2 < work.count ? limit * 2 : nil }
       activity = .idle
       return settle()
+    case .wakingUp:
+      activity = .idle
+      return settle()
     case .shuttingDown:
       if isLost { return lose() }
       activity = .transferring
@@ -402,7 +451,8 @@ struct ShardConsumer {
       if isLost { return lose() }
       activity = .findingPosition(Failure(error: error, count: count, at: instant))
       return [.findPosition]
-    case .initializing, .handlingShardEnd:
+    case .initializing, .handlingShardEnd, .wakingUp:
+      if case .wakingUp = activity { wakeUp = .due }
       activity = .idle
       if isLost || isHandOffRequested { return settle() }
       callFailures += 1
@@ -476,10 +526,20 @@ struct ShardConsumer {
       let letters = work.prefix(count).map {
         DeadLetter(record: $0, attempts: attempts, reason: String(describing: cause))
       }
-      guard let last = letters.last else { return [report] + settle() }
-      activity = .deadLettering(letters)
-      return [report, .deadLetter(letters, passing: last.record.checkpoint)]
+      exhaustedRecords = letters
+      if wakeUp == .none { return [report] + giveUpExhausted() }
+      // The checkpoint that passes them passes what the processor keeps of earlier batches, which it handles first.
+      wakeUp = .due
+      return [report] + settle()
     }
+  }
+
+  private mutating func giveUpExhausted() -> [Action] {
+    let letters = exhaustedRecords
+    exhaustedRecords = []
+    guard let last = letters.last else { return settle() }
+    activity = .deadLettering(letters)
+    return [.deadLetter(letters, passing: last.record.checkpoint)]
   }
 
   private mutating func drop(_ count: Int) {
@@ -527,7 +587,7 @@ struct ShardConsumer {
 extension ShardConsumer.Action {
   fileprivate var isProcessorCall: Bool {
     switch self {
-    case .initialize, .process, .requestShutdown, .handleShardEnd, .notifyLeaseLost: true
+    case .initialize, .process, .wakeProcessor, .requestShutdown, .handleShardEnd, .notifyLeaseLost: true
     default: false
     }
   }

@@ -36,6 +36,8 @@ final class ShardConsumerRunner: Sendable {
   private let send: AsyncStream<Event>.Continuation
   /// The history that was known before the last call to the source: after an end there is no other.
   private let historyOfRead = Mutex<Int64>(0)
+  private let wakeUpTimer = WakeUpTimer()
+  private let context: ShardContext
 
   init(
     lease: Lease,
@@ -52,14 +54,23 @@ final class ShardConsumerRunner: Sendable {
     self.meter = LoadMeter(now: environment.clock.now, continuing: lease.load)
     let (incoming, send) = AsyncStream<Event>.makeStream()
     (self.incoming, self.send) = (incoming, send)
-    self.checkpointer = Checkpointer(grant: grant, committed: lease.checkpoint, sink: environment.writer) {
-      send.yield(.leaseLost)
+    let setWakeUp: WakeUpRequest = { [clock = environment.clock] time in
+      send.yield(.wakeUpRequested(at: time.map { clock.now.advanced(by: $0) }))
     }
-    self.host = ProcessorHost(environment.makeProcessor(Self.context(of: lease, grant)))
-  }
-
-  private static func context(of lease: Lease, _ grant: LeaseGrant) -> ShardContext {
-    ShardContext(grant: grant, checkpoint: lease.checkpoint, pendingCheckpoint: lease.pendingCheckpoint)
+    self.checkpointer = Checkpointer(
+      grant: grant,
+      committed: lease.checkpoint,
+      sink: environment.writer,
+      lost: { send.yield(.leaseLost) },
+      setWakeUp: setWakeUp
+    )
+    self.context = ShardContext(
+      grant: grant,
+      checkpoint: lease.checkpoint,
+      pendingCheckpoint: lease.pendingCheckpoint,
+      setWakeUp: setWakeUp
+    )
+    self.host = ProcessorHost(environment.makeProcessor(context))
   }
 
   func requestHandOff() { send.yield(.handOffRequested) }
@@ -76,7 +87,7 @@ final class ShardConsumerRunner: Sendable {
 
   /// Runs until the lease is given up or lost.
   func run() async -> ShardConsumer.Outcome {
-    environment.events.leaseStarted(Self.context(of: lease, grant))
+    environment.events.leaseStarted(context)
     let outcome = await withDiscardingTaskGroup { group in
       var machine = ShardConsumer(
         lease: lease,
@@ -95,6 +106,10 @@ final class ShardConsumerRunner: Sendable {
           case .setHandedOut(let checkpoint): checkpointer.noteHandedOut(checkpoint)
           case .cancelProcessor: host.cancelCall()
           case .giveAway: giveAway()
+          case .cancelWakeUp: wakeUpTimer.cancel()
+          case .awaitWakeUp(let instant, let id):
+            let ended = wakeUpTimer.next()
+            group.addTask { await self.awaitWakeUp(at: instant, id, unless: ended) }
           case .finish(let result):
             outcome = result
             break events
@@ -128,9 +143,9 @@ final class ShardConsumerRunner: Sendable {
   private func perform(_ action: ShardConsumer.Action, reader: ReaderSlot) async {
     switch action {
     case .initialize:
-      let context = Self.context(of: lease, grant)
-      await call { try await $0.initialize(context) }
+      await call { [context] in try await $0.initialize(context) }
     case .process(let batch): await process(batch)
+    case .wakeProcessor: await wakeProcessor()
     case .requestShutdown:
       await call { [checkpointer] in try await $0.shutdownRequested(checkpointer: checkpointer) }
     case .handleShardEnd: await call { [checkpointer] in try await $0.shardEnded(checkpointer: checkpointer) }
@@ -152,7 +167,7 @@ final class ShardConsumerRunner: Sendable {
     case .transfer: await write("transfer a lease") { try await $0.transfer($1) }
     case .stop(let reason): await write("stop a lease") { try await $0.stop($1, reason: reason) }
     case .watch(let duration): await watch(for: duration)
-    case .report, .setHandedOut, .cancelProcessor, .giveAway, .finish: break
+    case .report, .setHandedOut, .cancelProcessor, .giveAway, .awaitWakeUp, .cancelWakeUp, .finish: break
     }
   }
 
@@ -191,6 +206,26 @@ final class ShardConsumerRunner: Sendable {
       )
     }
     answer(error)
+  }
+
+  private func wakeProcessor() async {
+    let started = environment.clock.now
+    let error = await host.call { [checkpointer, trust = environment.trust] in
+      try await trust.waitUntilOpen()
+      try await $0.wokenUp(checkpointer: checkpointer)
+    }
+    meter.add(busy: started.duration(to: environment.clock.now))
+    answer(error)
+  }
+
+  private func awaitWakeUp(
+    at instant: ContinuousClock.Instant,
+    _ id: Int,
+    unless ended: OneShotSignal
+  ) async {
+    if await wakeUpTimer.wait(until: instant, on: environment.clock, unless: ended) {
+      send.yield(.wakeUpDue(id: id))
+    }
   }
 
   private func watch(for duration: Duration) async {

@@ -12,9 +12,30 @@ public struct ShardContext: Sendable {
   public var shardID: String { grant.shardID }
   public var epoch: Epoch { grant.epoch }
 
+  private let setWakeUp: WakeUpRequest
+
   public init(grant: LeaseGrant, checkpoint: Checkpoint, pendingCheckpoint: Lease.PendingCheckpoint? = nil) {
+    self.init(
+      grant: grant,
+      checkpoint: checkpoint,
+      pendingCheckpoint: pendingCheckpoint,
+      setWakeUp: { _ in }
+    )
+  }
+
+  package init(
+    grant: LeaseGrant,
+    checkpoint: Checkpoint,
+    pendingCheckpoint: Lease.PendingCheckpoint?,
+    setWakeUp: @escaping WakeUpRequest
+  ) {
     self.grant = grant
     self.checkpoint = checkpoint
     self.pendingCheckpoint = pendingCheckpoint
+    self.setWakeUp = setWakeUp
   }
+
+  /// See ``Checkpointer/wakeUp(after:)``: for ``RecordProcessor/initialize(_:)``, which may have to complete in time what
+  /// the last owner prepared, though no record comes.
+  public func wakeUp(after time: Duration) { setWakeUp(time) }
 }

@@ -98,7 +98,7 @@ struct ShardConsumerTests {
   /// What is under way when something comes in between.
   enum Stage: CaseIterable {
     case initializing, pausingBeforeInitialize, opening, reading, processing, findingPosition, pausing
-    case deadLettering, shuttingDown, handlingShardEnd, endingShard, transferring, stopping
+    case deadLettering, wakingUp, shuttingDown, handlingShardEnd, endingShard, transferring, stopping
 
     var consumer: Consumed {
       switch self {
@@ -120,6 +120,11 @@ struct ShardConsumerTests {
         var consumer = Consumed.processing(1...3, policy: policy)
         _ = consumer.fail()
         _ = consumer.send(.position(.trimHorizon))
+        return consumer
+      case .wakingUp:
+        var consumer = Consumed.reading()
+        _ = consumer.askForWakeUp()
+        _ = consumer.send(.wakeUpDue(id: 1))
         return consumer
       case .shuttingDown, .transferring:
         var consumer = Consumed.reading()
@@ -240,7 +245,7 @@ struct ShardConsumerTests {
 
   @Test(
     "a lost lease cancels the processor's call, whichever it is in, and is told when that has ended",
-    arguments: [Stage.processing, .shuttingDown, .handlingShardEnd],
+    arguments: [Stage.processing, .wakingUp, .shuttingDown, .handlingShardEnd],
     [true, false]
   )
   func lostInCall(stage: Stage, fails: Bool) {
@@ -304,6 +309,7 @@ struct ShardConsumerTests {
   func unasked(stage: Stage) {
     var consumer = stage.consumer
     #expect(consumer.send(.slept(id: 999)) == [])
+    #expect(consumer.send(.wakeUpDue(id: 999)) == [])
     #expect(consumer.send(.started) == [])
     if stage != .findingPosition { #expect(consumer.send(.position(.record(2))) == []) }
     if ![Stage.deadLettering, .endingShard, .transferring, .stopping].contains(stage) {
@@ -324,7 +330,7 @@ struct ShardConsumerTests {
     let late: [ShardConsumer.Event] = [
       .started, .handOffRequested, .handOffWithdrawn, .leaseLost, .opened(after: .trimHorizon),
       .readFailed(TidemarkError(.throttled, "")), .processorReturned, .position(nil), .written(.accepted),
-      .writeAbandoned,
+      .writeAbandoned, .wakeUpDue(id: 1),
     ]
     for event in late { #expect(consumer.send(event) == []) }
     #expect(consumer.page(nil) == [])
@@ -597,6 +603,9 @@ struct Consumed {
     }
   }
 
+  /// The processor asks to be woken.
+  mutating func askForWakeUp() -> [String] { send(.wakeUpRequested(at: now)) }
+
   /// Ends the last sleep.
   mutating func wake() -> [String] { send(.slept(id: sleepID)) }
 
@@ -650,6 +659,9 @@ extension ShardConsumer.Action {
     case .notifyLeaseLost: "leaseLost"
     case .cancelProcessor: "cancel"
     case .setHandedOut(let checkpoint): "handedOut \(checkpoint)"
+    case .wakeProcessor: "wake"
+    case .awaitWakeUp(_, let id): "await \(id)"
+    case .cancelWakeUp: "cancelWakeUp"
     case .open(let position, _): "open \(position)"
     case .read: "read"
     case .findPosition: "find"
