@@ -154,7 +154,7 @@ extension Mutant {
       "consumer-goes-on-without-its-lease",
       breaks: "trust",
       in: "\(processing)/ShardConsumer.swift",
-      "if «isLost» { return lose() }\n    if isHandOffRequested {",
+      "if «isLost» { return lose() }\n    if let place {",
       becomes: "false"
     ),
     Mutant(
@@ -223,8 +223,8 @@ extension Mutant {
     Mutant(
       "latest-keeps-no-place",
       breaks: "liveness",
-      in: "\(processing)/ShardConsumerRunner.swift",
-      "if position == .latest, «opened.origin > .latest» {",
+      in: "\(processing)/ShardConsumer.swift",
+      "if isLatest, «origin > .latest» {",
       becomes: "false"
     ),
     Mutant(

@@ -47,6 +47,8 @@ struct ShardConsumer {
     case read(pause: Duration)
     case findPosition
     case sleep(Duration, id: Int)
+    /// Keeps the place that `LATEST` has turned out to be.
+    case keepPlace(Checkpoint)
     /// Waits for this moment, instead of for any other that was waited for.
     case awaitWakeUp(at: ContinuousClock.Instant, id: Int)
     case cancelWakeUp
@@ -90,6 +92,7 @@ struct ShardConsumer {
     case wakingUp
     case findingPosition(Failure)
     case pausing(id: Int)
+    case keepingPlace
     case deadLettering([DeadLetter])
     case shuttingDown
     case handlingShardEnd
@@ -131,6 +134,8 @@ struct ShardConsumer {
   private var activity = Activity.idle
   private var isInitialized = false
   private var isHandOffRequested = false
+  /// The processor was asked to shut down, so there is no way back.
+  private var isShutDown = false
   private var isLost = false
   private var stopReason: String?
 
@@ -139,6 +144,8 @@ struct ShardConsumer {
   private var readFailures = 0
   /// The last record that was read, where a new reader has to continue.
   private var readPosition: Checkpoint
+  /// What `LATEST` has turned out to be, until it is kept.
+  private var place: Checkpoint?
   private var nextPage: (page: ShardPage, at: ContinuousClock.Instant?)?
 
   /// The last record that the processor has handled, as far as known here.
@@ -190,7 +197,7 @@ struct ShardConsumer {
       isHandOffRequested = true
       return interrupt()
     case .handOffWithdrawn:
-      isHandOffRequested = false
+      if !isShutDown { isHandOffRequested = false }
       return settle()
     case .leaseLost:
       guard !isLost else { return [] }
@@ -203,9 +210,7 @@ struct ShardConsumer {
       wakeUp = .due
       return settle()
     case .opened(let origin):
-      readPosition = origin
-      reading = .open
-      return readAhead()
+      return opened(after: origin)
     case .page(let page, let instant):
       return receive(page, at: instant)
     case .readFailed(let error):
@@ -235,10 +240,12 @@ struct ShardConsumer {
   private mutating func settle() -> [Action] {
     guard case .idle = activity else { return [] }
     if isLost { return lose() }
-    if isHandOffRequested {
-      activity = isInitialized ? .shuttingDown : .transferring
-      return [isInitialized ? .requestShutdown : .transfer]
+    if let place {
+      self.place = nil
+      activity = .keepingPlace
+      return [.keepPlace(place)]
     }
+    if isHandOffRequested { return handOff() }
     if !isInitialized {
       activity = .initializing
       return [.initialize]
@@ -261,6 +268,16 @@ struct ShardConsumer {
       return [.stop(reason: stopReason)]
     }
     return readAhead()
+  }
+
+  private mutating func handOff() -> [Action] {
+    guard isInitialized, !isShutDown else {
+      activity = .transferring
+      return [.transfer]
+    }
+    isShutDown = true
+    activity = .shuttingDown
+    return [.requestShutdown]
   }
 
   /// Ends a pause or a wait for records, so that what is asked for happens now.
@@ -365,6 +382,19 @@ struct ShardConsumer {
     }
   }
 
+  private mutating func opened(after origin: Checkpoint) -> [Action] {
+    let isLatest = readPosition == .latest
+    readPosition = origin
+    if isLatest, origin > .latest {
+      // Kept, or records that arrive before the first checkpoint would be skipped by the next owner, which would find
+      // another latest.
+      place = origin
+      return settle()
+    }
+    reading = .open
+    return readAhead()
+  }
+
   private mutating func receive(_ page: ShardPage, at instant: ContinuousClock.Instant) -> [Action] {
     readFailures = 0
     reading = page.end == nil ? .open : .over
@@ -431,9 +461,8 @@ struct ShardConsumer {
       activity = .idle
       return settle()
     case .shuttingDown:
-      if isLost { return lose() }
-      activity = .transferring
-      return [.transfer]
+      activity = .idle
+      return settle()
     case .handlingShardEnd:
       if isLost { return lose() }
       activity = .endingShard
@@ -553,7 +582,7 @@ struct ShardConsumer {
 
   private var isWriting: Bool {
     switch activity {
-    case .deadLettering, .endingShard, .transferring, .stopping: true
+    case .keepingPlace, .deadLettering, .endingShard, .transferring, .stopping: true
     default: false
     }
   }
@@ -567,6 +596,10 @@ struct ShardConsumer {
     guard isWriting else { return [] }
     guard outcome == .accepted else { return writeFailed() }
     switch activity {
+    case .keepingPlace:
+      activity = .idle
+      reading = .open
+      return settle() + readAhead()
     case .deadLettering(let letters):
       drop(letters.count)
       batchLimit = nil

@@ -101,21 +101,11 @@ final class ShardConsumerRunner: Sendable {
       send.yield(.started)
       events: for await event in incoming {
         for action in machine.handle(event) {
-          switch action {
-          case .report(let report): self.report(report)
-          case .setHandedOut(let checkpoint): checkpointer.noteHandedOut(checkpoint)
-          case .cancelProcessor: host.cancelCall()
-          case .giveAway: giveAway()
-          case .cancelWakeUp: wakeUpTimer.cancel()
-          case .awaitWakeUp(let instant, let id):
-            let ended = wakeUpTimer.next()
-            group.addTask { await self.awaitWakeUp(at: instant, id, unless: ended) }
-          case .finish(let result):
+          if case .finish(let result) = action {
             outcome = result
             break events
-          default:
-            group.addTask { await self.perform(action, reader: reader) }
           }
+          if let call = perform(action, reader) { group.addTask { await call() } }
         }
       }
       group.cancelAll()
@@ -140,41 +130,53 @@ final class ShardConsumerRunner: Sendable {
 
   private func holds(_ lease: Lease) -> Bool { lease.owner == grant.owner && lease.epoch == grant.epoch }
 
-  private func perform(_ action: ShardConsumer.Action, reader: ReaderSlot) async {
+  /// Does what takes no time, in order, and returns what does, which answers with an event.
+  private func perform(_ action: ShardConsumer.Action, _ reader: ReaderSlot) -> (@Sendable () async -> Void)?
+  {
     switch action {
+    case .report(let report): self.report(report)
+    case .setHandedOut(let checkpoint): checkpointer.noteHandedOut(checkpoint)
+    case .cancelProcessor: host.cancelCall()
+    case .giveAway: giveAway()
+    case .cancelWakeUp: wakeUpTimer.cancel()
+    case .finish: break
+    case .awaitWakeUp(let instant, let id):
+      let ended = wakeUpTimer.next()
+      return { await self.awaitWakeUp(at: instant, id, unless: ended) }
     case .initialize:
-      await call { [context] in try await $0.initialize(context) }
-    case .process(let batch): await process(batch)
-    case .wakeProcessor: await wakeProcessor()
-    case .requestShutdown:
-      await call { [checkpointer] in try await $0.shutdownRequested(checkpointer: checkpointer) }
-    case .handleShardEnd: await call { [checkpointer] in try await $0.shardEnded(checkpointer: checkpointer) }
-    case .notifyLeaseLost: await call { await $0.leaseLost() }
-    case .open(let position, let pause): await open(after: position, pause: pause, reader: reader)
-    case .read(let pause): await read(pause: pause, reader: reader)
-    case .findPosition: await findPosition()
+      return { [context] in await self.call { processor, _ in try await processor.initialize(context) } }
+    case .process(let batch): return { await self.process(batch) }
+    case .wakeProcessor: return { await self.wakeProcessor() }
+    case .requestShutdown: return { await self.call { try await $0.shutdownRequested(checkpointer: $1) } }
+    case .handleShardEnd: return { await self.call { try await $0.shardEnded(checkpointer: $1) } }
+    case .notifyLeaseLost: return { await self.call { processor, _ in await processor.leaseLost() } }
+    case .open(let position, let pause):
+      return { await self.open(after: position, pause: pause, reader: reader) }
+    case .read(let pause): return { await self.read(pause: pause, reader: reader) }
+    case .findPosition: return { await self.findPosition() }
     case .sleep(let duration, let id):
-      try? await environment.clock.sleep(for: duration)
-      send.yield(.slept(id: id))
-    case .deadLetter(let letters, let checkpoint):
-      let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: checkpointer.committed)
-      await self.write("write dead letters", of: checkpoint) { store, _ in
-        try await store.deadLetter(letters, passing: write)
+      return {
+        try? await self.environment.clock.sleep(for: duration)
+        self.send.yield(.slept(id: id))
       }
-    case .endShard(let children):
-      let ending = ShardEnding(from: checkpointer.committed, history: historyOfRead.withLock { $0 })
-      await write("end a shard") { try await $0.endShard($1, children: children, restingOn: ending) }
-    case .transfer: await write("transfer a lease") { try await $0.transfer($1) }
-    case .stop(let reason): await write("stop a lease") { try await $0.stop($1, reason: reason) }
-    case .watch(let duration): await watch(for: duration)
-    case .report, .setHandedOut, .cancelProcessor, .giveAway, .awaitWakeUp, .cancelWakeUp, .finish: break
+    case .keepPlace(let place): return { await self.keepPlace(place) }
+    case .deadLetter(let letters, let checkpoint):
+      return { await self.deadLetter(letters, passing: checkpoint) }
+    case .endShard(let children): return { await self.endShard(children) }
+    case .transfer: return { await self.write("transfer a lease") { try await $0.transfer($1) } }
+    case .stop(let reason):
+      return { await self.write("stop a lease") { try await $0.stop($1, reason: reason) } }
+    case .watch(let duration): return { await self.watch(for: duration) }
     }
+    return nil
   }
 
   // MARK: The processor
 
-  private func call(_ body: @escaping @Sendable (inout any RecordProcessor) async throws -> Void) async {
-    answer(await host.call(body))
+  private func call(
+    _ body: @escaping @Sendable (inout any RecordProcessor, Checkpointer) async throws -> Void
+  ) async {
+    answer(await host.call { [checkpointer] in try await body(&$0, checkpointer) })
   }
 
   private func answer(_ error: (any Error)?) {
@@ -239,14 +241,6 @@ final class ShardConsumerRunner: Sendable {
   private func open(after position: Checkpoint, pause: Duration, reader: ReaderSlot) async {
     await reading(pause: pause) {
       let opened = try await self.source.reader(of: self.grant.shardID, after: position)
-      if position == .latest, opened.origin > .latest {
-        // From here on "latest" is a place. Kept, or records that arrive before the first checkpoint would be
-        // skipped by the next owner, which would find another latest.
-        try await self.environment.writer.write(
-          CheckpointWrite(grant: self.grant, checkpoint: opened.origin, from: self.checkpointer.committed)
-        )
-        self.checkpointer.noteCommitted(opened.origin)
-      }
       reader.set(opened)
       return .opened(after: opened.origin)
     }
@@ -268,8 +262,6 @@ final class ShardConsumerRunner: Sendable {
       send.yield(try await body())
     } catch is CancellationError {
       return
-    } catch let error as TidemarkError where error.code == .leaseLost {
-      send.yield(.leaseLost)
     } catch let error as TidemarkError {
       send.yield(.readFailed(error))
     } catch {
@@ -290,6 +282,31 @@ final class ShardConsumerRunner: Sendable {
     }
     checkpointer.noteCommitted(lease.checkpoint)
     send.yield(.position(lease.checkpoint))
+  }
+
+  /// Together with those of other shards, since many start at the same time.
+  private func keepPlace(_ place: Checkpoint) async {
+    let write = CheckpointWrite(grant: grant, checkpoint: place, from: checkpointer.committed)
+    await self.write("keep the place of LATEST", of: place) { [writer = environment.writer] _, _ in
+      do {
+        try await writer.write(write)
+        return .accepted
+      } catch let error as TidemarkError where error.code == .leaseLost {
+        return .leaseLost
+      }
+    }
+  }
+
+  private func deadLetter(_ letters: [DeadLetter], passing checkpoint: Checkpoint) async {
+    let write = CheckpointWrite(grant: grant, checkpoint: checkpoint, from: checkpointer.committed)
+    await self.write("write dead letters", of: checkpoint) { store, _ in
+      try await store.deadLetter(letters, passing: write)
+    }
+  }
+
+  private func endShard(_ children: [Shard]) async {
+    let ending = ShardEnding(from: checkpointer.committed, history: historyOfRead.withLock { $0 })
+    await write("end a shard") { try await $0.endShard($1, children: children, restingOn: ending) }
   }
 
   private func write(

@@ -67,7 +67,8 @@ struct ShardConsumerTests {
     var latest = Consumed(checkpoint: .latest)
     _ = latest.send(.started)
     #expect(latest.send(.processorReturned) == ["open LATEST"])
-    _ = latest.send(.opened(after: .record(20)))
+    #expect(latest.send(.opened(after: .record(20))) == ["keep 20"])
+    #expect(latest.send(.written(.accepted)) == ["read"])
     #expect(latest.send(.readFailed(.init(.iteratorExpired, ""))) == ["open 20"])
   }
 
@@ -93,11 +94,29 @@ struct ShardConsumerTests {
     #expect(consumer.send(.processorReturned) == ["end with child"])
   }
 
+  @Test(
+    "the place that LATEST was is kept before the lease is handed off, and not under a lease that is lost"
+  )
+  func placeOfLatest() {
+    var consumer = Stage.openingAtLatest.consumer
+    #expect(consumer.send(.handOffRequested) == ["shutdown"])
+    #expect(consumer.send(.opened(after: .record(20))) == [])
+    #expect(consumer.send(.processorReturned) == ["keep 20"])
+    #expect(consumer.send(.handOffWithdrawn) == [], "too late")
+    #expect(consumer.send(.written(.accepted)) == ["transfer"])
+    var refused = Stage.keepingPlace.consumer
+    #expect(refused.send(.written(.leaseLost)) == ["leaseLost"])
+    var lost = Stage.keepingPlace.consumer
+    #expect(lost.send(.leaseLost) == [])
+    #expect(lost.send(.written(.accepted)) == ["leaseLost"])
+  }
+
   // MARK: Handoff
 
   /// What is under way when something comes in between.
   enum Stage: CaseIterable {
-    case initializing, pausingBeforeInitialize, opening, reading, processing, findingPosition, pausing
+    case initializing, pausingBeforeInitialize, opening, openingAtLatest, keepingPlace, reading, processing
+    case findingPosition, pausing
     case deadLettering, wakingUp, shuttingDown, handlingShardEnd, endingShard, transferring, stopping
 
     var consumer: Consumed {
@@ -107,6 +126,12 @@ struct ShardConsumerTests {
         _ = consumer.send(.started)
         if self == .opening { _ = consumer.send(.processorReturned) }
         if self == .pausingBeforeInitialize { _ = consumer.fail() }
+        return consumer
+      case .openingAtLatest, .keepingPlace:
+        var consumer = Consumed(checkpoint: .latest)
+        _ = consumer.send(.started)
+        _ = consumer.send(.processorReturned)
+        if self == .keepingPlace { _ = consumer.send(.opened(after: .record(20))) }
         return consumer
       case .reading: return .reading()
       case .processing: return .processing(1...3)
@@ -312,7 +337,7 @@ struct ShardConsumerTests {
     #expect(consumer.send(.wakeUpDue(id: 999)) == [])
     #expect(consumer.send(.started) == [])
     if stage != .findingPosition { #expect(consumer.send(.position(.record(2))) == []) }
-    if ![Stage.deadLettering, .endingShard, .transferring, .stopping].contains(stage) {
+    if ![Stage.keepingPlace, .deadLettering, .endingShard, .transferring, .stopping].contains(stage) {
       #expect(consumer.send(.written(.accepted)) == [])
       #expect(consumer.send(.written(.leaseLost)) == [])
       #expect(consumer.send(.writeAbandoned) == [])
@@ -660,6 +685,7 @@ extension ShardConsumer.Action {
     case .cancelProcessor: "cancel"
     case .setHandedOut(let checkpoint): "handedOut \(checkpoint)"
     case .wakeProcessor: "wake"
+    case .keepPlace(let place): "keep \(place)"
     case .awaitWakeUp(_, let id): "await \(id)"
     case .cancelWakeUp: "cancelWakeUp"
     case .open(let position, _): "open \(position)"
