@@ -181,7 +181,7 @@ extension Mutant {
     Mutant(
       "one-attempt-too-many",
       breaks: "S8",
-      in: "\(processing)/ShardConsumer.swift",
+      in: "\(processing)/RetryLedger.swift",
       "attempts >= maximum",
       becomes: "attempts >= maximum + 6"
     ),
@@ -194,7 +194,7 @@ extension Mutant {
     ),
     Mutant(
       "wake-up-lost",
-      breaks: "liveness",
+      breaks: "S4, liveness",
       in: "\(processing)/ShardConsumer.swift",
       "guard wakeUp == .awaited(id: id) else { return [] }\n      wakeUp = «.due»",
       becomes: "call == nil ? .due : .none"

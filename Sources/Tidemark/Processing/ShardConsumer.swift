@@ -153,10 +153,7 @@ struct ShardConsumer {
   /// Records of the present page that are not handled yet.
   private var work: ArraySlice<Record> = []
   private var pageInfo: (page: ShardPage, at: ContinuousClock.Instant?)?
-  /// How many records a batch may have while a failing one is being isolated.
-  private var batchLimit: Int?
-  private var attempts = 0
-  private var attemptedHead: Checkpoint?
+  private var retries: RetryLedger
   private var callFailures = 0
   private var lastSleepID = 0
   private var wakeUp = WakeUp.none
@@ -176,6 +173,7 @@ struct ShardConsumer {
     self.trimmedData = trimmedData
     self.stall = stall
     self.watch = StallWatch(timeout: stall.timeout)
+    self.retries = RetryLedger(policy: policy)
     self.random = random
     self.handled = lease.checkpoint
     self.readPosition = lease.checkpoint
@@ -311,13 +309,13 @@ struct ShardConsumer {
   }
 
   private mutating func process() -> [Action] {
-    let records = work.prefix(batchLimit ?? work.count)
+    let records = work.prefix(retries.batchLimit ?? work.count)
     guard let first = records.first, let last = records.last else { return [] }
     activity = .processing(count: records.count)
     let batch = RecordBatch(
       records: records,
       millisBehindLatest: pageInfo?.page.millisBehindLatest ?? 0,
-      previousAttempts: first.checkpoint == attemptedHead ? attempts : 0
+      previousAttempts: retries.attempts(at: first.checkpoint)
     )
     return [.setHandedOut(last.checkpoint), .process(batch)]
   }
@@ -454,7 +452,7 @@ struct ShardConsumer {
       return settle()
     case .processing(let count):
       drop(count)
-      if let limit = batchLimit { batchLimit = limit * 2 < work.count ? limit * 2 : nil }
+      retries.succeeded(left: work.count)
       activity = .idle
       return settle()
     case .wakingUp:
@@ -514,36 +512,33 @@ struct ShardConsumer {
     guard left > 0, let head = work.first else {
       return actions + [.report(.failed(failure.error, attempt: 1, pause: nil))] + settle()
     }
-    if attemptedHead != head.checkpoint {
-      attemptedHead = head.checkpoint
-      attempts = 0
-    }
-    return actions + retry(failure, count: named == head.checkpoint ? 1 : left, isNamed: named != nil)
+    let count = named == head.checkpoint ? 1 : left
+    let isExhausted = retries.failed(
+      at: head.checkpoint,
+      count: count,
+      isNamed: named != nil,
+      age: age(of: head, at: failure.at)
+    )
+    return actions + (isExhausted ? exhausted(failure, count: count) : retry(failure))
   }
 
-  private mutating func retry(_ failure: Failure, count: Int, isNamed: Bool) -> [Action] {
-    if policy.bisectsBatch, !isNamed, count > 1 {
-      batchLimit = count / 2
-    } else {
-      attempts += 1
-      if isExhausted(at: failure.at) { return exhausted(failure, count: count) }
-    }
-    let pause = policy.backoff.pause(afterAttempt: max(attempts, 1), using: &random)
-    let report = Action.report(.failed(failure.error, attempt: max(attempts, 1), pause: pause))
+  private mutating func retry(_ failure: Failure) -> [Action] {
+    let attempt = max(retries.attempts, 1)
+    let pause = policy.backoff.pause(afterAttempt: attempt, using: &random)
+    let report = Action.report(.failed(failure.error, attempt: attempt, pause: pause))
     if isHandOffRequested { return [report] + settle() }
     return [report, self.pause(pause)]
   }
 
-  private func isExhausted(at instant: ContinuousClock.Instant) -> Bool {
-    if let maximum = policy.maximumAttempts, attempts >= maximum { return true }
-    guard let maximumAge = policy.maximumRecordAge, let head = work.first, let pageInfo,
-      let readAt = pageInfo.page.readAt, let instantOfRead = pageInfo.at
-    else { return false }
-    let ageWhenRead = readAt.microsecondsSinceEpoch - head.approximateCreationTime.microsecondsSinceEpoch
-    return .microseconds(ageWhenRead) + instantOfRead.duration(to: instant) > maximumAge
+  /// By the source's clock when it was read, and by this one since then.
+  private func age(of record: Record, at instant: ContinuousClock.Instant) -> Duration? {
+    guard let pageInfo, let readAt = pageInfo.page.readAt, let instantOfRead = pageInfo.at else { return nil }
+    let ageWhenRead = readAt.microsecondsSinceEpoch - record.approximateCreationTime.microsecondsSinceEpoch
+    return .microseconds(ageWhenRead) + instantOfRead.duration(to: instant)
   }
 
   private mutating func exhausted(_ failure: Failure, count: Int) -> [Action] {
+    let attempts = retries.attempts
     let report = Action.report(.failed(failure.error, attempt: attempts, pause: nil))
     let cause = (failure.error as? RecordFailure)?.underlying ?? failure.error
     switch policy.whenExhausted {
@@ -602,7 +597,7 @@ struct ShardConsumer {
       return settle() + readAhead()
     case .deadLettering(let letters):
       drop(letters.count)
-      batchLimit = nil
+      retries.gaveUp()
       activity = .idle
       return [.report(.deadLettered(letters)), .setHandedOut(handled)] + settle()
     case .endingShard:
