@@ -7,7 +7,8 @@ struct StreamBenchmarks: AsyncParsableCommand {
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
     subcommands: [
       ReadBenchmark.self, DecodeBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self,
-      LatencyBenchmark.self, SteadyBenchmark.self, DayBenchmark.self, LogicalBenchmark.self,
+      LatencyBenchmark.self, SteadyBenchmark.self, ManyBenchmark.self, DayBenchmark.self,
+      LogicalBenchmark.self,
     ]
   )
 }
