@@ -139,8 +139,15 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     return reply
   }
 
-  func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws {
-    try await call(.serve, by: incarnation) { try await $0.serve(streams, as: incarnation, in: scope) }
+  func serve(
+    _ streams: Set<String>,
+    version: Int64,
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope
+  ) async throws {
+    try await call(.serve, by: incarnation) {
+      try await $0.serve(streams, version: version, as: incarnation, in: scope)
+    }
   }
 
   func look(as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws -> LookReply {

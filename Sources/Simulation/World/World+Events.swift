@@ -39,9 +39,8 @@ extension World {
     let open = before.filter(\.isOpen)
     let kinds = [FaultKind.split, .merge, .rotate, .trim, .removal].filter(faults.allows)
     guard let kind = kinds.randomElement(using: &random) else { return }
-    guard let shard = open.randomElement(using: &random) else {
-      return kind == .removal ? remove(from: before, of: stream) : ()
-    }
+    // Nothing would remember that a disabled stream was read, once its leases are gone and an old list still shows it.
+    guard let shard = open.randomElement(using: &random) else { return }
     var children: [Shard] = []
     var parents = [shard]
     switch kind {

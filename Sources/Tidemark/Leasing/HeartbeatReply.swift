@@ -6,10 +6,18 @@ public struct HeartbeatReply: Sendable, Hashable {
   /// How many workers of the scope are not dead; the period of looks grows with it.
   public var liveWorkers: Int
   public var history: LeaseHistory
+  /// The version of the streams that the store knows the worker to serve; see ``LeaseStore/serve(_:version:as:in:)``.
+  public var streamsVersion: Int64
 
-  public init(assignmentVersion: Int64, liveWorkers: Int, history: LeaseHistory = LeaseHistory()) {
+  public init(
+    assignmentVersion: Int64,
+    liveWorkers: Int,
+    history: LeaseHistory = LeaseHistory(),
+    streamsVersion: Int64 = 0
+  ) {
     self.assignmentVersion = assignmentVersion
     self.liveWorkers = liveWorkers
     self.history = history
+    self.streamsVersion = streamsVersion
   }
 }

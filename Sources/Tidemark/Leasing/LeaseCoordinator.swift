@@ -40,7 +40,7 @@ struct LeaseCoordinator {
   enum Action {
     case register(streams: Set<String>)
     /// Says which streams this worker reads.
-    case serve(WorkerIncarnation, Set<String>)
+    case serve(WorkerIncarnation, Set<String>, version: Int64)
     case heartbeat(WorkerIncarnation, WorkerRecord.State, refused: Set<LeaseKey>)
     case look(WorkerIncarnation)
     case plan(WorkerIncarnation)
@@ -152,7 +152,10 @@ struct LeaseCoordinator {
   /// What this worker reads, what it has said of that last, and that it has stopped to read others.
   private var streams: Set<String>
   private var saidStreams: Set<String> = []
+  private var saidVersion: Int64 = 0
   private var letGo = Announcement()
+  /// The leases of other streams that were given back since the store has heard of that.
+  private var givenBack: Set<LeaseKey> = []
   private var drain = Announcement()
   private var consumers: [LeaseKey: Consumer] = [:]
   /// The leases that no plan may give to this worker, as the last heartbeat says, and as the store knows.
@@ -222,7 +225,7 @@ struct LeaseCoordinator {
   // MARK: Registration and heartbeats
 
   private mutating func register() -> [Action] {
-    saidStreams = streams
+    (saidStreams, saidVersion) = (streams, 0)
     return [.register(streams: streams)]
   }
 
@@ -291,6 +294,8 @@ struct LeaseCoordinator {
     let again = endHeartbeat()
     var actions = [trust(from: sentAt)]
     if areRefusalsNew { actions += wantRefresh() }
+    // The store has come back without what it was told.
+    if letGo.isKnown, !serve.isUnderWay, reply.streamsVersion < saidVersion { actions += sayAgain() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion, reply.history)
     if isDraining && again.isEmpty && !drain.isKnown {
@@ -411,19 +416,27 @@ struct LeaseCoordinator {
   }
 
   private mutating func wantServe() -> [Action] {
-    guard let incarnation, serve.want() else { return [] }
+    guard incarnation != nil, serve.want() else { return [] }
+    return say()
+  }
+
+  private mutating func say() -> [Action] {
+    guard let incarnation else { return [] }
+    if saidStreams != streams { saidVersion += 1 }
     saidStreams = streams
-    return [.serve(incarnation, streams)]
+    return [.serve(incarnation, streams, version: saidVersion)]
+  }
+
+  private mutating func sayAgain() -> [Action] {
+    letGo = Announcement()
+    return wantServe()
   }
 
   private mutating func served() -> [Action] {
-    let again = serve.end(isWantedStill: incarnation != nil && saidStreams != streams)
-    if again, let incarnation {
-      saidStreams = streams
-      return [.serve(incarnation, streams)]
-    }
+    if serve.end(isWantedStill: incarnation != nil && saidStreams != streams) { return say() }
     guard incarnation != nil, saidStreams == streams else { return [] }
     letGo.isKnown = true
+    givenBack = []
     return wantPlan() + wantRefresh()
   }
 
@@ -490,8 +503,7 @@ struct LeaseCoordinator {
         // for ever.
         return [.release(grant)]
       }
-      // Nobody here can read it. Not before the store knows that, or the next plan would give it back.
-      guard streams.contains(lease.stream) else { return letGo.isKnown ? [.release(grant)] : [] }
+      guard streams.contains(lease.stream) else { return giveBack(grant) }
       consumers[lease.key] = Consumer(grant: grant)
       return [.startConsumer(lease, grant)] + handOffIfAsked(lease)
     }
@@ -502,6 +514,13 @@ struct LeaseCoordinator {
       return lose(lease.key)
     }
     return handOffIfAsked(lease)
+  }
+
+  /// Gives up a lease that nobody here can read. Not before the store knows that, or the next plan would give it again; if
+  /// one does so nevertheless, the store may have lost it.
+  private mutating func giveBack(_ grant: LeaseGrant) -> [Action] {
+    guard letGo.isKnown else { return [] }
+    return givenBack.insert(grant.key).inserted ? [.release(grant)] : sayAgain()
   }
 
   private mutating func handOffIfAsked(_ lease: Lease) -> [Action] {

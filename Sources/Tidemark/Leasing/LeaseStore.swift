@@ -21,7 +21,15 @@ public protocol LeaseStore: Sendable {
   func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply?
 
   /// Says which streams a worker serves from now on, and calls for a plan. Harmless for a worker that is dead.
-  func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) async throws
+  ///
+  /// - Parameter version: counts what the worker has said, from 1; 0 is what it has registered with. An earlier one that
+  ///   comes late changes nothing, nor does one that comes again.
+  func serve(
+    _ streams: Set<String>,
+    version: Int64,
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope
+  ) async throws
 
   /// Looks, cheaply, whether anything calls for a plan: a worker whose session is gone or whose heartbeat is
   /// old, a worker that drains, a lease that could start, a handoff that is overdue.

@@ -1,7 +1,7 @@
 /// What a worker says of itself when it registers.
 public struct WorkerRegistration: Sendable, Hashable {
   public var scope: LeaseScope
-  /// The streams that the worker serves: no plan gives it leases of others. ``LeaseStore/serve(_:as:in:)`` changes them.
+  /// The streams that the worker serves: no plan gives it leases of others. ``LeaseStore/serve(_:version:as:in:)`` changes them.
   public var streams: Set<String>
   /// The worker's name, for people; it need not be unique.
   public var workerID: String

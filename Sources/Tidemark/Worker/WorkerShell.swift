@@ -303,9 +303,9 @@ final class WorkerShell: Sendable {
   private func call(_ action: LeaseCoordinator.Action) async {
     switch action {
     case .register(let streams): await register(serving: streams)
-    case .serve(let incarnation, let streams):
+    case .serve(let incarnation, let streams, let version):
       await answer(.serveFailed) {
-        try await self.store.serve(streams, as: incarnation, in: self.scope)
+        try await self.store.serve(streams, version: version, as: incarnation, in: self.scope)
         return .served
       }
     case .look(let incarnation):

@@ -44,22 +44,30 @@ enum HeartbeatStatements {
       """,
       """
       SELECT tidemark_leases.serve_streams(\(worker.scope.application),
-        current_setting('tidemark.incarnation')::bigint, \(worker.streams.sorted()))
+        current_setting('tidemark.incarnation')::bigint, \(worker.streams.sorted()), 0)
       """,
       notify(worker.scope),
     ]
   }
 
-  static func serve(_ streams: Set<String>, as worker: WorkerIncarnation, in scope: LeaseScope) -> PQStatement
-  {
-    "SELECT tidemark_leases.serve_streams(\(scope.application), \(worker.number), \(streams.sorted()))"
+  static func serve(
+    _ streams: Set<String>,
+    version: Int64,
+    as worker: WorkerIncarnation,
+    in scope: LeaseScope
+  ) -> PQStatement {
+    """
+    SELECT tidemark_leases.serve_streams(
+      \(scope.application), \(worker.number), \(streams.sorted()), \(version))
+    """
   }
 
   static func notify(_ scope: LeaseScope) -> PQStatement {
     "SELECT pg_notify(tidemark_leases.lease_channel(\(scope.application)), '')"
   }
 
-  /// No row if the worker is dead, else the assignment version and the number of live workers.
+  /// No row if the worker is dead, else the assignment version, the history, the number of live workers and the version
+  /// of the streams that it serves.
   static func beat(_ beat: Heartbeat, hasSession: Bool) -> PQStatement {
     PQStatement(
       """
@@ -74,7 +82,7 @@ enum HeartbeatStatements {
           state = $3,
           refused_leases = $5
         WHERE incarnation = $1 AND application = $2 AND state <> 'dead'
-        RETURNING incarnation
+        RETURNING streams_version
       ), changed AS (
         -- The other sub-selects still see the row as it was.
         UPDATE tidemark_leases.lease_scope SET change_version = change_version + 1
@@ -83,7 +91,8 @@ enum HeartbeatStatements {
         RETURNING pg_notify(tidemark_leases.lease_channel($2), '')
       )
       SELECT s.assignment_version, s.history_number, s.history_version,
-        (SELECT count(*) FROM tidemark_leases.worker WHERE application = $2 AND state <> 'dead')
+        (SELECT count(*) FROM tidemark_leases.worker WHERE application = $2 AND state <> 'dead'),
+        beat.streams_version
       FROM beat, tidemark_leases.lease_scope AS s
       WHERE s.application = $2
       """,

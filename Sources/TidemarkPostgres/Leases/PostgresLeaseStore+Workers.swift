@@ -53,12 +53,14 @@ extension PostgresLeaseStore {
 
   public func serve(
     _ streams: Set<String>,
+    version: Int64,
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope
   ) async throws {
     _ = try await write {
       try await pool.pipeline([
-        HeartbeatStatements.serve(streams, as: incarnation, in: scope), HeartbeatStatements.notify(scope),
+        HeartbeatStatements.serve(streams, version: version, as: incarnation, in: scope),
+        HeartbeatStatements.notify(scope),
       ])
     }
   }

@@ -66,11 +66,14 @@ actor WorkerSession {
     let statements = [HeartbeatStatements.beat(beat, hasSession: isDirect && isLocked)]
     let rows = try await connection.pipeline(statements + HeartbeatStatements.measurements(beat))[0]
     guard let row = rows.first else { return nil }
-    let (version, history, beganAt, workers) = try row.decode((Int64, Int64, Int64, Int64).self)
+    let (version, history, beganAt, workers, streams) = try row.decode(
+      (Int64, Int64, Int64, Int64, Int64).self
+    )
     return HeartbeatReply(
       assignmentVersion: version,
       liveWorkers: Int(workers),
-      history: LeaseHistory(number: history, beganAt: beganAt)
+      history: LeaseHistory(number: history, beganAt: beganAt),
+      streamsVersion: streams
     )
   }
 

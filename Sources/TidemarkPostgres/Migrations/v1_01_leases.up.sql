@@ -146,6 +146,8 @@ CREATE TABLE tidemark_leases.worker (
   -- Leases that the worker cannot take now, because an earlier call to its processor for them hangs: stream and shard
   -- as one text. No plan gives it these.
   refused_leases text[] COLLATE "C" NOT NULL DEFAULT '{}',
+  -- Which of the worker's announcements of the streams that it serves was the last.
+  streams_version bigint NOT NULL DEFAULT -1,
   -- The changes that the worker's own plans have seen to, where it may not see all leases that others serve.
   planned_version bigint NOT NULL DEFAULT 0,
   -- What tells all sessions of the worker's process from others', where there is such a thing: their role and their

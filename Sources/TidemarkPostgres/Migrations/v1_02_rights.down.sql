@@ -9,7 +9,7 @@ DROP FUNCTION tidemark_leases.forget_application(text);
 DROP FUNCTION tidemark_leases.delete_leases(text, text, boolean);
 DROP FUNCTION tidemark_leases.delete_ended_leases(text, text[], text[]);
 DROP FUNCTION tidemark_leases.forget_dead_workers(text);
-DROP FUNCTION tidemark_leases.serve_streams(text, bigint, text[]);
+DROP FUNCTION tidemark_leases.serve_streams(text, bigint, text[], bigint);
 DROP FUNCTION tidemark_leases.forget_worker(text, bigint);
 DROP FUNCTION tidemark_leases.require_consumer(text, text);
 DO $$

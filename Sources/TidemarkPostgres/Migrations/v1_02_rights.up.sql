@@ -96,18 +96,20 @@ BEGIN
   DELETE FROM tidemark_leases.worker AS w WHERE w.incarnation = number AND w.application = of_application;
 END $$;
 
--- Notes which streams a worker serves from now on, and calls for a plan. Nothing changes for a worker that is dead.
-CREATE FUNCTION tidemark_leases.serve_streams(of_application text, number bigint, streams text[]) RETURNS void
+-- Notes which streams a worker serves from now on, and calls for a plan. Nothing changes for a worker that is dead, and
+-- by an announcement that another has overtaken.
+CREATE FUNCTION tidemark_leases.serve_streams(of_application text, number bigint, streams text[], version bigint)
+RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark_leases.require_consumer(of_application);
   PERFORM tidemark_leases.require_consumer(of_application, named.stream) FROM unnest(streams) AS named (stream);
-  -- In the order in which all statements take these locks.
-  UPDATE tidemark_leases.lease_scope AS s SET change_version = s.change_version + 1
-    WHERE s.application = of_application;
-  PERFORM FROM tidemark_leases.worker AS w
-    WHERE w.incarnation = number AND w.application = of_application AND w.state <> 'dead' FOR KEY SHARE;
+  UPDATE tidemark_leases.worker AS w SET streams_version = version
+    WHERE w.incarnation = number AND w.application = of_application AND w.state <> 'dead'
+      AND w.streams_version < version;
   IF FOUND THEN
+    UPDATE tidemark_leases.lease_scope AS s SET change_version = s.change_version + 1
+      WHERE s.application = of_application;
     DELETE FROM tidemark_leases.worker_stream AS v
       WHERE v.application = of_application AND v.incarnation = number AND v.stream <> ALL (streams);
     INSERT INTO tidemark_leases.worker_stream (application, incarnation, stream)

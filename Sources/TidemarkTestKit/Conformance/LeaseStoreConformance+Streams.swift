@@ -74,11 +74,13 @@ extension LeaseStoreConformance {
       let records = try await fleet.store.workers(in: fleet.scope)
       try expectEqual(records.map(\.registration.streams), shown.map(\.streams), "The workers' records")
       try expectEqual(await fleet.needsPlan(second), false, "A need for a plan before")
-      try await fleet.store.serve(["items/1", "more"], as: first, in: fleet.scope)
+      try await fleet.store.serve(["items/1", "more"], version: 1, as: first, in: fleet.scope)
       try expectEqual(await fleet.needsPlan(second), true, "A need for a plan after")
       let after = try await fleet.snapshot(as: second).workers
       try expectEqual(after.map(\.streams), [["items/1", "more"], []], "What is served then")
-      try await fleet.beat(first)
+      try expectEqual(await fleet.beat(first)?.streamsVersion, 1, "The version that a heartbeat tells")
+      try await fleet.store.serve(["late"], version: 1, as: first, in: fleet.scope)
+      try expectEqual(await fleet.needsPlan(second), false, "A need for a plan after one that came again")
       let beaten = try await fleet.snapshot(as: second).workers
       try expectEqual(beaten.map(\.streams), [["items/1", "more"], []], "What is served after a heartbeat")
     },
@@ -88,13 +90,14 @@ extension LeaseStoreConformance {
       try await fleet.environment.killSession(of: dead)
       try await fleet.plan(as: planner)
       let other = LeaseScope(application: fleet.scope.application + "-other")
-      try await fleet.store.serve(["items/1"], as: dead, in: fleet.scope)
+      try await fleet.store.serve(["items/1"], version: 1, as: dead, in: fleet.scope)
       try await fleet.store.serve(
         ["items/1"],
+        version: 1,
         as: WorkerIncarnation(planner.number + 1_000_000),
         in: fleet.scope
       )
-      try await fleet.store.serve(["items/1"], as: planner, in: other)
+      try await fleet.store.serve(["items/1"], version: 1, as: planner, in: other)
       let shown = try await fleet.snapshot(as: planner).workers
       try expectEqual(shown.map(\.streams), [["orders"]], "What is served")
       try expectEqual(await fleet.store.workers(in: other), [], "The other application's workers")

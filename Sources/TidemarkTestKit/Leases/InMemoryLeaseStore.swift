@@ -178,10 +178,12 @@ public final class InMemoryLeaseStore: LeaseStore {
 
   public func serve(
     _ streams: Set<String>,
+    version: Int64,
     as incarnation: WorkerIncarnation,
     in scope: LeaseScope
   ) async throws {
-    try await perform(.serve, by: incarnation) { table, _ in table.serve(streams, as: incarnation, in: scope)
+    try await perform(.serve, by: incarnation) { table, _ in
+      table.serve(streams, version: version, as: incarnation, in: scope)
     }
   }
 

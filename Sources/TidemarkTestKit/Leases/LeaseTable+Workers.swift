@@ -37,14 +37,23 @@ extension LeaseTable {
     return HeartbeatReply(
       assignmentVersion: scopes[beat.scope]?.assignmentVersion ?? 0,
       liveWorkers: livingWorkers(in: beat.scope).count,
-      history: scopes[beat.scope]?.history ?? LeaseHistory()
+      history: scopes[beat.scope]?.history ?? LeaseHistory(),
+      streamsVersion: worker.streamsVersion
     )
   }
 
-  mutating func serve(_ streams: Set<String>, as incarnation: WorkerIncarnation, in scope: LeaseScope) {
-    guard let worker = workers[incarnation], worker.state != .dead, worker.registration.scope == scope
+  mutating func serve(
+    _ streams: Set<String>,
+    version: Int64,
+    as incarnation: WorkerIncarnation,
+    in scope: LeaseScope
+  ) {
+    guard var worker = workers[incarnation], worker.state != .dead, worker.registration.scope == scope,
+      version > worker.streamsVersion
     else { return }
-    workers[incarnation]?.registration.streams = streams
+    worker.registration.streams = streams
+    worker.streamsVersion = version
+    workers[incarnation] = worker
     note(scope, callsForPlan: true)
   }
 

@@ -13,6 +13,8 @@ struct LeaseTable {
     var registration: WorkerRegistration
     var state: WorkerRecord.State = .active
     var refused: Set<LeaseKey> = []
+    /// Which of its announcements of streams was the last.
+    var streamsVersion: Int64 = 0
     var heartbeatAt: Instant
     var heartbeatingSince: Instant
     /// Which start of the server the session was opened on.

@@ -131,9 +131,9 @@ struct AttackerTests {
       "SELECT tidemark_leases.forget_worker('other', i) FROM generate_series(1, 9) AS i",
       "SELECT tidemark_leases.forget_dead_workers('other')",
       "SELECT tidemark_leases.forget_application('other')",
-      "SELECT tidemark_leases.serve_streams('other', w.incarnation, '{item}') FROM tidemark_leases.worker AS w",
-      "SELECT tidemark_leases.serve_streams('other', i, '{item}') FROM generate_series(1, 9) AS i",
-      "SELECT tidemark_leases.serve_streams('mine', w.incarnation, '{secret}') FROM tidemark_leases.worker AS w",
+      "SELECT tidemark_leases.serve_streams('other', w.incarnation, '{item}', 9) FROM tidemark_leases.worker AS w",
+      "SELECT tidemark_leases.serve_streams('other', i, '{item}', 9) FROM generate_series(1, 9) AS i",
+      "SELECT tidemark_leases.serve_streams('mine', w.incarnation, '{secret}', 9) FROM tidemark_leases.worker AS w",
       "INSERT INTO tidemark_leases.worker_stream SELECT application, incarnation, 'x' FROM tidemark_leases.worker",
       "TRUNCATE tidemark_leases.lease", "SELECT setval('tidemark_leases.worker_incarnation_seq', 1)",
     ]

@@ -219,7 +219,7 @@ struct ManyStreamsWorkerTests {
     #expect(try await plan(1) == .applied([.assign(lease.key, to: workers[1])], dead: []))
     #expect(try await [needsPlan(0), needsPlan(1)] == [false, false])
     await #expect(throws: TidemarkError.self, "it has no right to that stream") {
-      try await stores[0].serve(["one", "two"], as: workers[0], in: scope)
+      try await stores[0].serve(["one", "two"], version: 1, as: workers[0], in: scope)
     }
     for (store, worker) in zip(stores, workers) { try await store.deregister(worker, in: scope) }
     for pool in pools { await pool.close() }

@@ -24,7 +24,7 @@ struct CoordinatedStreamsTests {
   @Test("says so when a stream has come, and plans")
   func comes() {
     var worker = reading()
-    #expect(worker.send(.streamsListed(["a", "b", "c"])) == ["serve 1 a b c"])
+    #expect(worker.send(.streamsListed(["a", "b", "c"])) == ["serve1 1 a b c"])
     #expect(worker.send(.served) == ["plan 1", "refresh 1"])
     #expect(worker.send(.streamsListed(["c", "b", "a"])).isEmpty, "nothing has changed")
   }
@@ -32,7 +32,7 @@ struct CoordinatedStreamsTests {
   @Test("hands a vanished stream's leases off only once a plan was made that knew that it vanished")
   func vanishes() {
     var worker = reading()
-    #expect(worker.send(.streamsListed(["a"])) == ["serve 1 a"])
+    #expect(worker.send(.streamsListed(["a"])) == ["serve1 1 a"])
     // It goes on with the lease meanwhile.
     #expect(worker.wantRefresh().contains("refresh 1"))
     let leases: [Lease] = [.owned("s", of: "a", by: 1, epoch: 1), .owned("s", of: "b", by: 1, epoch: 1)]
@@ -52,7 +52,7 @@ struct CoordinatedStreamsTests {
     _ = worker.send(.refreshed(leases))
     _ = worker.send(.planned(.applied([], dead: [])))
     #expect(worker.send(.refreshed(leases)) == ["handOff s@1"])
-    #expect(worker.send(.streamsListed(["a", "b"])) == ["serve 1 a b"])
+    #expect(worker.send(.streamsListed(["a", "b"])) == ["serve2 1 a b"])
     #expect(worker.send(.served) == ["plan 1", "refresh 1"])
     #expect(worker.send(.refreshed(leases)) == ["withdraw s@1"])
   }
@@ -66,6 +66,26 @@ struct CoordinatedStreamsTests {
     #expect(worker.send(.refreshed(leases)) == ["lose s@1"], "of b, whose lease is somebody else's")
     _ = worker.send(.served)
     #expect(worker.send(.refreshed(leases)) == ["release t@1"])
+    // It is given again, so the store may not know it any more.
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed(leases)) == ["serve1 1 a"])
+    _ = worker.wantRefresh()
+    #expect(worker.send(.refreshed(leases)).isEmpty)
+    _ = worker.send(.served)
+    #expect(worker.send(.refreshed(leases)) == ["release t@1"])
+  }
+
+  @Test("says it again to a store that has come back without it")
+  func forgotten() {
+    var worker = reading()
+    _ = worker.send(.streamsListed(["a", "b", "c"]))
+    _ = worker.send(.served)
+    _ = worker.send(.fired(.heartbeat))
+    #expect(!worker.answerHeartbeat(streamsVersion: 1).contains("serve1 1 a b c"))
+    _ = worker.send(.fired(.heartbeat))
+    #expect(worker.answerHeartbeat(streamsVersion: 0).contains("serve1 1 a b c"))
+    _ = worker.send(.fired(.heartbeat))
+    #expect(!worker.answerHeartbeat(streamsVersion: 0).contains("serve1 1 a b c"), "it is on its way")
   }
 
   @Test("says it again until the store has heard it")
@@ -73,9 +93,9 @@ struct CoordinatedStreamsTests {
     var worker = reading()
     _ = worker.send(.streamsListed(["a"]))
     #expect(worker.send(.serveFailed) == ["timer serve"])
-    #expect(worker.send(.fired(.serve)) == ["serve 1 a"])
+    #expect(worker.send(.fired(.serve)) == ["serve1 1 a"])
     #expect(worker.send(.streamsListed(["a", "b"])).isEmpty, "one call at a time")
-    #expect(worker.send(.served) == ["serve 1 a b"])
+    #expect(worker.send(.served) == ["serve2 1 a b"])
     #expect(worker.send(.served) == ["plan 1", "refresh 1"])
   }
 
@@ -84,7 +104,7 @@ struct CoordinatedStreamsTests {
     var worker = reading()
     #expect(worker.answerDead().contains("register"))
     #expect(worker.send(.streamsListed(["a"])).isEmpty)
-    #expect(worker.send(.registered(2, sentAt: worker.now)).last == "serve 2 a")
+    #expect(worker.send(.registered(2, sentAt: worker.now)).last == "serve1 2 a")
   }
 
   @Test("syncs again after a second, and then less and less often, while some streams cannot be listed")

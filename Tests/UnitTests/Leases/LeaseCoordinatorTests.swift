@@ -571,10 +571,16 @@ struct Coordinated {
   }
 
   /// - Parameter version: by default the one that is known.
-  mutating func answerHeartbeat(version: Int64? = nil, liveWorkers: Int = 1) -> [String] {
+  mutating func answerHeartbeat(version: Int64? = nil, liveWorkers: Int = 1, streamsVersion: Int64 = 0)
+    -> [String]
+  {
     send(
       .heartbeatAnswered(
-        .init(assignmentVersion: version ?? self.version, liveWorkers: liveWorkers),
+        .init(
+          assignmentVersion: version ?? self.version,
+          liveWorkers: liveWorkers,
+          streamsVersion: streamsVersion
+        ),
         sentAt: now
       )
     )
@@ -618,8 +624,8 @@ extension LeaseCoordinator.Action {
     func text(_ grant: LeaseGrant) -> String { "\(grant.shardID)@\(grant.epoch)" }
     switch self {
     case .register: return "register"
-    case .serve(let incarnation, let streams):
-      return "serve \(incarnation) \(streams.sorted().joined(separator: " "))"
+    case .serve(let incarnation, let streams, let version):
+      return "serve\(version) \(incarnation) \(streams.sorted().joined(separator: " "))"
     case .heartbeat(let incarnation, let state, let refused):
       let refusing =
         refused.isEmpty ? "" : " refusing \(refused.sorted().map(\.shardID).joined(separator: " "))"
