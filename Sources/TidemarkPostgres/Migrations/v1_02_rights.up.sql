@@ -129,8 +129,11 @@ END $$;
 
 -- Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is being read from
 -- a position of its own, and no lease of a parent is left that could start them anew. Streams and shards go by pairs.
+-- What NOT IN looks through is hashed only if it is expected to fit into work_mem, and a plan for these very arrays is one
+-- that reads all leases.
 CREATE FUNCTION tidemark_leases.delete_ended_leases(of_application text, streams text[], shard_ids text[]) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET work_mem = '256MB'
+  SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
   PERFORM tidemark_leases.require_consumer(of_application, named.stream)
     FROM (SELECT DISTINCT unnest(streams)) AS named (stream);
@@ -145,7 +148,7 @@ BEGIN
           AND parent.shard_id = ANY (d.parent_shard_ids))
       AND (d.stream, d.shard_id) NOT IN (
         SELECT child.stream, unnest(child.parent_shard_ids) FROM tidemark_leases.lease AS child
-        WHERE child.application = of_application AND child.stream = ANY (streams)
+        WHERE child.application = of_application AND child.stream IN (SELECT unnest(streams))
           AND tidemark_leases.checkpoint_rank(child.checkpoint) < 0)
       AND NOT EXISTS (
         SELECT FROM unnest(d.child_shard_ids) AS named (shard_id)
