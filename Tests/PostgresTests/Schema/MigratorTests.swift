@@ -54,7 +54,7 @@ struct MigratorTests {
   /// Until the first release version 1 is edited in place, and its checksums here with it: a failure says the new ones.
   /// After that lines are only added.
   private static let released: [String: [Int: String]] = [
-    "tidemark_leases": [1: "d273a1a8e3b0ded2d41b89b519df09c3b9fcb29984b070c8537d5e36840e76f2"],
+    "tidemark_leases": [1: "79ce68ffda219d4ec285bfb734aa361998baef7ceb10bf97209a7c58dabc8042"],
     "tidemark": [1: "8f8ce304fae8081a111ba8ce9634f4ab708fdaebc4288bf16bf4a9a84fd96651"],
   ]
 
