@@ -63,8 +63,9 @@ nonisolated(nonsending) package func retryingConflicts<Result>(
 extension PQError {
   fileprivate var isConflict: Bool { sqlState == "40001" || sqlState == "40P01" }
 
-  /// A schema, table, function or column that there is not (any more).
+  /// A schema, table, function or column that there is not (any more), or that may have gone while a function used it: the
+  /// server takes that for an error of its own.
   fileprivate var isOfMissingObject: Bool {
-    ["3F000", "42P01", "42883", "42703"].contains(sqlState)
+    ["3F000", "42P01", "42883", "42703", "XX000"].contains(sqlState)
   }
 }

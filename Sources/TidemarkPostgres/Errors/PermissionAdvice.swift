@@ -33,8 +33,8 @@ enum PermissionAdvice {
   /// Whether the schema has, or may have, a table of this name. A message names it without its schema.
   static func isOurs(_ table: some StringProtocol) -> Bool {
     let names =
-      /(migration|history|access|presence|adding|worker|worker_stream|dead_letter|dead_letter_count|plan_turn|shard|step|jump|put_token|expiry_run|conditions_look|own_capture)/
-    let families = /(lease|stream|log|inbox|turn|snapshot|logical|capture|visible)(_[a-z0-9_]+)?/
+      /(migration|history|access|presence|adding|worker|worker_stream|dead_letter|dead_letter_count|plan_turn|shard|step|jump|put_token|expiry_run|conditions_look|own_capture|watch_turn)/
+    let families = /(lease|stream|bell|log|inbox|turn|snapshot|logical|capture|visible)(_[a-z0-9_]+)?/
     let name = String(table)
     return name.wholeMatch(of: names) != nil || name.wholeMatch(of: families) != nil
   }

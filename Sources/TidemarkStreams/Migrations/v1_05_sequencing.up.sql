@@ -268,7 +268,8 @@ BEGIN
         END IF;
         IF last_id IS DISTINCT FROM seen_ids[i] THEN
           open_xid := pg_current_xact_id();
-        ELSIF oldest >= open_xid THEN
+        ELSIF oldest >= open_xid AND moved = 0 THEN
+          -- Nothing is left, and nobody can add anything without taking another number.
           open_xid := NULL;
         END IF;
       ELSE

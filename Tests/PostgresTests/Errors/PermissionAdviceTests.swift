@@ -90,6 +90,7 @@ struct PermissionAdviceTests {
     ).map { try $0.decode(String.self) }
     #expect(tables.count > 15 && tables.contains("inbox_1"))
     #expect(tables.filter { !PermissionAdvice.isOurs($0) } == [])
+    #expect(PermissionAdvice.isOurs("bell_3"))
     #expect(!PermissionAdvice.isOurs("orders") && !PermissionAdvice.isOurs("workers"))
     await database.pool.close()
   }

@@ -50,6 +50,31 @@ struct StreamLifecycleTests {
     #expect(try await database.admin.list().isEmpty)
   }
 
+  @Test(
+    "A stream that somebody has just looked after is left alone, and one in which nothing happens for ten times as long"
+  )
+  func maintainedSeldom() async throws {
+    let database = try await StreamDatabase.make()
+    for name in ["busy", "idle"] { try await database.admin.create(name) }
+    try await database.admin.put([1], partitionKey: "k", to: "busy")
+    try await PostgresStream("busy", pool: database.pool).sequenceCommitted()
+    @Sendable func maintained(after minutes: Int) async throws -> [String] {
+      try await database.run(
+        "UPDATE tidemark.stream SET maintained_at = clock_timestamp() - interval '\(minutes) minutes'"
+      )
+      _ = try await database.admin.maintain(atMostEvery: .seconds(60))
+      return try await database.pool.query(
+        "SELECT s.name FROM tidemark.stream s WHERE s.maintained_at > clock_timestamp() - interval '30 seconds' ORDER BY 1"
+      ).map { try $0.decode(String.self) }
+    }
+    #expect(try await maintained(after: 0) == ["busy", "idle"], "as it was set")
+    let before = try await database.text("SELECT max(s.maintained_at)::text FROM tidemark.stream s")
+    _ = try await database.admin.maintain(atMostEvery: .seconds(60))
+    #expect(try await database.text("SELECT max(s.maintained_at)::text FROM tidemark.stream s") == before)
+    #expect(try await maintained(after: 2) == ["busy"])
+    #expect(try await maintained(after: 11) == ["busy", "idle"])
+  }
+
   @Test("Bad arguments are refused by name")
   func badArguments() async throws {
     let database = try await StreamDatabase.make()

@@ -14,6 +14,9 @@ struct CaptureBenchmark: AsyncParsableCommand {
   @Option(help: "How many connections write.")
   var writers = 8
 
+  @Flag(help: "Each connection writes to a captured table of its own.")
+  var apart = false
+
   @Option(help: "How many rows the table has.")
   var rows = 200_000
 
@@ -31,8 +34,10 @@ struct CaptureBenchmark: AsyncParsableCommand {
 
   func run() async throws {
     try await BenchmarkDatabase.with(connections: 8) { database in
-      try await WriterTable.make(rows: rows, in: database)
-      let stream = try await PostgresStreamAdmin(database.pool).enable(table: "item")
+      for table in tables {
+        try await WriterTable.make(table, rows: rows / tables.count, in: database)
+        try await PostgresStreamAdmin(database.pool).enable(table: table)
+      }
       var load = WriterLoad(url: database.url)
       (load.connections, load.duration) = (writers, .seconds(seconds))
       // What consuming leaves to clean up must not fall into the turns of those who only capture.
@@ -41,7 +46,7 @@ struct CaptureBenchmark: AsyncParsableCommand {
         // The first round fills caches. Every other one runs backwards: a turn must not gain by what it comes after.
         for round in 0...rounds {
           for way in round.isMultiple(of: 2) ? ways : ways.reversed() {
-            let rate = try await measure(way, round, load, stream.name, database)
+            let rate = try await measure(way, round, load, database)
             if round > 0 { turns.add(rate, for: way) }
           }
         }
@@ -54,47 +59,67 @@ struct CaptureBenchmark: AsyncParsableCommand {
     _ way: Way,
     _ round: Int,
     _ load: WriterLoad,
-    _ stream: String,
     _ database: BenchmarkDatabase
   ) async throws -> Double {
-    try await database.pool.execute("TRUNCATE tidemark.inbox_1")
-    try await database.pool.execute(
-      way == .none ? "ALTER TABLE item DISABLE TRIGGER USER" : "ALTER TABLE item ENABLE TRIGGER USER"
-    )
-    try await database.pool.execute("VACUUM item")
-    guard way == .consumed else { return try await load.run(WriterTable.update(rows: rows)) }
+    for (number, table) in tables.enumerated() {
+      try await database.pool.execute("TRUNCATE tidemark.\(identifier: "inbox_\(number + 1)")")
+      try await database.pool.execute(
+        way == .none
+          ? "ALTER TABLE \(identifier: table) DISABLE TRIGGER USER"
+          : "ALTER TABLE \(identifier: table) ENABLE TRIGGER USER"
+      )
+      try await database.pool.execute("VACUUM \(identifier: table)")
+    }
+    guard way == .consumed else { return try await run(load) }
     let worker = try Worker(
       application: "capture-\(round)",
-      stream: PostgresStream(stream, pool: database.pool, logger: BenchmarkDatabase.logger),
+      streams: tables.map { PostgresStream($0, pool: database.pool, logger: BenchmarkDatabase.logger) },
       leases: database.store,
       logger: BenchmarkDatabase.logger
     ) { _ in IgnoringProcessor() }
     return try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await worker.run() }
-      let rate = try await load.run(WriterTable.update(rows: rows))
+      let rate = try await run(load)
       group.cancelAll()
       return rate
+    }
+  }
+
+  private var tables: [String] { apart ? (0..<writers).map { "item_\($0)" } : ["item"] }
+
+  private func run(_ load: WriterLoad) async throws -> Double {
+    var load = load
+    load.connections /= tables.count
+    return try await withThrowingTaskGroup(of: Double.self) { group in
+      for table in tables {
+        group.addTask { [load, rows, tables] in
+          try await load.run(WriterTable.update(table, rows: rows / tables.count))
+        }
+      }
+      return try await group.reduce(0, +)
     }
   }
 }
 
 /// The table that writers update, one row a transaction.
 enum WriterTable {
-  static func make(rows: Int, noteLength: Int = 60, in database: BenchmarkDatabase) async throws {
+  static func make(_ table: String = "item", rows: Int, noteLength: Int = 60, in database: BenchmarkDatabase)
+    async throws
+  {
     let pool = database.pool
     try await pool.execute(
-      "CREATE TABLE item (id integer PRIMARY KEY, balance bigint NOT NULL, note text NOT NULL)"
+      "CREATE TABLE \(identifier: table) (id integer PRIMARY KEY, balance bigint NOT NULL, note text NOT NULL)"
     )
     try await pool.execute(
-      "INSERT INTO item SELECT n, 0, repeat('x', \(Int32(noteLength))) FROM generate_series(1, \(Int32(rows))) AS n"
+      "INSERT INTO \(identifier: table) SELECT n, 0, repeat('x', \(Int32(noteLength))) FROM generate_series(1, \(Int32(rows))) AS n"
     )
-    try await pool.execute("VACUUM (FREEZE, ANALYZE) item")
+    try await pool.execute("VACUUM (FREEZE, ANALYZE) \(identifier: table)")
   }
 
-  static func update(rows: Int) -> String {
+  static func update(_ table: String = "item", rows: Int) -> String {
     """
     \\set id random(1, \(rows))
-    UPDATE item SET balance = balance + 1 WHERE id = :id;
+    UPDATE \(table) SET balance = balance + 1 WHERE id = :id;
 
     """
   }
