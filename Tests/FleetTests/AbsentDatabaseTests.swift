@@ -30,7 +30,7 @@ struct AbsentDatabaseTests {
     defer { worker.crash() }
     try await fleet.wait("the worker says that it waits") {
       let log = try String(contentsOfFile: directory + "/early.log", encoding: .utf8)
-      return log.contains("could not find the stream, trying again")
+      return log.contains("could not find the streams, trying again")
     }
     #expect(worker.isRunning)
 
