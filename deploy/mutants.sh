@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Plants bugs, one at a time, and sees that each is noticed: in the lease protocol by the simulation, in the migrations by
-# the tests that are named for it. All of them (a quarter of an hour), or those of one kind (protocol, sql), or of these
+# the tests that are named for it. All of them, or those of one kind (protocol, sql), or of these
 # some by name.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -35,28 +35,22 @@ extension Bool: PQEncodable {
   }
 }
 
-extension Int16: PQEncodable {
-  public static var postgresType: PQType { .int2 }
-
+extension PQEncodable where Self: FixedWidthInteger {
   public func encode(into bytes: inout [UInt8]) {
     bytes.appendBigEndian(self)
   }
+}
+
+extension Int16: PQEncodable {
+  public static var postgresType: PQType { .int2 }
 }
 
 extension Int32: PQEncodable {
   public static var postgresType: PQType { .int4 }
-
-  public func encode(into bytes: inout [UInt8]) {
-    bytes.appendBigEndian(self)
-  }
 }
 
 extension Int64: PQEncodable {
   public static var postgresType: PQType { .int8 }
-
-  public func encode(into bytes: inout [UInt8]) {
-    bytes.appendBigEndian(self)
-  }
 }
 
 extension Int: PQEncodable {

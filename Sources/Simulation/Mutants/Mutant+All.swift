@@ -122,7 +122,7 @@ extension Mutant {
     Mutant(
       "trust-counts-from-the-answer",
       breaks: "trust",
-      in: "Sources/Tidemark/Worker/WorkerShell.swift",
+      in: "Sources/Tidemark/Worker/WorkerShell+Calls.swift",
       ".heartbeatAnswered(reply, sentAt: «sentAt»)",
       becomes: "clock.now"
     ),
@@ -387,7 +387,7 @@ extension Mutant {
     Mutant(
       "balance-is-counted-per-stream",
       breaks: "liveness, cap",
-      in: "Sources/Tidemark/Worker/WorkerShell.swift",
+      in: "Sources/Tidemark/Worker/WorkerShell+Calls.swift",
       "return «planner.plan(snapshot)»",
       becomes:
         "Dictionary(grouping: snapshot.leases, by: \\.stream).sorted { $0.key < $1.key }"

@@ -149,7 +149,7 @@ struct LeaseCoordinator {
   private var shardSync = Call()
   private var partialSyncs = 0
   private var serve = Call()
-  /// What this worker reads, what it has said of that last, and that it has stopped to read others.
+  /// What this worker reads, what it has said of that last, and that it does not read others any more.
   private var streams: Set<String>
   private var saidStreams: Set<String> = []
   private var saidVersion: Int64 = 0
@@ -405,7 +405,7 @@ struct LeaseCoordinator {
 
   // MARK: Streams
 
-  /// Whether a consumer reads a stream that this worker has stopped to read.
+  /// Whether a consumer still reads a stream that is not the worker's any more.
   private var hasLetGo: Bool { consumers.keys.contains { !streams.contains($0.stream) } }
 
   private mutating func streamsListed(_ listed: Set<String>) -> [Action] {

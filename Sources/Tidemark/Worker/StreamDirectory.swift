@@ -3,14 +3,13 @@ import Synchronization
 /// Finds out which streams a worker reads, and under which names they stand in leases.
 final class StreamDirectory: Sendable {
   private struct Named {
+    // Kept, so that no other object can be where this one was.
     var source: any StreamSource
     var name: String
   }
 
   private let catalog: any StreamCatalog
   private let named = Mutex<[ObjectIdentifier: Named]>([:])
-  /// What was found, if it stays the same.
-  private let fixed = Mutex<[String: any StreamSource]?>(nil)
 
   init(_ catalog: any StreamCatalog) {
     self.catalog = catalog
@@ -20,7 +19,6 @@ final class StreamDirectory: Sendable {
   ///
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` if two have one name: their leases could not be told apart.
   func streams() async throws -> [String: any StreamSource] {
-    if let fixed = fixed.withLock(\.self) { return fixed }
     var found: [String: any StreamSource] = [:]
     var objects: [ObjectIdentifier: Named] = [:]
     for source in try await catalog.streams() {
@@ -38,7 +36,6 @@ final class StreamDirectory: Sendable {
       }
     }
     named.withLock { $0 = objects }
-    if catalog is FixedStreams { fixed.withLock { $0 = found } }
     return found
   }
 }

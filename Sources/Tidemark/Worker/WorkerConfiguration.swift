@@ -9,7 +9,7 @@ public struct WorkerConfiguration: Sendable {
     public var interval: Duration = .seconds(5)
     /// The period of heartbeats. Default 1 s; more than 0, at most a quarter of `interval`, because who lets half of it
     /// pass between two heartbeats may not judge others, and at most a third of `interval` without `margin`, so that
-    /// a heartbeat may be lost and another be late before a worker stops to trust its leases.
+    /// a heartbeat may be lost and another be late before a worker stops trusting its leases.
     public var heartbeatInterval: Duration = .seconds(1)
     /// How much earlier than others may declare it dead a worker stops handing out records. It covers that this
     /// host's clock and the database's run at different speeds, and the moment between the look at the clock and

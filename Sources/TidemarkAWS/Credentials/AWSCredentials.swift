@@ -7,7 +7,7 @@ public struct AWSCredentials: Sendable, Hashable, CustomStringConvertible, Custo
   public var accessKeyID: String
   public var secretAccessKey: String
   public var sessionToken: String?
-  /// When the service stops to accept them; `nil` for never.
+  /// When the service stops accepting them; `nil` for never.
   public var expiration: Timestamp?
 
   public init(

@@ -13,6 +13,7 @@ DROP FUNCTION tidemark.bells();
 DROP TABLE tidemark.watch_turn;
 DROP FUNCTION tidemark.advance_streams(integer[], bigint[], bigint[], xid8[], integer, bigint);
 DROP FUNCTION tidemark.advance(integer, bigint, integer, bigint);
+DROP FUNCTION tidemark.try_step(integer, integer, bigint, bigint);
 DROP FUNCTION tidemark.news(integer, bigint);
 DROP FUNCTION tidemark.create_sequencing_function(integer);
 DROP FUNCTION tidemark.sequence_inbox(integer, integer, bigint, bigint);

@@ -167,6 +167,7 @@ CREATE FUNCTION tidemark.news(
   of_stream integer, seen_head bigint, OUT head bigint, OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  -- Mostly nothing is new, and the rest costs more.
   SELECT p.head INTO head FROM tidemark.step p WHERE p.stream_id = of_stream ORDER BY p.head DESC LIMIT 1;
   IF head = seen_head THEN
     changed_shards := '{}';
@@ -187,6 +188,22 @@ BEGIN
     GROUP BY known.yes;
 END $$;
 
+-- Takes the turn of an enabled stream, if nobody has it, and moves rows. enabled is null where the stream is gone.
+CREATE FUNCTION tidemark.try_step(
+  of_stream integer, maximum_rows integer, maximum_bytes bigint, taken_id bigint,
+  OUT enabled boolean, OUT busy boolean, OUT moved integer)
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  moved := 0;
+  busy := NOT tidemark.try_turn(of_stream);
+  -- After the turn was got: the stream may have been disabled before.
+  SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
+  busy := busy AND enabled IS TRUE;
+  IF enabled AND NOT busy THEN
+    moved := tidemark.sequence_inbox(of_stream, maximum_rows, maximum_bytes, taken_id);
+  END IF;
+END $$;
+
 -- The sequencing step of one stream, and what a consumer needs to know after it (see tidemark.news), in one statement.
 --
 -- One caller at a time moves rows; another is told that it was busy and waits for nobody. Whoever dies or is
@@ -200,23 +217,11 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.check_isolation();
   PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);
-  busy := false;
-  moved := 0;
-  SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  IF NOT FOUND THEN
+  SELECT t.enabled, t.busy, t.moved INTO enabled, busy, moved
+    FROM tidemark.try_step(of_stream, maximum_rows, maximum_bytes, NULL) AS t;
+  IF enabled IS NULL THEN
     RAISE EXCEPTION 'stream % does not exist (any more)', of_stream USING ERRCODE = 'TM001',
       HINT = 'List those that do: tidemark stream list.';
-  END IF;
-  IF enabled THEN
-    IF tidemark.try_turn(of_stream) THEN
-      -- Read again: the stream may have been disabled before the lock was got.
-      SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
-      IF enabled THEN
-        moved := tidemark.sequence_inbox(of_stream, maximum_rows, maximum_bytes);
-      END IF;
-    ELSE
-      busy := true;
-    END IF;
   END IF;
   SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads
     FROM tidemark.news(of_stream, seen_head) AS n;
@@ -258,23 +263,19 @@ BEGIN
     open_xid := seen_xids[i];
     SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = streams[i];
     IF enabled AND (last_id IS DISTINCT FROM seen_ids[i] OR open_xid IS NOT NULL) THEN
-      IF total < maximum_rows AND tidemark.try_turn(streams[i]) THEN
-        -- Read again: the stream may have been disabled before the lock was got.
-        SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = streams[i];
-        IF enabled THEN
-          moved := tidemark.sequence_inbox(streams[i], maximum_rows - total, maximum_bytes,
-            CASE WHEN is_first THEN last_id END);
-          total := total + moved;
-        END IF;
-        IF last_id IS DISTINCT FROM seen_ids[i] THEN
-          open_xid := pg_current_xact_id();
-        ELSIF oldest >= open_xid AND moved = 0 THEN
-          -- Nothing is left, and nobody can add anything without taking another number.
-          open_xid := NULL;
-        END IF;
-      ELSE
-        busy := true;
+      busy := total >= maximum_rows;
+      IF NOT busy THEN
+        SELECT t.enabled, t.busy, t.moved INTO enabled, busy, moved
+          FROM tidemark.try_step(streams[i], maximum_rows - total, maximum_bytes, CASE WHEN is_first THEN last_id END) AS t;
+        total := total + moved;
+      END IF;
+      IF busy THEN
         last_id := seen_ids[i];
+      ELSIF last_id IS DISTINCT FROM seen_ids[i] THEN
+        open_xid := pg_current_xact_id();
+      ELSIF oldest >= open_xid AND moved = 0 THEN
+        -- Nothing is left, and nobody can add anything without taking another number.
+        open_xid := NULL;
       END IF;
     END IF;
     SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads

@@ -12,6 +12,13 @@ struct PageWish: Sendable {
 
 /// Records of one shard that were read along with others'.
 struct FreshRecords: Sendable {
+  /// A reader that waits, with what it would read and what was known of its shard before that is read.
+  struct Wish: Sendable {
+    var waiter: StreamHeads.Waiter
+    var page: PageWish
+    var mark: StreamHeads.Mark
+  }
+
   var storage: LogRecords
   var rows: Range<Int>
   var readAt: Timestamp
@@ -20,62 +27,56 @@ struct FreshRecords: Sendable {
   /// What was known of the shard when they were read, if there were no more.
   var mark: StreamHeads.Mark?
 
-  /// The new records of several shards of one partition: all of them or, where they are too large together, none. Each reader
-  /// reads its own then.
-  static func statement(
-    stream: Int32,
-    partition: Int64,
-    of waiters: [StreamHeads.Waiter],
-    maximumRecords: Int
-  ) -> PQStatement {
-    let log = "log_\(stream)_\(partition)"
-    let shards = waiters.map(\.shard)
-    let positions = waiters.compactMap { $0.wish?.position }
-    let records = """
-      unnest($1::integer[], $2::bigint[]) AS w (shard, position)
-      CROSS JOIN LATERAL (SELECT * FROM tidemark.\"\(log)\" AS l WHERE l.shard_ordinal = w.shard
-        AND l.sequence_number > w.position ORDER BY l.sequence_number LIMIT $3) AS r
-      """
-    return PQStatement(
-      """
-      WITH size AS MATERIALIZED (SELECT sum(r.size_in_bytes) AS bytes FROM \(records))
-      SELECT r.sequence_number, r.event_name, r.cause, r.partition_key, r.new_image, r.old_image, r.data, r.created_at,
-        r.shard_ordinal, (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS read_at
-      FROM \(records) WHERE (SELECT s.bytes FROM size AS s) <= $4
-      """,
-      shards,
-      positions,
-      Int32(maximumRecords),
-      RecordPage.maximumBytes
-    )
+  /// The new records of several shards: all of them or, where they are too large together, none. Each reader reads its own
+  /// then, as much as fits into a page.
+  static func statement(for wishes: [Wish], in partition: Int64, of generation: StreamGeneration)
+    -> PQStatement
+  {
+    """
+    WITH fresh AS MATERIALIZED (
+      SELECT r.* FROM unnest(\(wishes.map(\.waiter.shard)), \(wishes.map(\.page.position))) AS w (shard, position)
+      CROSS JOIN LATERAL (
+        SELECT * FROM tidemark.\(identifier: "log_\(generation.id)_\(partition)") AS l
+        WHERE l.shard_ordinal = w.shard AND l.sequence_number > w.position
+        ORDER BY l.sequence_number LIMIT \(maximumRecords(of: wishes))) AS r)
+    SELECT f.sequence_number, f.event_name, f.cause, f.partition_key, f.new_image, f.old_image, f.data, f.created_at,
+      f.shard_ordinal, (date_part('epoch', clock_timestamp()) * 1000000)::bigint AS read_at
+    FROM fresh AS f WHERE (SELECT sum(s.size_in_bytes) FROM fresh AS s) <= \(RecordPage.maximumBytes)
+    ORDER BY f.shard_ordinal, f.sequence_number
+    """
   }
 
-  /// By shard.
-  static func slices(
-    _ rows: PQRows,
-    of generation: StreamGeneration,
-    for waiters: [StreamHeads.Waiter],
-    marks: [Int32: StreamHeads.Mark],
-    maximumRecords: Int
-  ) throws -> [Int32: FreshRecords] {
+  private static func maximumRecords(of wishes: [Wish]) -> Int {
+    wishes.map(\.page.maximumRecords).min() ?? 0
+  }
+
+  /// - Parameter rows: the statement's.
+  /// - Returns: by shard.
+  static func slices(of rows: PQRows, for wishes: [Wish], of generation: StreamGeneration) throws
+    -> [Int32: FreshRecords]
+  {
     guard let first = rows.first else { return [:] }
     let storage = LogRecords(rows, of: generation)
     let readAt = Timestamp(microsecondsSinceEpoch: try first.decode("read_at", as: Int64.self))
-    var slices: [Int32: FreshRecords] = [:]
-    for (index, row) in rows.enumerated() {
-      let shard = try row.decode("shard_ordinal", as: Int32.self)
-      slices[shard, default: FreshRecords(storage: storage, rows: index..<index, readAt: readAt, position: 0)]
-        .rows =
-        (slices[shard]?.rows.lowerBound ?? index)..<(index + 1)
+    var ranges: [Int32: Range<Int>] = [:]
+    for index in 0..<rows.count {
+      let shard = storage.shardOrdinal(at: index)
+      ranges[shard] = (ranges[shard]?.lowerBound ?? index)..<(index + 1)
     }
-    for waiter in waiters {
-      guard let wish = waiter.wish, var slice = slices[waiter.shard] else { continue }
-      slice.position = wish.position
-      let last = storage.position(at: slice.rows.upperBound - 1)
-      if slice.rows.count < maximumRecords, let mark = marks[waiter.shard], mark.isHead(last) {
-        slice.mark = mark
-      }
-      slices[waiter.shard] = slice
+    var slices: [Int32: FreshRecords] = [:]
+    for wish in wishes {
+      guard let range = ranges[wish.waiter.shard] else { continue }
+      // A shard that was closed has a number of its own for that, which is no record's: its reader looks for the end.
+      let isAll =
+        range.count < maximumRecords(of: wishes)
+        && wish.mark.isHead(storage.position(at: range.upperBound - 1))
+      slices[wish.waiter.shard] = FreshRecords(
+        storage: storage,
+        rows: range,
+        readAt: readAt,
+        position: wish.page.position,
+        mark: isAll ? wish.mark : nil
+      )
     }
     return slices
   }

@@ -46,9 +46,9 @@ struct PumpSchedule: Sendable {
   }
 
   /// How long to gather changes at most.
-  let batchingInterval: Duration
+  private var batchingInterval = Duration.milliseconds(10)
   /// How long an open transaction's stream rests between two looks at most.
-  let pollInterval: Duration
+  private var pollInterval = Duration.milliseconds(50)
   private(set) var bells: [Int64] = []
   private var entries: [Int32: Entry] = [:]
   private var pacedUntil: Instant?
@@ -56,31 +56,25 @@ struct PumpSchedule: Sendable {
   /// Where the next look begins, so that no stream is always the last.
   private var turn: Int32 = 0
 
-  init(batchingInterval: Duration, pollInterval: Duration) {
-    self.batchingInterval = batchingInterval
-    self.pollInterval = pollInterval
-  }
-
-  var streams: Dictionary<Int32, some Any>.Keys { entries.keys }
-
   func place(of stream: Int32) -> Place { entries[stream]?.place ?? Place() }
 
   mutating func add(_ stream: Int32) {
-    if entries[stream] == nil {
-      entries[stream] = Entry(open: DoublingDelay(from: batchingInterval, to: pollInterval))
-    }
+    if entries[stream] == nil { entries[stream] = unknown() }
     entries[stream]?.isRung = true
+  }
+
+  private func unknown() -> Entry {
+    Entry(open: DoublingDelay(from: batchingInterval, to: pollInterval))
   }
 
   mutating func remove(_ stream: Int32) { entries[stream] = nil }
 
-  /// Takes what was known for unknown: a connection was lost, or another process had the stream meanwhile.
-  mutating func forget() {
+  /// Begins on a new connection: another process may have had the streams meanwhile, so nothing is known.
+  mutating func begin(batchingInterval: Duration, pollInterval: Duration) {
+    (self.batchingInterval, self.pollInterval) = (batchingInterval, pollInterval)
     bells = []
-    for stream in entries.keys {
-      entries[stream]?.place = Place()
-      entries[stream]?.isRung = true
-    }
+    pacedUntil = nil
+    for stream in entries.keys { entries[stream] = unknown() }
   }
 
   /// - Parameter bells: how often each was rung; `bell = stream % bells.count`.

@@ -18,7 +18,7 @@ final class StreamPump: Sendable {
     var lastMember: UInt64 = 0
     /// By stream; two applications may read the same one.
     var members: [Int32: [UInt64: Member]] = [:]
-    var schedule: PumpSchedule?
+    var schedule = PumpSchedule()
     /// The first drives.
     var drivers: [(id: UInt64, turn: OneShotSignal)] = []
     var lastDriver: UInt64 = 0
@@ -28,6 +28,7 @@ final class StreamPump: Sendable {
     weak var pump: StreamPump?
   }
 
+  /// Streams of one pool are made by whoever needs one, and know nothing of each other.
   private static let pumps = Mutex<[ObjectIdentifier: Reference]>([:])
 
   let pool: PQPool
@@ -63,7 +64,7 @@ final class StreamPump: Sendable {
     let id = state.withLock { state in
       state.lastMember += 1
       state.members[generation.id, default: [:]][state.lastMember] = member
-      state.schedule?.add(generation.id)
+      state.schedule.add(generation.id)
       return state.lastMember
     }
     alarm.ring()
@@ -72,7 +73,7 @@ final class StreamPump: Sendable {
       let member = state.members[generation.id]?.removeValue(forKey: id)
       if state.members[generation.id]?.isEmpty == true {
         state.members[generation.id] = nil
-        state.schedule?.remove(generation.id)
+        state.schedule.remove(generation.id)
       }
       return member?.failure
     }
@@ -88,7 +89,7 @@ final class StreamPump: Sendable {
   /// - Parameter failure: what waiting cannot mend.
   func end(_ stream: Int32, failure: (any Error)? = nil) {
     let ends = state.withLock { state in
-      state.schedule?.remove(stream)
+      state.schedule.remove(stream)
       for id in state.members[stream]?.keys.map(\.self) ?? [] {
         state.members[stream]?[id]?.failure = failure
       }
@@ -97,13 +98,9 @@ final class StreamPump: Sendable {
     for end in ends { end.fire() }
   }
 
-  /// `nil` while nobody drives.
-  func schedule<Result>(_ body: (inout PumpSchedule) -> Result) -> Result? {
-    state.withLock { state in
-      guard var schedule = state.schedule.take() else { return nil }
-      defer { state.schedule = schedule }
-      return body(&schedule)
-    }
+  @discardableResult
+  func schedule<Result>(_ body: (inout PumpSchedule) -> Result) -> Result {
+    state.withLock { body(&$0.schedule) }
   }
 
   // MARK: Driving
@@ -122,14 +119,6 @@ final class StreamPump: Sendable {
     defer { resign(id) }
     await turn.wait()
     try Task.checkCancellation()
-    state.withLock { state in
-      var schedule = PumpSchedule(
-        batchingInterval: driver.batchingInterval,
-        pollInterval: driver.pollInterval
-      )
-      for stream in state.members.keys { schedule.add(stream) }
-      state.schedule = schedule
-    }
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { try await driver.drive(self) }
       group.addTask { try await chores() }
@@ -142,9 +131,7 @@ final class StreamPump: Sendable {
     let next = state.withLock { state in
       let wasFirst = state.drivers.first?.id == id
       state.drivers.removeAll { $0.id == id }
-      guard wasFirst else { return nil as OneShotSignal? }
-      state.schedule = nil
-      return state.drivers.first?.turn
+      return wasFirst ? state.drivers.first?.turn : nil
     }
     next?.fire()
   }

@@ -3,7 +3,7 @@ import Tidemark
 
 /// The records of one read of the log, which stay where libpq has put them.
 final class LogRecords: RecordStorage {
-  /// In the order of the statement of ``RecordPage``.
+  /// In the order of the statements of ``RecordPage`` and ``FreshRecords``.
   private enum Column {
     static let sequenceNumber: Int32 = 0
     static let eventName: Int32 = 1
@@ -13,6 +13,8 @@ final class LogRecords: RecordStorage {
     static let oldImage: Int32 = 5
     static let data: Int32 = 6
     static let createdAt: Int32 = 7
+    /// Only where several shards were read.
+    static let shardOrdinal: Int32 = 8
   }
 
   private let rows: PQRows
@@ -41,6 +43,11 @@ final class LogRecords: RecordStorage {
 
   private func letter(_ column: Int32, _ index: Int) -> UInt8? {
     rows.bytes(row: index, column: column)?.first
+  }
+
+  func shardOrdinal(at index: Int) -> Int32 {
+    guard let bytes = rows.bytes(row: index, column: Column.shardOrdinal), bytes.count == 4 else { return -1 }
+    return Int32(bigEndian: bytes.loadUnaligned(as: Int32.self))
   }
 
   func position(at index: Int) -> Int64 { integer(Column.sequenceNumber, index) }

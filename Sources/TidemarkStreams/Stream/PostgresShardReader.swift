@@ -24,6 +24,7 @@ actor PostgresShardReader: ShardReader {
   private var hasWarnedOfOmission = false
   /// What came with the news that this waited for.
   private var fresh: FreshRecords?
+  /// How many records were asked for last.
   private var maximumRecords = 1
 
   private init(
@@ -144,8 +145,7 @@ actor PostgresShardReader: ShardReader {
 
   private func page(of fresh: FreshRecords) -> ShardPage {
     let content = RecordPage(fresh.storage, fresh.rows)
-    if let last = content.lastPosition { position.returned(last) }
-    if let record = content.firstOmitting { warnOfOmission(record) }
+    returned(content)
     caughtUp = fresh.mark
     return ShardPage(records: content.records, readAt: fresh.readAt)
   }
@@ -230,11 +230,15 @@ actor PostgresShardReader: ShardReader {
       self.history = history
     }
     // Nothing throws from here on.
-    if let last = content.lastPosition { position.returned(last) }
+    returned(content)
     if isRead { position.enter(next) }
+    return (page, isCutShort)
+  }
+
+  private func returned(_ content: RecordPage) {
+    if let last = content.lastPosition { position.returned(last) }
     if let record = content.firstOmitting { warnOfOmission(record) }
     likelyRecords = content.likelyRecords
-    return (page, isCutShort)
   }
 
   private func warnOfOmission(_ record: Int64) {

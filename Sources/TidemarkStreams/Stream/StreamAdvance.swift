@@ -14,6 +14,17 @@ struct StreamAdvance: Sendable {
   /// The shards with news and their last sequence numbers; `nil` when any shard may have some.
   var shardHeads: [Int32: Int64]?
 
+  /// - Parameters:
+  ///   - shards: as the database has them; `nil` when any shard may have news.
+  ///   - shardHeads: of these shards.
+  init(isBusy: Bool, moved: Int, head: Int64, isEnabled: Bool, shards: [Int32]?, shardHeads: [Int64]?) {
+    self.isBusy = isBusy
+    self.moved = moved
+    self.head = head
+    self.isEnabled = isEnabled
+    self.shardHeads = shards.map { Dictionary(uniqueKeysWithValues: zip($0, shardHeads ?? [])) }
+  }
+
   /// Moves what is in the inbox to the log, unless somebody else does just now, and asks what is new.
   ///
   /// - Parameters:
@@ -65,7 +76,8 @@ struct StreamAdvance: Sendable {
       moved: moved,
       head: head,
       isEnabled: enabled,
-      shardHeads: shards.map { Dictionary(uniqueKeysWithValues: zip($0, heads ?? [])) }
+      shards: shards,
+      shardHeads: heads
     )
   }
 
@@ -102,7 +114,6 @@ extension PostgresStream {
       throw error
     }
   }
-
 }
 
 extension StreamGeneration {

@@ -71,8 +71,16 @@ extension SQLMutant {
       "step-is-anybodys",
       breaks: "rights",
       in: .streams,
-      "«PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);»\n  busy := false",
+      "«PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);»\n  SELECT t.enabled",
       becomes: "",
+      killedBy: "AttackerTests/cells"
+    ),
+    SQLMutant(
+      "steps-of-many-streams-are-anybodys",
+      breaks: "rights",
+      in: .streams,
+      "PERFORM «tidemark.require('{consumer,administrator,capturer}', s.stream_id)» FROM tidemark.stream s",
+      becomes: "1",
       killedBy: "AttackerTests/cells"
     ),
     SQLMutant(

@@ -127,6 +127,38 @@ extension SQLMutant {
       killedBy: "StreamSequencingTests/oldTransaction"
     ),
     SQLMutant(
+      "stream-with-rows-left-is-taken-for-settled",
+      breaks: "liveness",
+      in: .streams,
+      "ELSIF oldest >= open_xid« AND moved = 0» THEN",
+      becomes: "",
+      killedBy: "StepSizeTests/cancelledSteps"
+    ),
+    SQLMutant(
+      "who-has-written-and-not-ended-is-forgotten",
+      breaks: "liveness",
+      in: .streams,
+      "open_xid := «pg_current_xact_id()»;",
+      becomes: "NULL",
+      killedBy: "StreamReadingTests/lateCommit"
+    ),
+    SQLMutant(
+      "one-step-of-many-vouches-for-writers-that-are-younger",
+      breaks: "exactly once",
+      in: .streams,
+      "«CASE WHEN is_first THEN last_id END») AS t;",
+      becomes: "last_id",
+      killedBy: "StreamSequencingTests/oldTransaction"
+    ),
+    SQLMutant(
+      "bells-are-not-rung",
+      breaks: "liveness",
+      in: .streams,
+      "PERFORM nextval(tidemark.bell(of_stream));",
+      becomes: "",
+      killedBy: "StreamReadingTests/bells"
+    ),
+    SQLMutant(
       "records-are-numbered-backwards",
       breaks: "order",
       in: .streams,

@@ -52,6 +52,7 @@ struct AttackerTests {
   private static func lookingAfter(_ stream: Int) -> [String] {
     [
       "SELECT tidemark.advance(\(stream))", "SELECT tidemark.maintain_stream(\(stream))",
+      "SELECT tidemark.advance_streams('{\(stream)}', '{NULL}', '{NULL}', ARRAY[NULL]::xid8[], 2000, 8388608)",
       "SELECT tidemark.manage_shards(\(stream))", "SELECT tidemark.mend_stream(\(stream))",
       "SELECT tidemark.note_loss(\(stream), 1)", "SELECT * FROM tidemark.begin_expiry(\(stream), 100)",
       "SELECT tidemark.position_at(\(stream), 0, '-infinity')", "SELECT tidemark.capture_state(\(stream))",

@@ -6,9 +6,10 @@ import Tidemark
 @Suite("When a pump looks at which stream")
 struct PumpScheduleTests {
   private let start = ContinuousClock.now
-  private var schedule = PumpSchedule(batchingInterval: .milliseconds(10), pollInterval: .milliseconds(50))
+  private var schedule = PumpSchedule()
 
   init() {
+    schedule.begin(batchingInterval: .milliseconds(10), pollInterval: .milliseconds(50))
     for stream: Int32 in 1...3 { schedule.add(stream) }
     schedule.heard([0, 0, 0, 0])
   }
@@ -108,11 +109,11 @@ struct PumpScheduleTests {
     #expect(schedule.next(at: at(2000)) == .look([3, 1, 2]))
   }
 
-  @Test("knows nothing of bells and streams after a connection was lost")
-  mutating func forget() {
+  @Test("knows nothing of bells and streams on a new connection")
+  mutating func begin() {
     _ = schedule.next(at: at(0))
     look([1, 2, 3], [1: .init(place: .init(lastID: 4))])
-    schedule.forget()
+    schedule.begin(batchingInterval: .milliseconds(10), pollInterval: .milliseconds(50))
     #expect(schedule.bells == [] && schedule.place(of: 1) == .init())
     #expect(schedule.next(at: at(1)) == .look([2, 3, 1]))
     schedule.remove(2)

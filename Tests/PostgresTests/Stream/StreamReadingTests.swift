@@ -289,6 +289,60 @@ struct StreamReadingTests {
     }
   }
 
+  @Test("A put, a captured write and a split ring the stream's bell, at once, and nobody else's")
+  func bells() async throws {
+    let (database, stream) = try await makeStream()
+    try await database.run("CREATE TABLE item (id int PRIMARY KEY)")
+    try await database.admin.enable(table: "item")
+    let item = try await database.stream("item").identified().id
+    let events = try await stream.identified().id
+    let shard = try await stream.shards()[0].id
+    @Sendable func rung(by body: () async throws -> Void) async throws -> [Int] {
+      let statement: PQStatement = "SELECT tidemark.bells()"
+      let before = try await database.pool.query(statement)[0].decode([Int64].self)
+      try await body()
+      let after = try await database.pool.query(statement)[0].decode([Int64].self)
+      return after.indices.filter { after[$0] != before[$0] }
+    }
+    #expect(try await rung { try await put(1...1, in: database) } == [Int(events)])
+    #expect(try await rung { try await database.run("INSERT INTO item VALUES (1)") } == [Int(item)])
+    #expect(try await rung { try await database.admin.split(shard, of: "events") } == [Int(events)])
+    #expect(try await rung { _ = try await database.admin.list() } == [])
+  }
+
+  @Test("What is committed long after it was written is read, also where a pump has looked in between")
+  func lateCommit() async throws {
+    let (database, stream) = try await makeStream(shardCount: 1)
+    let shard = try await stream.shards()[0].id
+    let seen = SeenValues()
+    try await pumping(stream) {
+      try await withThrowingTaskGroup(of: Void.self) { group in
+        group.addTask {
+          let reader = try await stream.reader(of: shard, after: .trimHorizon)
+          while true {
+            try await reader.waitForNews()
+            await seen.add(values(try await reader.nextPage(maximumRecords: 10)), of: shard)
+          }
+        }
+        defer { group.cancelAll() }
+        let writer = try StreamDatabase.makePool(database.url, connections: 1)
+        try await writer.transaction { transaction in
+          _ = try await transaction.query("SELECT tidemark.put('events', 'late', '\\x01')")
+          for value in 2...4 {
+            try await put(value...value, in: database)
+            try await eventually(within: .seconds(20), "what others write meanwhile is read") {
+              await seen.byShard[shard]?.last == value
+            }
+          }
+        }
+        await writer.close()
+        try await eventually(within: .seconds(20), "what was written first is read") {
+          await seen.byShard[shard] == [2, 3, 4, 1]
+        }
+      }
+    }
+  }
+
   @Test("Who waits for news when the pump ends looks for itself from then on")
   func endOfPump() async {
     let heads = StreamHeads()
