@@ -66,11 +66,16 @@ extension World {
     // What was trimmed unread can only be passed by going on at the horizon.
     let position: Checkpoint? = scenario.faults.contains(.trim) ? .trimHorizon : nil
     for lease in leases.values.sorted(by: { $0.key < $1.key }) where lease.stoppedReason != nil {
-      resetLease(lease, to: position)
+      // A listing from before a loss has named shards that are not on this history: there is nothing in them to read.
+      resetLease(lease, to: exists(lease.key) ? position : .shardEnd)
     }
     scheduler.schedule(after: .seconds(20)) { [unowned self] in
       if !isAtRest { startWhatHasStopped() }
     }
+  }
+
+  private func exists(_ key: LeaseKey) -> Bool {
+    streams.contains { $0.name == key.stream && $0.memory.currentShards.contains { $0.id == key.shardID } }
   }
 
   /// Everything is consumed, every lease that can be is owned by a living worker, and the fleet is balanced.
