@@ -186,6 +186,13 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .testTarget(
+      name: "LibPQTests",
+      dependencies: [
+        "LibPQ", "LocalPostgres", "TestSupport", .product(name: "Logging", package: "swift-log"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .testTarget(
       name: "PostgresTests",
       dependencies: [
         "LibPQ", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LocalPostgres",

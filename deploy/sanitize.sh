@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 deploy/setup.sh --tests
 
-TIDEMARK_TEST_TARGETS=UnitTests,PostgresTests \
+TIDEMARK_TEST_TARGETS=UnitTests,LibPQTests \
   swift build --sanitize thread --scratch-path .build/thread --product tidemarkPackageTests
 if [ "${1:-}" = build ]; then exit; fi
 
@@ -18,7 +18,6 @@ clang -shared -fPIC -o "$directory/mutex.so" deploy/mutex.c
 # A connection is handed over by a continuation. One that is resumed before its task waits is invisible as well.
 echo 'race:connectBlocking' >"$directory/suppressions"
 
-clients=$(basename -s .swift -a Tests/PostgresTests/Client/*Tests.swift | paste -s -d '|')
 export TSAN_OPTIONS="suppressions=$directory/suppressions"
 LD_PRELOAD=$directory/mutex.so .build/thread/debug/tidemarkPackageTests.xctest --testing-library swift-testing \
-  --filter "^UnitTests\.|^PostgresTests\.($clients)/"
+  --filter '^(UnitTests|LibPQTests)\.'

@@ -50,7 +50,7 @@ for version; do
   # A later one takes over what the earlier one has kept, too.
   TIDEMARK_EARLIER_POSTGRES_BIN=$earlier TIDEMARK_POSTGRES_BIN=$directory/$version/bin \
     .build/debug/tidemarkPackageTests.xctest --testing-library swift-testing \
-    --filter '^PostgresTests\.' --skip "$skipped" </dev/null >"$directory/$version.log" 2>&1 &
+    --filter '^(LibPQTests|PostgresTests)\.' --skip "$skipped" </dev/null >"$directory/$version.log" 2>&1 &
   running+=("$version:$!")
   earlier=$directory/$version/bin
 done

@@ -49,7 +49,7 @@ struct TLSTests {
   }
 
   private func connect(_ url: String) async throws -> PQConnection {
-    try await PostgresTests.connect(try PQConfiguration(url: url))
+    try await TestSupport.connect(try PQConfiguration(url: url))
   }
 
   /// - Parameter body: is given the URL of a server that has a certificate which nobody vouches for.

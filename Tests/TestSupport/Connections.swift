@@ -1,34 +1,32 @@
-import Foundation
 import LibPQ
 import Logging
-import TestSupport
 import Testing
 
-let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+public let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// A configuration for a new, empty database.
-func newDatabase() async throws -> PQConfiguration {
+public func newDatabase() async throws -> PQConfiguration {
   try await PQConfiguration(url: TestServer.shared().makeDatabase())
 }
 
-func connect(_ configuration: PQConfiguration) async throws -> PQConnection {
+public func connect(_ configuration: PQConfiguration) async throws -> PQConnection {
   try await PQConnection.connect(configuration, logger: quietLogger)
 }
 
 /// Connects to a new, empty database.
-func connectToNewDatabase() async throws -> PQConnection {
+public func connectToNewDatabase() async throws -> PQConnection {
   try await connect(newDatabase())
 }
 
 extension PQQueryable {
   /// The value of a statement that returns one row with one column.
-  func value<T: PQDecodable>(_ statement: PQStatement, as type: T.Type = T.self) async throws -> T {
+  public func value<T: PQDecodable>(_ statement: PQStatement, as type: T.Type = T.self) async throws -> T {
     try await #require(query(statement).first).decode(T.self)
   }
 }
 
 /// The error that the operation throws, which must be a `PQError`.
-func postgresError(
+public func postgresError(
   sourceLocation: SourceLocation = #_sourceLocation,
   _ operation: () async throws -> Void
 ) async throws -> PQError {
@@ -42,7 +40,7 @@ func postgresError(
 }
 
 /// Waits until a session runs a statement that begins so, as the server sees it.
-func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async throws {
+public func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async throws {
   try await eventually("a session runs \(prefix)") {
     try await observer.value(
       """
@@ -56,11 +54,13 @@ func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async
 }
 
 /// What several tasks note, in order.
-actor Journal<Entry: Sendable> {
-  private(set) var entries: [Entry] = []
+public actor Journal<Entry: Sendable> {
+  public private(set) var entries: [Entry] = []
+
+  public init() {}
 
   @discardableResult
-  func note(_ entry: Entry) -> Int {
+  public func note(_ entry: Entry) -> Int {
     entries.append(entry)
     return entries.count
   }
