@@ -152,6 +152,16 @@ struct FleetInspectionTests {
     #expect(leases[0].owner == fleet.worker && leases[0].epoch == Epoch(1))
   }
 
+  @Test("reset to SHARD_END ends a lease whose shard is gone")
+  func shardEnd() async throws {
+    let fleet = try await Fleet.make()
+    let outcome = try await fleet.reset("--stream", "orders", "--shard", "a", "--to", "SHARD_END", "--yes")
+    #expect(outcome.status == 0)
+    let lease = try #require(try await fleet.store.lease(Self.key("a"), in: fleet.scope))
+    #expect(lease.isEnded && lease.owner == nil)
+    #expect(try await fleet.store.lease(Self.key("b"), in: fleet.scope)?.isEnded == false)
+  }
+
   @Test("reset changes nothing without a confirmation, for an unknown shard, or without saying which")
   func refused() async throws {
     let fleet = try await Fleet.make()
@@ -173,7 +183,9 @@ struct FleetInspectionTests {
     #expect(unknown.status == 1)
     #expect(unknown.errors.contains("shard c"))
     #expect(try await fleet.reset("--stream", "orders", "--to", "LATEST", "--yes").status == 64)
-    #expect(try await fleet.reset("--stream", "orders", "--all", "--to", "SHARD_END", "--yes").status == 64)
+    let everything = try await fleet.reset("--stream", "orders", "--all", "--to", "SHARD_END", "--yes")
+    #expect(everything.status == 64)
+    #expect(everything.errors.contains("Name the shards with --shard"))
     let stream = try await fleet.reset("--stream", "order", "--all", "--to", "LATEST", "--yes")
     #expect(stream.status == 1)
     #expect(stream.errors.contains("tidemark leases list"))

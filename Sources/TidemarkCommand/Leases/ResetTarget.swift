@@ -4,7 +4,10 @@ import Tidemark
 /// Where a reset sets a lease's checkpoint to.
 struct ResetTarget: ExpressibleByArgument, Sendable, Equatable, CustomStringConvertible {
   static let forms =
-    "\(PositionArgument.forms), or current, which keeps the checkpoint and only clears a stop"
+    """
+    \(PositionArgument.forms), current, which keeps the checkpoint and only clears a stop, or SHARD_END, with which \
+    a shard counts as read: for one that the stream has no more
+    """
   private static let current = "current"
 
   /// `nil`: it stays.
@@ -12,6 +15,10 @@ struct ResetTarget: ExpressibleByArgument, Sendable, Equatable, CustomStringConv
 
   init?(argument: String) {
     if argument == Self.current { return }
+    if argument == Checkpoint.shardEnd.description {
+      checkpoint = .shardEnd
+      return
+    }
     guard let position = PositionArgument(argument: argument) else { return nil }
     checkpoint = position.checkpoint
   }

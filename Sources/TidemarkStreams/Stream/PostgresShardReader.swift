@@ -405,7 +405,10 @@ extension TidemarkError {
     TidemarkError(
       .shardNotFound,
       "The stream \(stream) has no shard \(shardID), or has it no more.",
-      advice: "A closed shard goes when all its records are older than the retention."
+      advice: """
+        A closed shard goes when all its records are older than the retention, and one that a database has lost does \
+        not come back. Its lease ends with: tidemark leases reset --shard \(shardID) --to SHARD_END
+        """
     )
   }
 }
