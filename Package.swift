@@ -12,6 +12,13 @@ if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
   swiftSettings.append(.unsafeFlags(["-warnings-as-errors"]))
 }
 
+/// The trait without which a build needs neither what is for Amazon's streams alone, nor its eighteen packages.
+let aws = "AWS"
+
+func amazons(_ product: String, _ package: String) -> Target.Dependency {
+  .product(name: product, package: package, condition: .when(traits: [aws]))
+}
+
 @MainActor
 func example(_ name: String, _ more: Target.Dependency...) -> Target {
   .executableTarget(
@@ -40,6 +47,12 @@ let package = Package(
     .library(name: "LibPQ", targets: ["LibPQ"]),
     .library(name: "LocalPostgres", targets: ["LocalPostgres"]),
     .executable(name: "tidemark", targets: ["TidemarkCommand"]),
+  ],
+  traits: [
+    .trait(
+      name: aws,
+      description: "DynamoDB Streams and Kinesis as sources: TidemarkAWS, and the command's use of it."
+    )
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
@@ -88,11 +101,11 @@ let package = Package(
       name: "TidemarkAWS",
       dependencies: [
         "Tidemark",
-        .product(name: "AsyncHTTPClient", package: "async-http-client"),
-        .product(name: "Crypto", package: "swift-crypto"),
+        amazons("AsyncHTTPClient", "async-http-client"),
+        amazons("Crypto", "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
+        amazons("NIOCore", "swift-nio"),
+        amazons("NIOHTTP1", "swift-nio"),
       ],
       swiftSettings: swiftSettings
     ),
@@ -138,7 +151,8 @@ let package = Package(
     .executableTarget(
       name: "TidemarkCommand",
       dependencies: [
-        "Tidemark", "TidemarkAWS", "TidemarkPostgres", "TidemarkStreams", "LibPQ", "LocalPostgres",
+        "Tidemark", .target(name: "TidemarkAWS", condition: .when(traits: [aws])), "TidemarkPostgres",
+        "TidemarkStreams", "LibPQ", "LocalPostgres",
         "FleetDrill",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
@@ -205,12 +219,12 @@ let package = Package(
       dependencies: [
         "AmazonStreams", "LibPQ", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
         "TidemarkPostgres", "TidemarkStreams",
-        .product(name: "AsyncHTTPClient", package: "async-http-client"),
-        .product(name: "Crypto", package: "swift-crypto"),
+        amazons("AsyncHTTPClient", "async-http-client"),
+        amazons("Crypto", "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
-        .product(name: "NIOCore", package: "swift-nio"),
-        .product(name: "NIOHTTP1", package: "swift-nio"),
-        .product(name: "NIOPosix", package: "swift-nio"),
+        amazons("NIOCore", "swift-nio"),
+        amazons("NIOHTTP1", "swift-nio"),
+        amazons("NIOPosix", "swift-nio"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ],
       exclude: ["emulator.sh", "moto_server.py", "ministack_server.py"],

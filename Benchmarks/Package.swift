@@ -27,7 +27,7 @@ let package = Package(
   name: "tidemark-benchmarks",
   platforms: [.macOS(.v15)],
   dependencies: [
-    .package(name: "tidemark", path: ".."),
+    .package(name: "tidemark", path: "..", traits: ["AWS"]),
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.5.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.6.0"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.86.0"),

@@ -17,5 +17,5 @@ if [ "$kind" != sql ]; then
   swift run -c release --scratch-path .build/simulation Simulation mutants "$@"
 fi
 if [ "$kind" != protocol ]; then
-  TIDEMARK_SQL_MUTANTS="$*" swift test --filter SQLMutantRuns
+  TIDEMARK_SQL_MUTANTS="$*" swift test --traits AWS --filter SQLMutantRuns
 fi

@@ -7,9 +7,9 @@ cd "$(dirname "$0")/.."
 
 deploy/setup.sh --tests
 swift format lint --strict --recursive --parallel .
-if [ $# -gt 0 ]; then exec swift test "$@"; fi
+if [ $# -gt 0 ]; then exec swift test --traits AWS "$@"; fi
 
-swift build --build-tests
+swift build --traits AWS --build-tests
 
 # These take what the tests leave of the processor, which is much: tests wait more than they compute.
 log=$(mktemp)
@@ -18,7 +18,7 @@ nice -n 19 sh -c 'deploy/sanitize.sh build && deploy/simulate.sh 200' </dev/null
 beside=$!
 trap 'kill -- "-$beside" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT
 
-swift test --skip-build
+swift test --traits AWS --skip-build
 deploy/versions.sh &
 versions=$!
 trap 'kill -- "-$beside" "-$versions" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Tidemark
 
@@ -21,3 +22,4 @@ struct RecordPrinter: RecordProcessor {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import ExampleSupport
 import Foundation
 import Logging
@@ -40,3 +41,14 @@ func streamSource(named name: String) throws -> (any StreamSource)? {
   default: return nil
   }
 }
+#else
+import Tidemark
+
+await exitOnFailure {
+  throw TidemarkError(
+    .unsupported,
+    "This program was built without the package trait AWS.",
+    advice: "Run: swift run --traits AWS AmazonStreams"
+  )
+}
+#endif

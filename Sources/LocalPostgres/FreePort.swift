@@ -5,9 +5,9 @@ enum FreePort {
   /// Another program may take the port before the server does; then the server's log says so.
   static func find() throws -> Int {
     #if canImport(Darwin)
-      let descriptor = socket(AF_INET, SOCK_STREAM, 0)
+    let descriptor = socket(AF_INET, SOCK_STREAM, 0)
     #else
-      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     #endif
     defer { close(descriptor) }
     var address = sockaddr_in()

@@ -1,3 +1,4 @@
+#if AWS
 import AsyncHTTPClient
 import Foundation
 import Logging
@@ -126,3 +127,4 @@ final class AWSClient: Sendable {
     return call
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// A service's answer that it will not do what it was asked for, as it stood on the wire. It is the
 /// `underlying` of the `TidemarkError`s that this module throws.
 public struct AWSError: Error, Sendable, Hashable, CustomStringConvertible {
@@ -22,3 +23,4 @@ public struct AWSError: Error, Sendable, Hashable, CustomStringConvertible {
     return "\(code.isEmpty ? "no error code" : code), status \(status)\(id)"
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// What an error asks of who made the request.
 enum AWSErrorKind: Sendable, Equatable {
   /// Call less often.
@@ -68,3 +69,4 @@ enum AWSErrorKind: Sendable, Equatable {
 }
 
 private func abs(_ duration: Duration) -> Duration { duration < .zero ? .zero - duration : duration }
+#endif

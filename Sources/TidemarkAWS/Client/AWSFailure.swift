@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// How one attempt went wrong: what the caller gets to see, and what there is to decide the next step by.
@@ -78,3 +79,4 @@ struct AWSFailure: Error, Sendable {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOCore
 import Tidemark
@@ -31,3 +32,4 @@ struct AWSResponse: Sendable {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// How often and for how long a request is tried again. Pauses have full jitter: each is drawn between 0 and the one
@@ -23,3 +24,4 @@ public struct AWSRetryPolicy: Sendable, Hashable {
     return found
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// A service with a JSON protocol.
 struct AWSService: Sendable, Hashable {
   /// The first part of its host's name.
@@ -49,3 +50,4 @@ struct AWSService: Sendable, Hashable {
     identifier: "SSO"
   )
 }
+#endif

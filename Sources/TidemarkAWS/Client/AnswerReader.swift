@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOCore
 import NIOHTTP1
@@ -77,3 +78,4 @@ extension HTTPAnswer {
   fileprivate var requestID: String? { headers.first(name: "x-amzn-RequestId") }
   fileprivate var date: Timestamp? { headers.first(name: "Date").flatMap(Timestamp.init(httpDate:)) }
 }
+#endif

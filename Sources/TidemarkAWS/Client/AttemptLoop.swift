@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Tidemark
 
@@ -51,3 +52,4 @@ extension AWSFailure {
     return error
   }
 }
+#endif

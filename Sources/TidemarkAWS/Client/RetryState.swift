@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// What has been tried of one request, and what is to be done next.
@@ -51,3 +52,4 @@ struct RetryState: Sendable {
     return isOver ? .giveUp : .retry(after: pause)
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// How the services are reached. Nothing has to be set where the SDKs of AWS need nothing either.
@@ -50,3 +51,4 @@ public struct AWSConfiguration: Sendable {
     throw TidemarkError(.invalidConfiguration, found.joined(separator: "; ") + ".")
   }
 }
+#endif

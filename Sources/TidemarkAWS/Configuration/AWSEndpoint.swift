@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Tidemark
 
@@ -58,3 +59,4 @@ enum AWSEndpoint {
     region.wholeMatch(of: /[a-zA-Z0-9]([a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?/) != nil
   }
 }
+#endif

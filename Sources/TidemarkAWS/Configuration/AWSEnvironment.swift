@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Tidemark
 
@@ -88,3 +89,4 @@ public struct AWSEnvironment: Sendable {
     }
   }
 }
+#endif

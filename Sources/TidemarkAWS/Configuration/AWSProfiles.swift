@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The shared files: `~/.aws/config` and `~/.aws/credentials`, or those that `AWS_CONFIG_FILE` and
@@ -108,3 +109,4 @@ struct AWSProfiles: Sendable {
     return AWSCredentials(accessKeyID: id, secretAccessKey: secret, sessionToken: token)
   }
 }
+#endif

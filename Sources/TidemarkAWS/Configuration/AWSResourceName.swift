@@ -1,3 +1,4 @@
+#if AWS
 /// An ARN: `arn:partition:service:region:account:resource`.
 struct AWSResourceName: Sendable, Hashable, CustomStringConvertible {
   var partition: String
@@ -17,3 +18,4 @@ struct AWSResourceName: Sendable, Hashable, CustomStringConvertible {
 
   var description: String { "arn:\(partition):\(service):\(region):\(account):\(resource)" }
 }
+#endif

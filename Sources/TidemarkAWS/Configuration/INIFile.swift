@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A file in the format of `~/.aws/config`.
@@ -91,3 +92,4 @@ struct INIFile: Sendable, Equatable {
     return String(text[start..<end])
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// What holds secrets among other things, and shows nothing of itself but its name, to a debugger's mirror neither.
 protocol Redacted: CustomStringConvertible, CustomDebugStringConvertible, CustomReflectable {}
 
@@ -24,3 +25,4 @@ extension AWSEnvironment.CommandResult: CustomStringConvertible, CustomReflectab
   public var description: String { "CommandResult(exitCode: \(exitCode))" }
   public var customMirror: Mirror { Mirror(self, children: ["exitCode": exitCode]) }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// An access key. What it prints, and what a debugger's mirror shows, holds neither the secret nor the token.
@@ -26,3 +27,4 @@ public struct AWSCredentials: Sendable, Hashable, CustomStringConvertible, Custo
   public var debugDescription: String { description }
   public var customMirror: Mirror { Mirror(self, children: ["accessKeyID": accessKeyID]) }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// Where credentials come from.
 ///
 /// It is asked again before its credentials expire, and when a service says that they have; it caches nothing itself.
@@ -9,3 +10,4 @@ public protocol AWSCredentialsProvider: Sendable {
   /// - Throws: `TidemarkError` if it is configured and does not work. Its text holds no secret.
   func credentials() async throws -> AWSCredentials?
 }
+#endif

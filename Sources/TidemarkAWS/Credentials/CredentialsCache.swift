@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Tidemark
 
@@ -105,3 +106,4 @@ extension TidemarkError {
     )
   }
 }
+#endif

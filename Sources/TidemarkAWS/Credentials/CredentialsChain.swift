@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 
 /// Asks one provider after the other. The first that has credentials is the one that is asked from then on, so that a
@@ -22,3 +23,4 @@ final class CredentialsChain: AWSCredentialsProvider {
     return nil
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Tidemark
 
@@ -32,3 +33,4 @@ struct CredentialsDocument: Decodable {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// What has to be done about credentials at a moment.
@@ -26,3 +27,4 @@ enum CredentialsFreshness: Sendable, Equatable {
     }
   }
 }
+#endif

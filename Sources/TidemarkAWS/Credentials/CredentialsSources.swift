@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Tidemark
 
@@ -60,3 +61,4 @@ struct CredentialsSources: Sendable {
     return profiles
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Tidemark
 
@@ -32,3 +33,4 @@ struct MetadataFetch: Sendable {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import NIOHTTP1
 import Tidemark
@@ -90,3 +91,4 @@ struct SecurityTokenService: Sendable {
     throw AWSFailure(error, kind: kind, of: action, clockOffset: date.map { $0 - now })
   }
 }
+#endif

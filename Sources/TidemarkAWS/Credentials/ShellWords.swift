@@ -1,3 +1,4 @@
+#if AWS
 /// Splits a command line as a POSIX shell does, without expanding anything.
 enum ShellWords {
   /// - Returns: `nil` if a quote has no end.
@@ -30,3 +31,4 @@ enum ShellWords {
     return words + (word.map { [$0] } ?? [])
   }
 }
+#endif

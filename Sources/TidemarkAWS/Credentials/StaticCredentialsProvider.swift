@@ -1,3 +1,4 @@
+#if AWS
 /// Credentials that were given, and stay.
 public struct StaticCredentialsProvider: AWSCredentialsProvider, CustomReflectable {
   public var name: String { "static credentials" }
@@ -11,3 +12,4 @@ public struct StaticCredentialsProvider: AWSCredentialsProvider, CustomReflectab
 
   public var customMirror: Mirror { Mirror(self, children: ["credentials": value]) }
 }
+#endif

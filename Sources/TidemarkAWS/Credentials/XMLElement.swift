@@ -1,3 +1,4 @@
+#if AWS
 /// Reads the flat XML of the query protocol: the text of an element that has no attributes and no children.
 enum XMLElement {
   static func text(of name: String, in xml: String) -> String? {
@@ -11,3 +12,4 @@ enum XMLElement {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Tidemark
 
@@ -21,3 +22,4 @@ final class AnswerBytes: @unchecked Sendable {
     RecordBytes(UnsafeRawBufferPointer(rebasing: buffer[range]), of: self)
   }
 }
+#endif

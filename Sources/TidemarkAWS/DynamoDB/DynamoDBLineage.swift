@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The shards of a table's streams as one lineage.
@@ -58,3 +59,4 @@ struct DynamoDBLineage: Sendable {
     shardID.firstRange(of: separator).map { String(shardID[$0.upperBound...]) } ?? shardID
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A cursor in one shard of a DynamoDB stream.
@@ -92,3 +93,4 @@ actor DynamoDBShardReader: ShardReader {
     return renewed.iterator
   }
 }
+#endif

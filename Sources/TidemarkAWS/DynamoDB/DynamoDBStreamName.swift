@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// What a stream is asked for by.
@@ -53,3 +54,4 @@ enum DynamoDBStreamName: Sendable, Hashable {
     arn.firstRange(of: "/stream/").map { String(arn[..<$0.lowerBound]) } ?? arn
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The operations of the service that describe streams, and those that read one.
@@ -130,3 +131,4 @@ struct DescribedStream: Decodable, Sendable {
   /// Whether shards may still be added.
   var isEnabled: Bool { StreamStatus == "ENABLED" || StreamStatus == "ENABLING" }
 }
+#endif

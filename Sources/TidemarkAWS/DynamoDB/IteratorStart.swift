@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Where a new iterator has to begin. The service knows `AT_SEQUENCE_NUMBER` as well, which nobody here needs.
@@ -18,3 +19,4 @@ enum IteratorStart: Sendable, Equatable {
     if case .after(let number) = self { number } else { nil }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Where a reader of a shard stands, and what it does about errors of its iterator.
@@ -74,3 +75,4 @@ extension Timestamp {
     Timestamp(millisecondsSinceEpoch: microsecondsSinceEpoch / 1_000_000 * 1000)
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// How long a reader pauses before its next read.
@@ -32,3 +33,4 @@ struct PollPace: Sendable {
     return isBehind
   }
 }
+#endif

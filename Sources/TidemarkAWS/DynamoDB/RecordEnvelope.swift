@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Where the parts of a record of DynamoDB Streams lie in an answer. Images are only gone over.
@@ -106,3 +107,4 @@ struct RecordEnvelope: Sendable {
     userIdentity = identity
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Tidemark
 
@@ -41,3 +42,4 @@ struct StreamRecordPage: Sendable {
     return records.filter { $0.approximateCreationTime >= oldest }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The records of one answer, which stay where it was received.
@@ -73,3 +74,4 @@ private enum KeyText {
     return (key.range, key.range.lowerBound - 1..<value.upperBound)
   }
 }
+#endif

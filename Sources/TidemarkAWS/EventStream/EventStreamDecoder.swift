@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Tidemark
 
@@ -83,3 +84,4 @@ struct EventStreamDecoder: Sendable {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 
 /// One message of an `application/vnd.amazon.eventstream` answer.
@@ -57,3 +58,4 @@ extension ByteBuffer {
     }
   }
 }
+#endif

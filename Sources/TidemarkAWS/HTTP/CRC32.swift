@@ -1,3 +1,4 @@
+#if AWS
 /// The checksum of zlib, which DynamoDB sends along and event streams are framed with.
 enum CRC32 {
   private static let table: [UInt32] = (0..<256).map { index in
@@ -14,3 +15,4 @@ enum CRC32 {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import NIOHTTP1
 
@@ -18,3 +19,4 @@ struct HTTPAnswer: Sendable {
     return start.split(whereSeparator: \.isWhitespace).joined(separator: " ")
   }
 }
+#endif

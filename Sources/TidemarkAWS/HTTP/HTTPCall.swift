@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import NIOHTTP1
 
@@ -37,3 +38,4 @@ struct HTTPCall: Sendable {
     if parts.count > 1 { query = String(parts[1]) }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import AsyncHTTPClient
 import NIOCore
 
@@ -28,3 +29,4 @@ struct HTTPFailure: Error, Sendable, CustomStringConvertible {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
@@ -85,3 +86,4 @@ enum HTTPTransport {
     }
   }
 }
+#endif

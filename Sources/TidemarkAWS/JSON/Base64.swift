@@ -1,3 +1,4 @@
+#if AWS
 /// Base64 as the services write it: the alphabet of RFC 4648 section 4, padded, in one piece.
 enum Base64 {
   private static let invalid: UInt32 = 1 << 24
@@ -65,3 +66,4 @@ enum Base64 {
     output += count
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 extension JSONScanner {
   /// Where the digits of a sequence number lie, which both services write as text.
   mutating func sequenceNumber() throws(Failure) -> Range<Int> {
@@ -8,3 +9,4 @@ extension JSONScanner {
     return range
   }
 }
+#endif

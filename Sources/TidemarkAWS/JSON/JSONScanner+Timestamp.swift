@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 extension JSONScanner {
@@ -45,3 +46,4 @@ extension JSONScanner {
     return number.first == UInt8(ascii: "-") ? -digits : digits
   }
 }
+#endif

@@ -1,11 +1,12 @@
+#if AWS
 import Tidemark
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #elseif canImport(Musl)
-  import Musl
+import Musl
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// A cursor that goes once through JSON whose shape is known, and notes where things lie instead of building them.
@@ -275,3 +276,4 @@ extension UInt64 {
     return (difference &- ones) & ~difference & (ones &* 0x80)
   }
 }
+#endif

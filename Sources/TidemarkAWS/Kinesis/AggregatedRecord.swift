@@ -1,3 +1,4 @@
+#if AWS
 import Crypto
 import Tidemark
 
@@ -170,3 +171,4 @@ extension [Range<Int>] {
     index < UInt64(count) ? self[Int(index)] : nil
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 import Tidemark
 
@@ -86,3 +87,4 @@ extension TidemarkError {
   /// Somebody has it already.
   var isResourceInUse: Bool { (underlying as? AWSError)?.code == "ResourceInUseException" }
 }
+#endif

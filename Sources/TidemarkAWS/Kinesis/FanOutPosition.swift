@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Where and when a shard may be subscribed to.
@@ -69,3 +70,4 @@ struct FanOutPosition: Sendable {
     return new
   }
 }
+#endif

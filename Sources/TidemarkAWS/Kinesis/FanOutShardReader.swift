@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A cursor in one shard of a Kinesis stream that pushes its records.
@@ -156,3 +157,4 @@ actor FanOutShardReader: ShardReader {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// The user records of an answer that do not belong to the shard in which they came, and that had the same fate.
 struct ForeignRecords: Sendable {
   enum Fate: Sendable {
@@ -42,3 +43,4 @@ struct ForeignTally: Sendable {
     return untold
   }
 }
+#endif

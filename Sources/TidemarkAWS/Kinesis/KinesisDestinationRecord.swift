@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A change of a DynamoDB table as DynamoDB puts it into the Kinesis stream that is the table's destination.
@@ -160,3 +161,4 @@ private struct Envelope {
     return identity
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 // Requests and the small answers of Kinesis as they stand on the wire.
@@ -170,3 +171,4 @@ extension AWSResponse {
     return number
   }
 }
+#endif

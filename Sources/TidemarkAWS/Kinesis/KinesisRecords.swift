@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Tidemark
 
@@ -174,3 +175,4 @@ final class KinesisRecords: RecordStorage, @unchecked Sendable {
 extension Range<Int> {
   fileprivate func moved(by offset: Int) -> Range<Int> { lowerBound + offset..<upperBound + offset }
 }
+#endif

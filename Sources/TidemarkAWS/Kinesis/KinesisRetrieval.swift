@@ -1,3 +1,4 @@
+#if AWS
 /// How the records of a Kinesis stream come to who reads them.
 public enum KinesisRetrieval: Sendable, Hashable {
   /// Each shard is asked with `GetRecords`, at most five times a second. All applications that poll a stream share these
@@ -29,3 +30,4 @@ public enum KinesisRetrieval: Sendable, Hashable {
     }
   }
 }
+#endif

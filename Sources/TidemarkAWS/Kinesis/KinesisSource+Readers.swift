@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// What both kinds of readers need.
@@ -31,3 +32,4 @@ extension KinesisSource {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Synchronization
 import Tidemark
@@ -169,3 +170,10 @@ public final class KinesisSource: StreamSource {
     }
   }
 }
+#else
+/// What is there of it without the package trait `AWS`.
+@available(*, unavailable, message: "Enable the package trait AWS: .package(url: …, traits: [\"AWS\"])")
+public struct KinesisSource {
+  public init(_ stream: String) {}
+}
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A cursor in one shard of a Kinesis stream that is polled.
@@ -118,3 +119,4 @@ actor PollingShardReader: ShardReader {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// Reads the fields of a Protocol Buffers message one after the other, without knowing its type.
 ///
 /// Written from the encoding's specification, https://protobuf.dev/programming-guides/encoding.
@@ -68,3 +69,4 @@ struct ProtobufReader {
     throw Malformed()
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// When a shard may be read next: as soon as the quota allows while there is more, else after the poll interval.
 struct ReadPace: Sendable {
   /// As many reads as a shard answers in a second.
@@ -29,3 +30,4 @@ struct ReadPace: Sendable {
 
   mutating func noteAnswer(isCaughtUp: Bool) { self.isCaughtUp = isCaughtUp }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Where a reader of a shard stands, and what it still has to see to know that nothing was trimmed.
@@ -48,3 +49,4 @@ struct ReadPosition: Sendable {
     return new
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The first and the last record that the service sent at once, whether their user records belong to the shard or not.
@@ -6,3 +7,4 @@ struct ReceivedSpan: Equatable, Sendable {
   /// The last user record of the last record.
   var last: Checkpoint
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOCore
 import Tidemark
@@ -53,3 +54,4 @@ struct RecordsAnswer: Sendable {
     if !hasRecords { throw scanner.failure("Records are missing.") }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// The hash keys of a shard and of the shards that it comes from.
@@ -18,3 +19,4 @@ struct ShardHashKeys: Equatable, Sendable {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import AsyncHTTPClient
 import Foundation
 import NIOCore
@@ -84,3 +85,4 @@ actor ShardSubscription {
     return AWSFailure(error, kind: kind, of: Self.operation).error
   }
 }
+#endif

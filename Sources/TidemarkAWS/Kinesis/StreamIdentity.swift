@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// Which stream was found under a name. One that is deleted and created again has the same name, the same shard ids, and
@@ -26,3 +27,4 @@ struct StreamIdentity: Sendable {
     _ = try known()
   }
 }
+#endif

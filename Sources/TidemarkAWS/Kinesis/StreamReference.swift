@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// What a Kinesis stream is called by who reads it.
@@ -41,3 +42,4 @@ struct StreamReference: Sendable, Hashable {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 /// Paths and queries as signatures want them.
 enum CanonicalURI {
   /// RFC 3986's unreserved characters.
@@ -40,3 +41,4 @@ enum CanonicalURI {
       .joined(separator: "&")
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Crypto
 import Foundation
 import NIOCore
@@ -86,3 +87,4 @@ extension Sequence<UInt8> {
     return String(decoding: text, as: UTF8.self)
   }
 }
+#endif

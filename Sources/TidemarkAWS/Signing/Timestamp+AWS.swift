@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 extension Timestamp {
@@ -94,3 +95,4 @@ extension String {
     String(prefix(count)) + String(repeating: "0", count: Swift.max(0, count - self.count))
   }
 }
+#endif

@@ -36,7 +36,9 @@ struct ResetLeases: AsyncParsableCommand {
   func validate() throws {
     if all != shards.isEmpty { throw ValidationError("Give either --shard or --all.") }
     if all, to.checkpoint == .shardEnd {
-      throw ValidationError("Name the shards with --shard: all of them at SHARD_END would skip all that is unread.")
+      throw ValidationError(
+        "Name the shards with --shard: all of them at SHARD_END would skip all that is unread."
+      )
     }
   }
 

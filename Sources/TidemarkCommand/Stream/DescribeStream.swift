@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkAWS
 import TidemarkStreams
 
 struct DescribeStream: AsyncParsableCommand {
@@ -25,9 +24,9 @@ struct DescribeStream: AsyncParsableCommand {
       let stream = try await database.useStreams { try await $0.streams.describe(name) }
       try output.show(stream.json, text: stream.report)
     case .dynamoDB(let name):
-      try await show(DynamoDBStreamsSource(name, logger: database.logger))
+      try await show(AmazonStreams.dynamoDB(name, logger: database.logger))
     case .kinesis(let name):
-      try await show(KinesisSource(name, logger: database.logger))
+      try await show(AmazonStreams.kinesis(name, logger: database.logger))
     }
   }
 

@@ -1,6 +1,5 @@
 import ArgumentParser
 import Tidemark
-import TidemarkAWS
 import TidemarkStreams
 
 struct TailStream: AsyncParsableCommand {
@@ -53,9 +52,9 @@ struct TailStream: AsyncParsableCommand {
       }
     case .dynamoDB(let name):
       // A page of a shard may be empty although there are records behind it.
-      try await tailUntilSignalled(DynamoDBStreamsSource(name, logger: database.logger), emptyPagesAtTip: 5)
+      try await tailUntilSignalled(AmazonStreams.dynamoDB(name, logger: database.logger), emptyPagesAtTip: 5)
     case .kinesis(let name):
-      try await tailUntilSignalled(KinesisSource(name, logger: database.logger))
+      try await tailUntilSignalled(AmazonStreams.kinesis(name, logger: database.logger))
     }
   }
 

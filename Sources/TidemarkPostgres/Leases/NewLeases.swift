@@ -1,9 +1,9 @@
 import Tidemark
 
 #if canImport(FoundationEssentials)
-  import FoundationEssentials
+import FoundationEssentials
 #else
-  import Foundation
+import Foundation
 #endif
 
 /// New leases as one JSON value: unlike parallel arrays, it has room for each one's list of parents.

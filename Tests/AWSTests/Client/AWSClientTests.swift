@@ -1,3 +1,4 @@
+#if AWS
 import AsyncHTTPClient
 import NIOCore
 import NIOHTTP1
@@ -285,3 +286,4 @@ struct AWSClientTests {
     #expect(server.requests.count == 1)
   }
 }
+#endif

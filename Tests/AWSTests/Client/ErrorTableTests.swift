@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOHTTP1
 import Synchronization
@@ -166,3 +167,4 @@ struct ErrorTableTests {
     #expect(ready.machine.log.withLock { $0 }.contains("clock is wrong"))
   }
 }
+#endif

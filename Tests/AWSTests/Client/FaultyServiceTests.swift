@@ -1,3 +1,4 @@
+#if AWS
 import NIOHTTP1
 import ServiceLifecycle
 import Synchronization
@@ -238,3 +239,4 @@ struct FaultyServiceTests {
     func letDayPass() { days.passed.withLock { $0 += .seconds(25 * 3600) } }
   }
 }
+#endif

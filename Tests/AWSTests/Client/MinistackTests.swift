@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import TestSupport
 import Testing
@@ -113,3 +114,4 @@ struct MinistackTests {
     record.data.map { String(decoding: $0, as: UTF8.self) } ?? ""
   }
 }
+#endif

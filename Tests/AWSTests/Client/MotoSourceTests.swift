@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import TestSupport
 import Testing
@@ -105,3 +106,4 @@ struct MotoSourceTests {
     return try #require(Int(String(decoding: data, as: UTF8.self)))
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Synchronization
 import TestSupport
@@ -54,3 +55,4 @@ struct MotoTests {
     #expect(error.code == .streamNotFound)
   }
 }
+#endif

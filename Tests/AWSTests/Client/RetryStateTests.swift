@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -68,3 +69,4 @@ struct RetryStateTests {
     #expect(AnswerReader.code(in: "") == "")
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import TestSupport
 import Testing
@@ -96,3 +97,4 @@ struct StreamCommandTests {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -187,3 +188,4 @@ struct ProfileTests {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -51,3 +52,4 @@ struct StreamNameTests {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import NIOHTTP1
 import Synchronization
@@ -144,3 +145,4 @@ struct CredentialsCacheTests {
     #expect(!shown.contains("SECRET") && !shown.contains("TOKEN"), "\(shown)")
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOHTTP1
 import Synchronization
 import TestSupport
@@ -257,3 +258,4 @@ struct CredentialsChainTests {
     #expect(server.requests.allSatisfy { $0.headers["Authorization"].isEmpty })
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOHTTP1
 import Synchronization
 import TestSupport
@@ -255,3 +256,4 @@ struct EndpointCredentialsTests {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import TestSupport
 import Testing
 import Tidemark
@@ -128,3 +129,4 @@ struct DynamoDBErrorTests {
     #expect(values == [0, 1] && end?.children.map(\.parentIDs) == [[shard]])
   }
 }
+#endif

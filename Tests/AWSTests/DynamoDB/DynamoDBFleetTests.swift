@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import TestSupport
 import Testing
@@ -64,3 +65,4 @@ struct DynamoDBFleetTests {
     #expect(log.values(of: "a") == [0, 1, 2])
   }
 }
+#endif

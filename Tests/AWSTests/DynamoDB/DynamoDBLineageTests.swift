@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -115,3 +116,4 @@ struct DynamoDBLineageTests {
     #expect(DynamoDBLineage.shardID(inStream: "shardId-1") == "shardId-1")
   }
 }
+#endif

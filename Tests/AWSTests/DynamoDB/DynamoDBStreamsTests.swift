@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 import TestSupport
 import Testing
@@ -203,3 +204,4 @@ struct DynamoDBStreamsTests {
     #expect(error.code == .streamNotFound && error.advice != nil)
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -126,3 +127,4 @@ struct PollPaceTests {
     #expect(pace.pause == .milliseconds(250))
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Testing
 import Tidemark
@@ -112,3 +113,4 @@ struct RecordEnvelopeTests {
     #expect(try next(#","NextShardIterator":"arn|1|x""#) == "arn|1|x")
   }
 }
+#endif

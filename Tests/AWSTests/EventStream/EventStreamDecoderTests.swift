@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import TestSupport
 import Testing
@@ -158,3 +159,4 @@ struct EventStreamDecoderTests {
     }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Testing
 import Tidemark
@@ -190,3 +191,4 @@ struct Base64Tests {
     #expect(decode(text) == nil)
   }
 }
+#endif

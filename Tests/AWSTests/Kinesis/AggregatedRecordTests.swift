@@ -1,3 +1,4 @@
+#if AWS
 import Crypto
 import Foundation
 import TestSupport
@@ -213,3 +214,4 @@ struct AggregatedRecordTests {
     #expect(readable > 0)
   }
 }
+#endif

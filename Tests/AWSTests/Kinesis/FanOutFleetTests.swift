@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import ServiceLifecycle
 import TestSupport
@@ -54,3 +55,4 @@ struct FanOutFleetTests {
     _ = try await client.send("PutRecords", to: .kinesis, Input(Records: records))
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOHTTP1
 import Synchronization
@@ -377,3 +378,4 @@ struct FanOutShardReaderTests {
     }
   }
 }
+#endif

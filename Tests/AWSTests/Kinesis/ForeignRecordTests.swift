@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 import TestSupport
 import Testing
@@ -222,3 +223,4 @@ struct ShardHashKeysTests {
     #expect(starts("h") == nil && starts("i") == nil)
   }
 }
+#endif

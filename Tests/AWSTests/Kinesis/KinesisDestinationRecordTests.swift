@@ -1,3 +1,4 @@
+#if AWS
 import TestSupport
 import Testing
 import Tidemark
@@ -96,3 +97,4 @@ struct KinesisDestinationRecordTests {
     #expect(error.code == .unsupported && error.advice != nil)
   }
 }
+#endif

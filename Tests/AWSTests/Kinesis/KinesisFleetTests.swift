@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import TestSupport
 import Testing
@@ -83,3 +84,4 @@ struct KinesisFleetTests {
     _ = try await client.send("MergeShards", to: .kinesis, input)
   }
 }
+#endif

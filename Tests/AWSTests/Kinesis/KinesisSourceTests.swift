@@ -1,3 +1,4 @@
+#if AWS
 import TestSupport
 import Testing
 import Tidemark
@@ -100,3 +101,4 @@ struct KinesisSourceTests {
     #expect(error?.code == .invalidConfiguration)
   }
 }
+#endif

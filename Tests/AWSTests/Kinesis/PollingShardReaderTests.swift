@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOHTTP1
 import Synchronization
@@ -251,3 +252,4 @@ struct PollingShardReaderTests {
     #expect(shard.machine.clock.pauses == [.seconds(1), .seconds(1), .seconds(1)])
   }
 }
+#endif

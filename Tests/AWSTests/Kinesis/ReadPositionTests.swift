@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -186,3 +187,4 @@ struct ReadPaceTests {
     #expect(pace.wait(at: instant(3010)) == .zero)
   }
 }
+#endif

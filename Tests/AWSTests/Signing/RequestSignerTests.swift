@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import NIOHTTP1
 import Testing
@@ -267,3 +268,4 @@ struct TimestampTests {
     #expect(Timestamp(iso8601: "1969-12-31T23:59:59Z")?.basicISO8601 == "19691231T235959Z")
   }
 }
+#endif

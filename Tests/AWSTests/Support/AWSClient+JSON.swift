@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 import Tidemark
 
@@ -23,3 +24,4 @@ extension AWSClient {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 @testable import TidemarkAWS
 
 extension AWSConfiguration {
@@ -11,3 +12,4 @@ extension AWSConfiguration {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import LibPQ
 import Logging
 import ServiceLifecycle
@@ -100,3 +101,4 @@ final class DeliveredValues: Sendable {
     }
   }
 }
+#endif

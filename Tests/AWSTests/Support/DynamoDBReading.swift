@@ -1,3 +1,4 @@
+#if AWS
 import NIOHTTP1
 import Synchronization
 import Tidemark
@@ -80,3 +81,4 @@ extension Record {
     }
   }
 }
+#endif

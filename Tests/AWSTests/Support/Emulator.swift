@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Logging
 import TestSupport
@@ -56,3 +57,4 @@ final class Emulator: Sendable {
     try AWSClient(configuration, environment: AWSEnvironment(), logger: Logger(label: "test"))
   }
 }
+#endif

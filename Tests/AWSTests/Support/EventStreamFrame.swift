@@ -1,3 +1,4 @@
+#if AWS
 import NIOCore
 
 @testable import TidemarkAWS
@@ -25,3 +26,4 @@ func eventStreamFrame(headers: [UInt8], payload: [UInt8]) -> [UInt8] {
   frame.writeInteger(CRC32.checksum(frame.readableBytesView))
   return Array(frame.readableBytesView)
 }
+#endif

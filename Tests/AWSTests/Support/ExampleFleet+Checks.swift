@@ -1,3 +1,4 @@
+#if AWS
 import Testing
 import Tidemark
 
@@ -59,3 +60,4 @@ extension Array where Element: Hashable {
     return filter { seen.insert($0).inserted }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import LibPQ
 import TestSupport
@@ -104,3 +105,4 @@ final class ExampleFleet {
     }
   }
 }
+#endif

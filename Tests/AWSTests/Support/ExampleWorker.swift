@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Testing
 
@@ -38,3 +39,4 @@ final class ExampleWorker {
     try lifeline.fileHandleForWriting.write(contentsOf: Data("\(signal.rawValue)\n".utf8))
   }
 }
+#endif

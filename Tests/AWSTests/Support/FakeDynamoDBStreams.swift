@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOHTTP1
 import Synchronization
@@ -66,3 +67,4 @@ struct FakeCall: Decodable {
   var ShardIterator: String?
   var Limit: Int?
 }
+#endif

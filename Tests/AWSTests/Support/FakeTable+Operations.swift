@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 extension FakeTable {
@@ -119,3 +120,4 @@ extension FakeTable {
     return .json(#"{"Records":[\#(records.map(\.json).joined(separator: ","))]\#(next)}"#)
   }
 }
+#endif

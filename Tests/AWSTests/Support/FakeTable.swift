@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Tidemark
 
@@ -161,3 +162,4 @@ struct FakeTable {
     streams[stream].shards[shard].hiddenFor -= 1
   }
 }
+#endif

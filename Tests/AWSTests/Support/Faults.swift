@@ -1,3 +1,4 @@
+#if AWS
 import NIOHTTP1
 import Synchronization
 
@@ -38,3 +39,4 @@ extension LoopbackServer {
   /// How often an operation was asked for.
   func calls(_ operation: String) -> Int { requests.count { $0.operation == operation } }
 }
+#endif

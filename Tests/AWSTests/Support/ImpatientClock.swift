@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 import Tidemark
 
@@ -19,3 +20,4 @@ final class ImpatientClock: MonotonicClock {
 
   func advance(by duration: Duration) { state.withLock { $0.now += duration } }
 }
+#endif

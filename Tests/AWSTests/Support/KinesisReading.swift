@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import NIOHTTP1
 import Synchronization
@@ -160,3 +161,4 @@ extension Reply {
     )
   }
 }
+#endif

@@ -1,14 +1,15 @@
+#if AWS
 import NIOCore
 import NIOHTTP1
 import NIOPosix
 import Synchronization
 
 #if canImport(Glibc)
-  import Glibc
+import Glibc
 #elseif canImport(Musl)
-  import Musl
+import Musl
 #else
-  import Darwin
+import Darwin
 #endif
 
 /// What a ``LoopbackServer`` was asked.
@@ -203,3 +204,4 @@ private final class ReplyHandler: ChannelInboundHandler {
     pushed.state.withLock { $0.isBlocked = true }
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Synchronization
 import Tidemark
 
@@ -117,3 +118,4 @@ struct SourceCall: Sendable, CustomStringConvertible {
     }
   }
 }
+#endif

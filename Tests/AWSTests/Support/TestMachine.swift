@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import Synchronization
 import Tidemark
@@ -98,3 +99,4 @@ final class ScriptedProvider: AWSCredentialsProvider {
 func key(_ id: String, until expiration: Timestamp? = nil) -> AWSCredentials {
   AWSCredentials(accessKeyID: id, secretAccessKey: "SECRET", sessionToken: "TOKEN", expiration: expiration)
 }
+#endif

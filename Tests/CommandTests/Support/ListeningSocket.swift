@@ -6,9 +6,9 @@ final class ListeningSocket {
 
   init(directory: String) throws {
     #if canImport(Glibc)
-      descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     #else
-      descriptor = socket(AF_UNIX, SOCK_STREAM, 0)
+    descriptor = socket(AF_UNIX, SOCK_STREAM, 0)
     #endif
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)

@@ -41,20 +41,20 @@ struct LocalPostgresTests {
   }
 
   #if compiler(>=6.2)
-    @Test("A server whose program is killed stops, and its directory goes")
-    func killedProgram() async throws {
-      let result = try await #require(
-        processExitsWith: .signal(SIGKILL),
-        observing: [\.standardOutputContent]
-      ) {
-        let server = try await LocalPostgres.start(.quick)
-        let traces = try ServerTraces(dataDirectory: server.dataDirectory)
-        try FileHandle.standardOutput.write(contentsOf: JSONEncoder().encode(traces))
-        kill(getpid(), SIGKILL)
-      }
-      let traces = try JSONDecoder().decode(ServerTraces.self, from: Data(result.standardOutputContent))
-      try await eventually("the server is gone") { traces.areGone }
+  @Test("A server whose program is killed stops, and its directory goes")
+  func killedProgram() async throws {
+    let result = try await #require(
+      processExitsWith: .signal(SIGKILL),
+      observing: [\.standardOutputContent]
+    ) {
+      let server = try await LocalPostgres.start(.quick)
+      let traces = try ServerTraces(dataDirectory: server.dataDirectory)
+      try FileHandle.standardOutput.write(contentsOf: JSONEncoder().encode(traces))
+      kill(getpid(), SIGKILL)
     }
+    let traces = try JSONDecoder().decode(ServerTraces.self, from: Data(result.standardOutputContent))
+    try await eventually("the server is gone") { traces.areGone }
+  }
   #endif
 
   @Test("A signal to the program's process group does not reach the server")

@@ -18,6 +18,11 @@ struct SourceFile {
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().path
 
+  /// - Parameter path: relative to the package's directory.
+  static func at(_ path: String) throws -> SourceFile {
+    SourceFile(path: path, text: try String(contentsOfFile: "\(packageDirectory)/\(path)", encoding: .utf8))
+  }
+
   /// All files below a directory of the package whose names end so, by path.
   static func all(under directory: String, endings: [String] = [".swift"]) throws -> [SourceFile] {
     let start = "\(packageDirectory)/\(directory)"

@@ -1,3 +1,4 @@
+#if AWS
 /// The access key in the config file.
 struct ConfigFileProvider: AWSCredentialsProvider {
   var sources: CredentialsSources
@@ -9,3 +10,4 @@ struct ConfigFileProvider: AWSCredentialsProvider {
     return try profiles.configCredentials(of: profiles.name)
   }
 }
+#endif

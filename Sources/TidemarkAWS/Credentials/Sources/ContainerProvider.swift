@@ -1,3 +1,4 @@
+#if AWS
 import Foundation
 import Logging
 import NIOHTTP1
@@ -79,3 +80,4 @@ struct ContainerProvider: AWSCredentialsProvider {
     return token
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`.
@@ -20,3 +21,4 @@ struct EnvironmentProvider: AWSCredentialsProvider {
     )
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Logging
 import NIOHTTP1
 import Tidemark
@@ -98,3 +99,4 @@ struct InstanceMetadataProvider: AWSCredentialsProvider {
       || settings?["ec2_metadata_v1_disabled"]?.lowercased() == "true"
   }
 }
+#endif

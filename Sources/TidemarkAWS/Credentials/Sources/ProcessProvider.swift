@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// `credential_process`: a program that writes credentials. It is run without a shell.
@@ -36,3 +37,4 @@ struct ProcessProvider: AWSCredentialsProvider {
     )
   }
 }
+#endif

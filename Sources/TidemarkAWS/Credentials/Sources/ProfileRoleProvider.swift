@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A profile with a `role_arn`, which is assumed with the credentials of its `source_profile` or `credential_source`.
@@ -86,3 +87,4 @@ extension CredentialsSources {
   /// What CloudTrail shows when nobody chose another name.
   var sessionName: String { "tidemark-\(environment.now().microsecondsSinceEpoch / 1_000_000)" }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Crypto
 import Foundation
 import NIOCore
@@ -144,3 +145,4 @@ struct SSOProvider: AWSCredentialsProvider {
     TidemarkError(.invalidConfiguration, "The AWS profile \(profile) \(what).")
   }
 }
+#endif

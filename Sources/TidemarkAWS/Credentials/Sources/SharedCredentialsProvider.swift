@@ -1,3 +1,4 @@
+#if AWS
 /// The access key in the shared credentials file.
 struct SharedCredentialsProvider: AWSCredentialsProvider {
   var sources: CredentialsSources
@@ -9,3 +10,4 @@ struct SharedCredentialsProvider: AWSCredentialsProvider {
     return try profiles.sharedCredentials(of: profiles.name)
   }
 }
+#endif

@@ -1,3 +1,4 @@
+#if AWS
 import Tidemark
 
 /// A role that is assumed with a token that somebody else signed, as EKS does for service accounts. The token's file is
@@ -35,3 +36,4 @@ struct WebIdentityProvider: AWSCredentialsProvider {
     )
   }
 }
+#endif
