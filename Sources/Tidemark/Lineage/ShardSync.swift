@@ -84,14 +84,18 @@ public enum ShardSync {
 
   /// The ended leases of a stream that may be deleted: no parent lease is left (so the oldest go first), every child has a
   /// lease with progress of its own, and the source lists the shard no more (else the next sync would add it
-  /// again). Nor may it list a parent, which would say that the listing is older than the shard. A shard without children,
-  /// such as the last of a disabled stream, goes when it is listed no more.
+  /// again). Nor may it list a parent, which would say that the listing is older than the shard. A shard that nothing
+  /// descends from, such as the last of a disabled stream, goes only when the source lists nothing more: its lease is all
+  /// that keeps the shard from being read from its beginning again, should the listing only have left it out.
   public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [LeaseKey] {
     let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
+    let parents = Set(leases.flatMap(\.parentShardIDs))
     return
       leases
       .filter { lease in
-        lease.isEnded && !listed.contains(lease.shardID)
+        let isLast = lease.childShardIDs.isEmpty && !parents.contains(lease.shardID)
+        return lease.isEnded && (!isLast || listed.isEmpty)
+          && !listed.contains(lease.shardID)
           && lease.parentShardIDs.allSatisfy { !listed.contains($0) }
           && lease.parentShardIDs.allSatisfy { byID[$0] == nil }
           && lease.childShardIDs.allSatisfy { byID[$0].map(hasProgress) ?? false }
