@@ -7,7 +7,7 @@ var swiftSettings: [SwiftSetting] = [
   // https://github.com/swiftlang/swift-evolution/blob/main/proposals/0444-member-import-visibility.md
   .enableUpcomingFeature("MemberImportVisibility"),
 ]
-// Not for who depends on this package: SwiftPM refuses unsafe flags in a dependency.
+// Not for packages that depend on this one: SwiftPM refuses unsafe flags in a dependency.
 if Context.environment["TIDEMARK_WARNINGS_AS_ERRORS"] != nil {
   swiftSettings.append(.unsafeFlags(["-warnings-as-errors"]))
 }

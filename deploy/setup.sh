@@ -2,7 +2,7 @@
 # Installs what Tidemark needs and this machine lacks: libpq's headers, a PostgreSQL server (14 or newer; only
 # its binaries, no system-wide cluster) and pkg-config. Checks that there is a Swift toolchain.
 # With --tests also what only tests need: PgBouncer, Python with venv, moto, ministack and psycopg from PyPI (below .build,
-# a minute), and for root, who alone can cut a network, iproute2.
+# a minute), and iproute2 for root, the only user who can cut a network.
 # Does nothing, and says nothing, where all is there. For Debian and Ubuntu; says what to install elsewhere.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -51,7 +51,7 @@ install_packages() {
   as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 install -y -q --no-install-recommends "$@" </dev/null
 }
 
-# Debian creates and starts a system-wide cluster along with the first server, unless told otherwise.
+# Debian creates and starts a system-wide cluster along with the first server, unless a setting says otherwise.
 install_server() {
   local conf=/etc/postgresql-common/createcluster.conf
   local line='create_main_cluster = false # only while Tidemark installs the binaries'
@@ -90,7 +90,7 @@ has_ensurepip() { python3 -c 'import ensurepip' 2>/dev/null; }
 # Debian has Python's venv, and what puts pip into one, in a package of its own. A pip that is there does as well.
 has_venv() { python3 -c 'import venv' 2>/dev/null && { has_ensurepip || python3 -c 'import pip' 2>/dev/null; }; }
 
-# They are there whole or not at all: who runs this beside another installs for nothing, and who is interrupted leaves
+# They are there whole or not at all: a run beside another installs for nothing, and an interrupted run leaves
 # nothing that would be taken for them. The name says which versions these are.
 install_emulators() (
   requirements=Tests/requirements.txt
