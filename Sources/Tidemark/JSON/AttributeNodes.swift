@@ -1,8 +1,8 @@
 /// Takes the types off DynamoDB's JSON: `{"id": {"N": "7"}}` becomes the nodes of `{"id": 7}` over the same bytes, so that
 /// what decodes a column decodes an attribute.
 ///
-/// What is no attribute value stays as it is. It is an error only for who asks for it, so that a new type of value
-/// breaks nobody who does not.
+/// What is no attribute value stays as it is. It is an error only for a caller that asks for it, so that a new type of
+/// value breaks none that does not.
 struct AttributeNodes {
   private let source: [JSONNode]
   private let bytes: UnsafeRawBufferPointer

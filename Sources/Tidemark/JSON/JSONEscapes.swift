@@ -42,7 +42,7 @@ package enum JSONEscapes {
     return UTF16.decode(UTF16.EncodedScalar([first, second]))
   }
 
-  /// The four digits of the escape at `position`, which moves behind them.
+  /// The four digits of the escape at `position`, which moves past them.
   private static func unit(in bytes: UnsafeRawBufferPointer, _ position: inout Int) -> UInt16 {
     let digits = bytes[position + 2..<position + 6]
     position += 6

@@ -10,7 +10,7 @@ struct JSONNode {
   /// Where its text lies: of a string, what is between the quotes.
   var start: Int32
   var end: Int32
-  /// The node behind this and all that it holds; 0 while an array or object is not closed.
+  /// The node after this and all that it holds; 0 while an array or object is not closed.
   var next: Int32
 }
 

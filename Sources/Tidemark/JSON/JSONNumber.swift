@@ -84,7 +84,7 @@ struct JSONNumber {
     return Value(exactly: value)
   }
 
-  /// What has more digits than 64 bits: also `Int128`, and a small number with many zeros behind its point.
+  /// What has more digits than 64 bits: also `Int128`, and a small number with many zeros after its point.
   private func wideInteger<Value: FixedWidthInteger>(_ type: Value.Type) -> Value? {
     var (digits, power) = self.digits
     guard digits.count + power <= 40 else { return nil }

@@ -89,7 +89,7 @@ struct JSONParser {
     let start = position
     var kind = JSONNode.Kind.string
     while let byte = current, byte != UInt8(ascii: "\"") {
-      if byte < 0x20 { throw failure("A control character stands in a string without an escape.") }
+      if byte < 0x20 { throw failure("A string contains a control character without an escape.") }
       if byte == UInt8(ascii: "\\") {
         kind = .escapedString
         position += 1

@@ -1,5 +1,5 @@
 /// The forms in which PostgreSQL writes dates and timestamps to JSON: `2026-11-24T14:43:10.123456+00:00`, without zone,
-/// without time, with ` BC` behind it, `infinity`. A space may stand for the T.
+/// without time, with ` BC` after it, `infinity`. A space may stand for the T.
 enum TimestampText {
   /// - Returns: the time in UTC, where no zone is named as well; the greatest and smallest for the infinities.
   static func parse(_ text: UnsafeRawBufferPointer) -> Timestamp? {

@@ -1,11 +1,11 @@
 import HeapModule
 
-/// Decides who gets which shard: a pure function from what stands in the lease table to what should change.
+/// Decides which worker gets which shard: a pure function from what is in the lease table to what should change.
 ///
 /// In this order: unowned leases that may start go to the least loaded workers, children to their parent's last
 /// owner where that leaves the fleet balanced; draining workers hand off everything; then the fleet is balanced
-/// with the fewest moves. No worker is given a lease of a stream that it does not serve, and who has one hands it
-/// off. The same snapshot always gives the same plan, whatever its order.
+/// with the fewest moves. No worker is given a lease of a stream that it does not serve, and a worker that has one
+/// hands it off. The same snapshot always gives the same plan, whatever its order.
 public struct AssignmentPlanner: Sendable {
   /// How far apart the most and the least loaded worker may be before leases are moved, as a fraction of the
   /// mean load; where workers have few leases, more: the root of how many they have. Counts are always balanced

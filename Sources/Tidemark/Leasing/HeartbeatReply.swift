@@ -1,4 +1,4 @@
-/// What a worker that lives is told.
+/// The store's answer to the heartbeat of a worker that lives.
 public struct HeartbeatReply: Sendable, Hashable {
   /// Rises whenever the owner of a lease of this scope changes or a handoff is requested. A worker that sees a
   /// new one reads its leases again: this, not the hints, is what it relies on.

@@ -1,4 +1,4 @@
-/// What a worker had been told of its leases and the lease store does not know any more.
+/// What a worker had learned of its leases and the lease store does not know any more.
 ///
 /// The leases stay safe: what the worker was given in what is lost is refused, and no epoch is granted a second time.
 /// Checkpoints of that time are lost as well, so records are given again.

@@ -1,7 +1,7 @@
-/// What a worker remembers of the histories that it was told of, to notice when the store has lost something of them.
+/// What a worker remembers of the histories that it has heard of, to notice when the store has lost something of them.
 struct HistoryMemory {
   private var history: LeaseHistory?
-  /// The latest assignment version that it was told on this history.
+  /// The latest assignment version that it has heard of on this history.
   private var version: Int64 = 0
   /// The histories whose loss was reported, at their end or at the beginning of the next.
   private var reportedEnd: Int64?

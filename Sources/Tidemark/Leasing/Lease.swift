@@ -31,7 +31,7 @@ public struct Lease: Sendable, Hashable {
   public var childShardIDs: [String]
   public var hashRange: Shard.HashRange?
   public var owner: WorkerIncarnation?
-  /// Who owned it before; children go there by preference.
+  /// The worker that owned it before; children go there by preference.
   public var lastOwner: WorkerIncarnation?
   /// The epoch under which ``lastOwner`` had it.
   public var lastEpoch: Epoch?

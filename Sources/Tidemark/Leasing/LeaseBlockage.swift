@@ -3,7 +3,7 @@
 public struct LeaseBlockage: Sendable, Hashable, CustomStringConvertible {
   /// The leases that wait; none if the session is only a dead worker's that has not ended.
   public var leases: [LeaseKey]
-  /// Who holds them: the session's process, role, application, state and age, as far as the database tells.
+  /// The session that holds them: its process, role, application, state and age, as far as the database tells.
   public var holder: String
   /// What an operator can do about it.
   public var advice: String

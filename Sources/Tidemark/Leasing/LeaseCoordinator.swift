@@ -47,7 +47,7 @@ struct LeaseCoordinator {
     case refresh(WorkerIncarnation)
     case syncShards
     case deregister(WorkerIncarnation)
-    /// Gives up a lease that nobody here consumes, or somebody who hangs.
+    /// Gives up a lease that nobody here consumes, or whose consumer hangs.
     case release(LeaseGrant)
     case startConsumer(Lease, LeaseGrant)
     case requestHandOff(LeaseGrant)
@@ -294,7 +294,7 @@ struct LeaseCoordinator {
     let again = endHeartbeat()
     var actions = [trust(from: sentAt)]
     if areRefusalsNew { actions += wantRefresh() }
-    // The store has come back without what it was told.
+    // The store has come back without what this worker had said.
     if letGo.isKnown, !serve.isUnderWay, reply.streamsVersion < saidVersion { actions += sayAgain() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion, reply.history)
@@ -387,7 +387,8 @@ struct LeaseCoordinator {
   }
 
   /// The plan that somebody else was making has mostly seen to everything, and a look costs far less than a plan: a
-  /// fleet of a hundred hears of a change at once, and one plan is enough. Who has leases to give up needs a plan that knew of it.
+  /// fleet of a hundred hears of a change at once, and one plan is enough. A worker with leases to give up needs a plan
+  /// that knew of it.
   private mutating func planAgain() -> [Action] {
     let needsOwn = isDraining && drain.needsPlan || hasLetGo && letGo.needsPlan
     return isOtherPlanning && !needsOwn ? wantLook() : wantPlan()

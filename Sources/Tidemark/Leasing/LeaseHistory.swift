@@ -4,8 +4,8 @@
 /// starts is another history, with a greater number.
 public struct LeaseHistory: Sendable, Hashable {
   public var number: Int64
-  /// The assignment version with which it began. Whoever was told a later one on an earlier history was told what the
-  /// store has lost.
+  /// The assignment version with which it began. A worker that has heard of a later one on an earlier history knows
+  /// what the store has lost.
   public var beganAt: Int64
 
   public init(number: Int64 = 0, beganAt: Int64 = 0) {

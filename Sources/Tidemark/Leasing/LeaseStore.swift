@@ -13,7 +13,7 @@ public protocol LeaseStore: Sendable {
   /// killed process at once where it can.
   func register(_ worker: WorkerRegistration) async throws -> WorkerIncarnation
 
-  /// Says that the worker lives, opening its session anew if that was lost. Calls for a plan if its state or what it
+  /// Says that the worker lives, opening its session again if that was lost. Calls for a plan if its state or what it
   /// refuses has changed.
   ///
   /// - Returns: `nil` if the incarnation was declared dead; then all its leases are lost and the worker has to
@@ -41,7 +41,7 @@ public protocol LeaseStore: Sendable {
   /// Hints that something in the scope has changed. Any of them may be lost, late or doubled.
   func hints(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<Void>
 
-  /// What keeps leases from changing hands, as this worker's planning rounds find it. Each is told once.
+  /// What keeps leases from changing hands, as this worker's planning rounds find it. Each is reported once.
   func blockages(for incarnation: WorkerIncarnation, in scope: LeaseScope) -> AsyncStream<LeaseBlockage>
 
   // MARK: Planning

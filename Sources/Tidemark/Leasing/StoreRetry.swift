@@ -1,6 +1,6 @@
 import Logging
 
-/// Repeats calls to the lease store while it does not answer: an outage is waited out, not passed on.
+/// Repeats calls to the lease store while it does not answer: it waits out an outage and does not pass it on.
 struct StoreRetry: Sendable {
   var clock: any MonotonicClock
   var random: SharedRandom

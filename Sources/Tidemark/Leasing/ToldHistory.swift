@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The latest history that a worker was told of.
+/// The latest history that a worker has heard of.
 ///
 /// An answer that is late, or was never given, makes it an older one: an end that was read then is refused and is read
 /// again, no more.

@@ -1,4 +1,4 @@
-/// One registration of one worker. A worker that was declared dead and comes back registers anew, under a new
+/// One registration of one worker. A worker that was declared dead and comes back registers again, under a new
 /// number; the old one never lives again.
 public struct WorkerIncarnation: Sendable, Hashable, Comparable, CustomStringConvertible {
   public var number: Int64

@@ -17,7 +17,7 @@ extension WriteOutcome {
       throw TidemarkError(
         .leaseLost,
         "The lease of \(grant) is over.",
-        advice: "Stop working on this shard; another worker goes on behind the last accepted checkpoint."
+        advice: "Stop working on this shard; another worker resumes after the last accepted checkpoint."
       )
     case .wouldGoBack:
       throw TidemarkError(

@@ -3,7 +3,7 @@
 /// All missing leases of a lineage are added at once; which of them may *start* is decided when leases are
 /// assigned (``Lease`` gating: a child waits for all its parents). The rules are the KCL's
 /// (`HierarchicalShardSyncer`), restated so that they do not depend on the order in which shards were found,
-/// and without its defect of replaying all history behind a lease that is already further on.
+/// and without its defect of replaying all history before a lease that is already further on.
 public enum ShardSync {
   /// What a sync of all streams of an application adds and deletes.
   public struct Changes: Sendable {

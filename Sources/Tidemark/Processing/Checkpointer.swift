@@ -30,7 +30,7 @@ public final class Checkpointer: Sendable {
   private let setWakeUp: WakeUpRequest
   private let positions: Mutex<Positions>
 
-  /// - Parameter lost: is told when a write is refused for the lease's sake. The processor is told by an error, but
+  /// - Parameter lost: called when a write is refused for the lease's sake. The processor gets an error, but
   ///   may go on in spite of it, and the lease may be this worker's still and only not be as far as it was.
   package init(
     grant: LeaseGrant,

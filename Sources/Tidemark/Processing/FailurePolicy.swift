@@ -9,7 +9,7 @@ public struct FailurePolicy: Sendable, Hashable {
   }
 
   /// How often a batch is given to the processor before it is exhausted; `nil` for without limit, the default.
-  /// At least 1. Attempts count anew when the first unhandled record is another one.
+  /// At least 1. Attempts count from 1 again when the first unhandled record is another one.
   public var maximumAttempts: Int?
   /// Records older than this are exhausted at their next failure; `nil`, the default, for without limit.
   public var maximumRecordAge: Duration?

@@ -38,7 +38,7 @@ final class LoadMeter: Sendable {
     var busy: Duration = .zero
     var bytes = 0
     var millisBehindLatest: Int64 = 0
-    /// Whether the last measurement was of an idle shard, so that the same need not be told again.
+    /// Whether the last measurement was of an idle shard, so that the same need not be reported again.
     var isKnownIdle = false
   }
 

@@ -1,6 +1,6 @@
 import Synchronization
 
-/// The reader that a consumer presently reads with; another takes its place when it has to be opened anew.
+/// The reader that a consumer presently reads with; another takes its place when it has to be opened again.
 final class ReaderSlot: Sendable {
   private let reader = Mutex<(any ShardReader)?>(nil)
 

@@ -10,7 +10,7 @@ public protocol RecordProcessor {
   mutating func initialize(_ shard: ShardContext) async throws
 
   /// Handles a batch. Returning means that every record of it is handled, safely kept, or kept until
-  /// ``wokenUp(checkpointer:)``; it says nothing about the checkpoint, which moves only when ``Checkpointer`` is told to.
+  /// ``wokenUp(checkpointer:)``; it says nothing about the checkpoint, which moves only through ``Checkpointer``.
   ///
   /// Throwing hands the batch to the ``FailurePolicy``: it is given again, from the first record that is not
   /// handled. What was checkpointed is handled; throw ``RecordFailure`` to say that all records before a certain
@@ -40,7 +40,7 @@ public protocol RecordProcessor {
   /// handled: the lease becomes `SHARD_END` and the children start. Throwing makes the worker try again.
   mutating func shardEnded(checkpointer: Checkpointer) async throws
 
-  /// The lease is about to be handed to another worker, which starts right behind the last checkpoint: the
+  /// The lease is about to be handed to another worker, which starts right after the last checkpoint: the
   /// moment to flush and checkpoint.
   mutating func shutdownRequested(checkpointer: Checkpointer) async throws
 }

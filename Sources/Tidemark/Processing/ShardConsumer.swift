@@ -14,7 +14,7 @@ struct ShardConsumer {
     /// The processor asks to be called when this moment has come, whatever it has asked before; `nil`: not any more.
     case wakeUpRequested(at: ContinuousClock.Instant?)
     /// Answers to actions.
-    /// A reader is open; the position behind which it begins is concrete where the source can tell.
+    /// A reader is open; the position after which it starts is concrete where the source can tell.
     case opened(after: Checkpoint)
     case page(ShardPage, at: ContinuousClock.Instant)
     case readFailed(TidemarkError)
@@ -49,7 +49,7 @@ struct ShardConsumer {
     case sleep(Duration, id: Int)
     /// Keeps the place that `LATEST` has turned out to be.
     case keepPlace(Checkpoint)
-    /// Waits for this moment, instead of for any other that was waited for.
+    /// Waits for this moment, which replaces any other.
     case awaitWakeUp(at: ContinuousClock.Instant, id: Int)
     case cancelWakeUp
     case deadLetter([DeadLetter], passing: Checkpoint)
@@ -78,7 +78,7 @@ struct ShardConsumer {
     /// The leases of all children are there.
     case ended
     /// Whether they are, only a comparison with the source's shards can tell: the other parent of a merge may have
-    /// no lease yet, or the source has told no children.
+    /// no lease yet, or the source has named no children.
     case endedAmongUnknown
     case handedOff
     case stopped
@@ -416,7 +416,7 @@ struct ShardConsumer {
       readFailures += 1
       let pause = Self.readBackoff.pause(afterAttempt: readFailures, using: &random)
       reading = .busy
-      // A reader that failed to open is not there to be read from; opening anew is right in both cases.
+      // A reader that failed to open is not there to be read from; opening again is right in both cases.
       return [
         .report(.readFailed(error, pause: pause)), .open(after: readPosition, pause: pause),
       ]
@@ -486,7 +486,7 @@ struct ShardConsumer {
       let pause = policy.backoff.pause(afterAttempt: callFailures, using: &random)
       return [.report(.failed(error, attempt: callFailures, pause: pause)), self.pause(pause)]
     case .shuttingDown:
-      // The handoff goes on: the next owner starts behind the last checkpoint, so nothing is lost.
+      // The handoff goes on: the next owner starts after the last checkpoint, so nothing is lost.
       return [.report(.failed(error, attempt: 1, pause: nil))] + processorReturned()
     default:
       return processorReturned()

@@ -275,7 +275,7 @@ final class ShardConsumerRunner: Sendable {
     let found = try? await environment.retry.untilAnswered("read a lease") {
       try await self.environment.store.lease(self.grant.key, in: self.grant.scope)
     }
-    // One that is behind what was committed has come back without that: the processor's effects there are lost, too.
+    // One at an earlier place than was committed has come back without that: the processor's effects there are lost, too.
     guard let lease = found ?? nil, holds(lease), lease.checkpoint >= checkpointer.committed else {
       send.yield(.position(nil))
       return

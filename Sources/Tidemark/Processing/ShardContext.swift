@@ -1,8 +1,8 @@
-/// What a processor is told about its shard.
+/// What a processor knows about its shard.
 public struct ShardContext: Sendable {
   /// The lease that this worker was granted; its epoch is the fencing token.
   public var grant: LeaseGrant
-  /// Reading starts behind this.
+  /// Reading starts after this.
   public var checkpoint: Checkpoint
   /// What the last owner prepared and did not commit.
   public var pendingCheckpoint: Lease.PendingCheckpoint?

@@ -35,7 +35,7 @@ struct StallWatch {
     isTicking = false
     guard isCalling, let tick else { return .nothing }
     quietTicks = hasProgressed ? 0 : quietTicks + 1
-    // Of one call it is told once; the next one starts the ticking again.
+    // A call is reported once; the next one starts the ticking again.
     if quietTicks >= Self.ticks { return .stalled }
     isTicking = true
     return .again(after: tick)

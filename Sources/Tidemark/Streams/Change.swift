@@ -59,7 +59,7 @@ public struct Change: Sendable {
   /// What the stream's records carry, where the source tells.
   public var viewType: StreamViewType? { storage.viewType(at: index) }
 
-  /// Who made the change, if that was no writer: ``UserIdentity/expiry`` for an item that was deleted because it had
+  /// What made the change, if no writer did: ``UserIdentity/expiry`` for an item that was deleted because it had
   /// expired.
   public var userIdentity: UserIdentity? { storage.userIdentity(at: index) }
 

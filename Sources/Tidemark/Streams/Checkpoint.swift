@@ -53,7 +53,7 @@ extension Checkpoint: Comparable {
 }
 
 extension Checkpoint: CustomStringConvertible {
-  /// The text that stands in lease tables: the digits, a sentinel's name, or `AT_TIMESTAMP:` and microseconds
+  /// The text in lease tables: the digits, a sentinel's name, or `AT_TIMESTAMP:` and microseconds
   /// since 1970. The sub-sequence number is kept beside it.
   public var text: String {
     switch self {

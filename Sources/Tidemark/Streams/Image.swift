@@ -1,7 +1,7 @@
 /// An item as a JSON object from column or attribute name to value: a view over the bytes that the source sent, decoded
 /// only when somebody asks.
 public struct Image: Sendable, CustomStringConvertible {
-  /// What stands in the object for a value.
+  /// How the object writes a value.
   public enum Encoding: Sendable, Hashable {
     /// The value itself, as PostgreSQL's streams have it: `{"id": 7}`.
     case json
@@ -31,7 +31,7 @@ public struct Image: Sendable, CustomStringConvertible {
   /// floating-point type, or `String`, which keeps its digits; the text of a timestamp or date as `Date` or ``Timestamp``
   /// (UTC where it names no zone); bytes, which are `\x…` in a column and Base64 in DynamoDB's encoding, as `Data` or
   /// `[UInt8]`; DynamoDB's sets as arrays or sets. A value of a type that DynamoDB does not have today decodes as the object that it
-  /// stands in.
+  /// is part of.
   ///
   /// - Throws: `DecodingError` with the path to what does not fit.
   public func decode<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {

@@ -1,6 +1,6 @@
 /// One record of a shard: a view over what its source received. Every value is found when it is asked for.
 ///
-/// A record keeps the page alive that it came with. Who keeps a few of many for long copies what is needed.
+/// A record keeps the page alive that it came with. If you keep a few of many for long, copy what you need.
 public struct Record: Sendable {
   /// What a record carries.
   public enum Body: Sendable {

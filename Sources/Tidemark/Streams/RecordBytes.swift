@@ -1,7 +1,7 @@
 /// Bytes where their source received them: nothing is copied until somebody asks for a copy, with
 /// `Array(bytes)` or `String(decoding: bytes, as: UTF8.self)`.
 ///
-/// They keep alive what they are part of, usually a page of records. Who keeps a few of many for long copies them.
+/// They keep alive what they are part of, usually a page of records. If you keep a few of many for long, copy them.
 ///
 /// `@unchecked Sendable`: the bytes are never changed while their owner lives, and this keeps it alive.
 public struct RecordBytes: @unchecked Sendable {

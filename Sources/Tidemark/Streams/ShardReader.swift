@@ -1,6 +1,6 @@
 /// A cursor in one shard. Its owner calls it from one task at a time.
 public protocol ShardReader: Sendable {
-  /// The position behind which this reader began. One that was opened at `LATEST` has a record's position here
+  /// The position after which this reader started. One that was opened at `LATEST` has a record's position here
   /// if the source can tell it, so that a reader opened there later misses nothing in between.
   var origin: Checkpoint { get }
 

@@ -1,6 +1,6 @@
 /// A stream that workers can consume: what it is called, which shards it has, and how to read one.
 public protocol StreamSource: Sendable {
-  /// The stream's name as it stands in leases. It must not change while the stream lives. A stream that was disabled and
+  /// The stream's name as it appears in leases. It must not change while the stream lives. A stream that was disabled and
   /// enabled again has another one, unless the source lists the shards of both as one lineage.
   ///
   /// - Throws: ``TidemarkError/Code/streamNotFound`` if there is no such stream.
@@ -10,7 +10,7 @@ public protocol StreamSource: Sendable {
   /// while its parent still looks open, or the other way round.
   func shards() async throws -> [Shard]
 
-  /// Opens a reader behind `checkpoint`: the first record that it returns is the one after it.
+  /// Opens a reader after `checkpoint`: the first record that it returns is the one after it.
   ///
   /// - Throws: ``TidemarkError/Code/shardNotFound``, or ``TidemarkError/Code/recordsTrimmed`` if records after
   ///   `checkpoint` are already gone. `trimHorizon` is never trimmed.

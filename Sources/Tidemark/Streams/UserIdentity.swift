@@ -1,4 +1,4 @@
-/// Who made a change where that was no writer of the application's, as DynamoDB Streams tells it.
+/// What made a change where no writer of the application did, as in DynamoDB Streams.
 public struct UserIdentity: Sendable, Hashable {
   /// `Service` for what deletes expired items.
   public var type: String

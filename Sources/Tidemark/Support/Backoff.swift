@@ -6,7 +6,7 @@ public struct Backoff: Sendable, Hashable {
   public var maximum: Duration
   /// What a pause is multiplied by for the next. Default 2; at least 1.
   public var multiplier: Double
-  /// The part of a pause that is drawn at random, so that many who failed together do not return together.
+  /// The part of a pause that is drawn at random, so that callers that failed together do not return together.
   /// Default 0.2; 0 … 1.
   public var jitter: Double
 

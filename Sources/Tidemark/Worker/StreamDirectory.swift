@@ -1,6 +1,6 @@
 import Synchronization
 
-/// Finds out which streams a worker reads, and under which names they stand in leases.
+/// Finds out which streams a worker reads, and under which names they appear in leases.
 final class StreamDirectory: Sendable {
   private struct Named {
     // Kept, so that no other object can be where this one was.

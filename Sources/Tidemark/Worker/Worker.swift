@@ -9,7 +9,7 @@ import ServiceLifecycle
 /// a stream that it does not read.
 ///
 /// A worker is a `Service`: run it in a `ServiceGroup`, and a graceful shutdown hands its leases to the others,
-/// each right behind its last checkpoint, before ``run()`` returns. Cancelling the task instead drops everything
+/// each right after its last checkpoint, before ``run()`` returns. Cancelling the task instead drops everything
 /// at once, as a crash would.
 public final class Worker: Service {
   /// Makes the processor of one shard.
@@ -29,8 +29,8 @@ public final class Worker: Service {
   /// - Parameters:
   ///   - application: the name under which leases and checkpoints are kept; all workers of one fleet share it.
   ///   - stream: what to read.
-  ///   - leases: where the leases stand.
-  ///   - events: is told what happens, after the log.
+  ///   - leases: where the leases are kept.
+  ///   - events: gets what happens, after the log.
   ///   - random: the source of all jitter; a seeded one makes runs repeatable.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong.
   public convenience init(
@@ -136,7 +136,7 @@ public final class Worker: Service {
 
   /// Works until a graceful shutdown has handed everything off, or the task is cancelled.
   ///
-  /// An unreachable database is waited for, at the start and at any time.
+  /// It waits for an unreachable database, at the start and at any time.
   ///
   /// - Throws: ``TidemarkError/Code/streamNotFound`` and other errors of the stream or of the lease store that
   ///   waiting cannot mend, such as a password that is refused.

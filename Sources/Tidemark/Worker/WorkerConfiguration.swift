@@ -7,8 +7,8 @@ public struct WorkerConfiguration: Sendable {
     /// a worker trusts its leases without an answer. A killed process is noticed by its session, in
     /// milliseconds; this is for paused processes and cut networks. Default 5 s; 200 ms … 1 h.
     public var interval: Duration = .seconds(5)
-    /// The period of heartbeats. Default 1 s; more than 0, at most a quarter of `interval`, because who lets half of it
-    /// pass between two heartbeats may not judge others, and at most a third of `interval` without `margin`, so that
+    /// The period of heartbeats. Default 1 s; more than 0, at most a quarter of `interval`, because a worker that lets half of it
+    /// pass between two heartbeats may not declare others dead, and at most a third of `interval` without `margin`, so that
     /// a heartbeat may be lost and another be late before a worker stops trusting its leases.
     public var heartbeatInterval: Duration = .seconds(1)
     /// How much earlier than others may declare it dead a worker stops handing out records. It covers that this
@@ -42,7 +42,7 @@ public struct WorkerConfiguration: Sendable {
     /// After how long that is reported; at the latest a quarter later. `nil` for never. Default 5 min; at least
     /// `failover.interval`.
     public var timeout: Duration? = .seconds(300)
-    /// Whether the lease is then given to another worker, which starts behind the last checkpoint while the call may
+    /// Whether the lease is then given to another worker, which starts after the last checkpoint while the call may
     /// still be under way here: it is cancelled, and what it writes with the lease's epoch is refused. This worker
     /// takes the shard again only once the call has ended. Default `false`, because a processor that is only slow
     /// would do its work twice.

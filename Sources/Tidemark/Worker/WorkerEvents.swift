@@ -6,7 +6,7 @@ public protocol WorkerEvents: Sendable {
   func workerRegistered(_ incarnation: WorkerIncarnation)
   /// Others have declared the worker dead; its leases are theirs.
   func workerDeclaredDead(_ incarnation: WorkerIncarnation)
-  /// The lease store has come back without commits that this worker had seen. It is told once a loss.
+  /// The lease store has come back without commits that this worker had seen. Reported once per loss.
   func historyLost(_ loss: HistoryLoss)
   /// A lease cannot change hands, because a session has locked its row and cannot or must not be ended.
   func leaseBlocked(_ blockage: LeaseBlockage)
@@ -28,17 +28,17 @@ public protocol WorkerEvents: Sendable {
   func processingFailed(_ grant: LeaseGrant, error: any Error, attempt: Int, nextAttempt: Duration?)
   /// The source did not answer; reading is tried again after the pause.
   func readingFailed(_ grant: LeaseGrant, error: TidemarkError, nextAttempt: Duration)
-  /// Records behind `position` are gone unread.
+  /// Records after `position` are gone unread.
   func recordsTrimmed(_ grant: LeaseGrant, after position: Checkpoint, error: TidemarkError)
   /// Records that this lease's reader had seen are lost to the source: it has come back without its newest commits.
   func recordsLost(_ grant: LeaseGrant, _ loss: ShardPage.Loss)
-  /// Records were given up on and stand in the dead-letter queue.
+  /// Records were given up on and are in the dead-letter queue.
   func recordsDeadLettered(_ grant: LeaseGrant, _ letters: [DeadLetter])
-  /// A call to the processor has neither returned nor checkpointed for ``WorkerConfiguration/Stall/timeout``. It is
-  /// told once a call.
+  /// A call to the processor has neither returned nor checkpointed for ``WorkerConfiguration/Stall/timeout``. This is
+  /// reported once per call.
   func processorStalled(_ grant: LeaseGrant, call: ProcessorCall, givesLeaseAway: Bool)
   /// These streams have leases to read, and no worker of the application serves them: they have vanished, or the workers
-  /// that read them are gone. It is told when it changes.
+  /// that read them are gone. Reported when it changes.
   func streamsUnserved(_ streams: [String])
   /// A planning round of this worker changed something.
   func planApplied(_ assignments: [Assignment], dead: [WorkerIncarnation])

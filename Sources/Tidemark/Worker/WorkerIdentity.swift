@@ -6,7 +6,7 @@ import Musl
 import Darwin
 #endif
 
-/// Who a worker is, for people who look at the fleet. Nothing depends on it: workers are told apart by their
+/// The name of a worker, for people who look at the fleet. Nothing depends on it: workers are told apart by their
 /// ``WorkerIncarnation``.
 public struct WorkerIdentity: Sendable, Hashable {
   public var workerID: String

@@ -158,7 +158,7 @@ extension WorkerShell {
     }
   }
 
-  /// Reads leases, and ends the consumers whose lease is behind what they had committed before: the store has lost
+  /// Reads leases, and ends the consumers whose lease is at an earlier place than they had committed: the store has lost
   /// that, and a consumer that has nothing to write would never be refused.
   private func comparing(
     _ consumers: [ShardConsumerRunner],

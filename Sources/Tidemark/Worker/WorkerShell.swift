@@ -195,7 +195,7 @@ final class WorkerShell: Sendable {
     }
   }
 
-  /// Loads are told once in a planning interval, so that renewing costs what there are workers, not shards.
+  /// Loads are reported once in a planning interval, so that renewing costs what there are workers, not shards.
   private func measurements(_ state: inout LoopState) -> [LeaseKey: Heartbeat.Measurement] {
     let now = clock.now
     guard state.lastMeasured.duration(to: now) >= configuration.planning.interval else { return [:] }
