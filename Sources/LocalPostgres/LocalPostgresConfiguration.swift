@@ -27,7 +27,7 @@ public struct LocalPostgresConfiguration: Sendable {
   /// `pg_promote()`. `nil` (the default): a server of its own.
   public var primary: LocalPostgres?
 
-  /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): they are looked for, see
+  /// Where `postgres`, `initdb` and `createdb` are. `nil` (the default): this searches for them, see
   /// ``LocalPostgres``.
   public var binaryDirectory: String?
 

@@ -45,7 +45,7 @@ package enum PrivateFiles {
 
   private static func make(_ directory: String, _ permissions: mode_t) throws {
     guard mkdir(directory, permissions) == 0 else {
-      // Somebody else was faster; who it was is looked at next.
+      // Somebody else was faster; who it was is checked next.
       if errno == EEXIST { return }
       throw unusable(directory)
     }

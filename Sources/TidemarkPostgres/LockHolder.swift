@@ -7,12 +7,12 @@ package struct LockHolder: Sendable, Hashable {
   /// What ends it.
   package var remedy: String
 
-  /// Who holds a lock on a table that writers or `ALTER TABLE` have to wait for.
+  /// The sessions that hold a lock on a table for which writers or `ALTER TABLE` have to wait.
   package static func of(table: Int64, on pool: PQPool) async throws -> [LockHolder] {
     try await found(PQStatement(locking("l.relation = $1::bigint::oid"), table), on: pool)
   }
 
-  /// Who has had a lock for some time on what a schema has, or on a table that calls its functions.
+  /// The sessions that have had a lock for some time on what a schema has, or on a table that calls its functions.
   package static func of(schema: String, on pool: PQPool) async throws -> [LockHolder] {
     let condition = """
       l.relation IN (
@@ -71,7 +71,7 @@ package struct LockHolder: Sendable, Hashable {
     )
   }
 
-  /// Who waits for a session that has locked a table or its partitions.
+  /// The sessions that wait for one that has locked a table or its partitions.
   package static func waiting(for pid: Int32, of table: Int64, on pool: PQPool) async throws
     -> [LockHolder]
   {

@@ -1,6 +1,6 @@
 /// A schema that Tidemark keeps in a database, with the migrations that make it.
 ///
-/// There are two, which need not stand in the same database: the leases of applications, and change streams over tables.
+/// There are two, which need not be in the same database: the leases of applications, and change streams over tables.
 /// A program that reads streams from elsewhere needs the former only.
 public struct TidemarkSchema: Sendable {
   /// Its name in the database.

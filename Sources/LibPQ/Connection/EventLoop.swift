@@ -27,7 +27,7 @@ final class EventLoop: SerialExecutor, @unchecked Sendable {
     /// Latest first, so that the next one is cheap to take off the end.
     var timers: [Timer] = []
     var lastTimerID: UInt64 = 0
-    /// Set under the lock before polling. Who clears it must write to the pipe: a wake-up is neither lost nor
+    /// Set under the lock before polling. The caller that clears it must write to the pipe: a wake-up is neither lost nor
     /// sent twice.
     var isAsleep = false
   }

@@ -28,7 +28,7 @@ final class FairQueue: Sendable {
   /// Waits for a permit.
   ///
   /// - Parameters:
-  ///   - deadline: When to give up with ``PQError/Code/timeout``, as told by a timer of `loop`.
+  ///   - deadline: When to give up with ``PQError/Code/timeout``, when a timer of `loop` fires.
   ///   - isShielded: Whether to wait although the task is cancelled.
   nonisolated(nonsending) func acquire(
     until deadline: ContinuousClock.Instant? = nil,
@@ -46,7 +46,7 @@ final class FairQueue: Sendable {
     try await withTaskCancellationHandler {
       try await withCheckedThrowingContinuation { continuation in
         wait(Waiter(id: id, continuation: continuation), isShielded: isShielded)
-        // Only now: a timer that fires before its waiter stands in the queue would be lost.
+        // Only now: a timer that fires before its waiter is in the queue would be lost.
         timer = deadline.map { deadline in
           loop.schedule(at: deadline) { [weak self] in self?.giveUp(id, .acquireTimeout) }
         }

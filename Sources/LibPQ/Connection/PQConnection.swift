@@ -8,8 +8,8 @@ import Synchronization
 /// Callers are served first come, first served. A connection that is not used any more closes its socket by
 /// itself; ``close()`` does so at once.
 ///
-/// When a task that runs a statement is cancelled, the statement is cancelled on the server and its end waited
-/// for, so that the connection is usable afterwards. A server that does not answer within five seconds
+/// When a task that runs a statement is cancelled, the connection cancels it on the server and waits for its
+/// end, so that it is usable afterwards. A server that does not answer within five seconds
 /// of that is given up, and the connection with it.
 public actor PQConnection: PQQueryable {
   nonisolated let loop: EventLoop
@@ -34,7 +34,7 @@ public actor PQConnection: PQQueryable {
   /// A pooler draws the key for cancellation itself, so its process number is not that of the server's process. A
   /// pooler that gives each client a session to itself cannot be told from one that does not.
   public private(set) var isPooled = false
-  /// Whether statements by themselves have to be told that they are READ COMMITTED: the database has another default, and
+  /// Whether statements by themselves have to say that they are READ COMMITTED: the database has another default, and
   /// a pooler's session keeps no setting.
   private(set) var needsIsolation = false
   /// Why the connection cannot be used any more.
@@ -168,7 +168,7 @@ public actor PQConnection: PQQueryable {
     if let failure { throw failure }
   }
 
-  /// Ends the connection for everybody: who waits for the server, for a turn, or for notifications.
+  /// Ends the connection for every caller that waits for the server, for a turn, or for notifications.
   func lose(_ error: PQError) {
     if failure != nil { return }
     failure = error

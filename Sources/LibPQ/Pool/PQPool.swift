@@ -82,7 +82,7 @@ public final class PQPool: PQQueryable, Sendable {
     }
   }
 
-  /// Closes the idle connections now and the others when they are given back. Who waits gets an error.
+  /// Closes the idle connections now and the others when they are given back. Callers that wait get an error.
   public func close() async {
     permits.close(.poolClosed)
     let idle = state.withLock { state in

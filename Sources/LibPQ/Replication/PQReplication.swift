@@ -2,7 +2,7 @@ import Logging
 
 /// A session that streams the changes of a logical replication slot.
 ///
-/// The server is told every ``Configuration/statusInterval`` that the client lives and how far it has got, also
+/// The client tells the server every ``Configuration/statusInterval`` that it lives and how far it has got, also
 /// while nobody reads. While nobody reads, the server waits. The slot belongs to one session at a time.
 public struct PQReplication: Sendable {
   public struct Configuration: Sendable {

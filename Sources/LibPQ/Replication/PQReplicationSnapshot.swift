@@ -38,7 +38,7 @@ public struct PQReplicationSnapshot: Sendable {
     }
   }
 
-  /// Drops the slot. Who has imported the snapshot keeps it.
+  /// Drops the slot. A session that has imported the snapshot keeps it.
   public func close() async {
     await connection.close()
   }

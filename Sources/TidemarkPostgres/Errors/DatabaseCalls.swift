@@ -3,7 +3,7 @@ import Tidemark
 
 /// Runs what only reads, or what is harmless to repeat: it does not matter whether a statement without an answer was done.
 ///
-/// - Parameter pool: the database; where something is missing there its schema's version is looked at again, because
+/// - Parameter pool: the database; where something is missing there this reads its schema's version again, because
 ///   somebody may have migrated it meanwhile.
 nonisolated(nonsending) package func reading<Result>(
   _ subject: DatabaseSubject,

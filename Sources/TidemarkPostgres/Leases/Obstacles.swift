@@ -2,7 +2,7 @@ import Tidemark
 
 /// What a store knows of what is in the way of its plans.
 struct Obstacles {
-  /// How long a lease may be locked before that is told.
+  /// How long a lease may be locked before that is reported.
   static let patience = Duration.seconds(5)
 
   var listeners: [WorkerIncarnation: AsyncStream<LeaseBlockage>.Continuation] = [:]
@@ -24,7 +24,7 @@ struct Obstacles {
 
   /// Notes whether a plan could not be made because somebody else has the turn.
   ///
-  /// - Returns: whether that has lasted for so long that it is to be told.
+  /// - Returns: whether that has lasted for so long that it is to be reported.
   mutating func wait(_ isBusy: Bool, in scope: LeaseScope, at now: ContinuousClock.Instant) -> Bool {
     waitsForTurn[scope, default: LongWait()].isDue(waits: isBusy, at: now)
   }

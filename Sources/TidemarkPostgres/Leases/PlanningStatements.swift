@@ -10,7 +10,7 @@ enum PlanningStatements {
   /// Whether $1 may take the worker `w` of the application $2 for dead.
   ///
   /// A session lock that can be had says so at once, if the server is still the one that it was taken on. So does one
-  /// that somebody else holds, which is looked at only once a heartbeat is late. An old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
+  /// that somebody else holds, but the plan checks that only once a heartbeat is late. An old heartbeat says so only to somebody who has beaten without a gap for long enough that the others had
   /// the same chance. Where two workers have different intervals the longer one counts: a gap that is none to the
   /// one may be longer than the other's whole interval.
   static let isDead = """

@@ -79,7 +79,7 @@ extension PostgresLeaseStore {
   }
 
   /// - Parameter writes: a table `w` of them. Of one it is no array: the server would take the plan for any number of writes
-  ///   for the dearer one, and plan a single one anew each time.
+  ///   for the dearer one, and plan a single one again each time.
   private static func checkpointing(_ writes: String) -> String {
     """
     UPDATE tidemark_leases.lease AS l SET

@@ -107,7 +107,7 @@ extension PostgresLeaseStore {
   }
 
   /// Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is
-  /// being read from a position of its own, and no lease of a parent is left that could start them anew.
+  /// being read from a position of its own, and no lease of a parent is left that could start them again.
   public func deleteEndedLeases(_ keys: [LeaseKey], in scope: LeaseScope) async throws {
     _ = try await write {
       try await pool.query(

@@ -35,7 +35,7 @@ extension PostgresLeaseStore {
     logger.warning(
       """
       The database is behind a pooler, so no session is this worker's own: its death would be noticed only when \
-      its heartbeat is old, and changes are seen by looking, not told. Its settings count as they are, too: with \
+      its heartbeat is old, and it sees changes only by polling. Its settings count as they are, too: with \
       synchronous_commit off, epochs can be granted twice after a crash. Give workers a direct connection.
       """
     )

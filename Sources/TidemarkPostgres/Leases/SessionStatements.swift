@@ -1,7 +1,7 @@
 import LibPQ
 import Tidemark
 
-/// Who is in the way of a plan, as SQL.
+/// Finds the sessions that are in the way of a plan.
 enum SessionStatements {
   /// A session: what identifies it, and what people want to know of it. What the role may not see is null.
   private static let columns = """
@@ -52,7 +52,7 @@ enum SessionStatements {
   }
 
   /// The sessions that have locked leases, each with the lease, whether the lease's owner is dead, and whether the
-  /// transaction is older than that death, so that it is nobody's who has come to take the lease.
+  /// transaction is older than that death, so that it does not belong to somebody who has come to take the lease.
   ///
   /// A row names the transaction that locked it, or a group of transactions. A number of either kind may be one of the
   /// other, so a session counts only if it has locked rows of this very table.

@@ -18,7 +18,7 @@ actor WorkerSession {
   private var isLocked: Bool
   private var isReopening = false
   private var hasEnded = false
-  /// Who waits for a session to listen on.
+  /// Those that wait for a session to listen on.
   private var waiting: [Int: AsyncStream<Void>.Continuation] = [:]
   private var lastWaiting = 0
 
@@ -49,14 +49,14 @@ actor WorkerSession {
     return configuration
   }
 
-  /// Runs a statement that needs this session, without opening it anew.
+  /// Runs a statement that needs this session, without opening it again.
   func query(_ statement: PQStatement) async throws -> PQRows {
     try await connection.query(statement)
   }
 
   // MARK: Heartbeats
 
-  /// Beats, opening the session anew if it was lost.
+  /// Beats, opening the session again if it was lost.
   ///
   /// - Returns: `nil` if the worker is dead.
   func heartbeat(_ beat: Heartbeat) async throws -> HeartbeatReply? {
@@ -79,11 +79,11 @@ actor WorkerSession {
 
   private func reopen() async throws {
     guard !isReopening else {
-      throw TidemarkError(.storeUnavailable, "The worker's session is just being opened anew.")
+      throw TidemarkError(.storeUnavailable, "The worker's session is being opened again.")
     }
     isReopening = true
     defer { isReopening = false }
-    logger.warning("The worker's session was lost; opening it anew", metadata: ["worker": "\(incarnation)"])
+    logger.warning("The worker's session was lost; opening it again", metadata: ["worker": "\(incarnation)"])
     isLocked = false
     connection = try await PQConnection.connect(Self.configuration(configuration), logger: logger)
     isDirect = await !connection.isPooled
