@@ -23,7 +23,7 @@ extension DatabaseSubject {
     rights: "capturer",
     schema: .streams
   )
-  /// Streams, as they are created, changed and looked after.
+  /// Streams, as they are created, changed and maintained.
   package static let administration = Self(
     name: "The database",
     unavailable: .sourceUnavailable,

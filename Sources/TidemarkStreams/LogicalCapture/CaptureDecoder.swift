@@ -12,7 +12,7 @@ package struct CaptureDecoder {
     package var maximumImageSize: Int
     /// The prefix of this capture's own messages: see `tidemark.create_truncate_function`.
     package var messagePrefix: ServerText
-    /// Transactions that commit behind this place are left out, and the position never passes it: the stream's end, or
+    /// Transactions that commit after this place are left out, and the position never passes it: the stream's end, or
     /// the cut of a snapshot.
     package var end: PQLSN?
 

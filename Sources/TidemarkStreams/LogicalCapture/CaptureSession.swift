@@ -90,7 +90,7 @@ struct CaptureSession: Sendable {
     }
   }
 
-  /// A server that is sending when the session ends does not read any more what it was told last.
+  /// A server that is sending when the session ends does not read any more what it was sent last.
   private func waitForConfirmation(of place: PQLSN) async throws {
     let deadline = capture.clock.now.advanced(by: Self.patience)
     var delay = DoublingDelay(from: .milliseconds(1), to: .milliseconds(50))

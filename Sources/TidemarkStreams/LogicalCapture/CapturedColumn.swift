@@ -86,7 +86,7 @@ struct CapturedTexts: CapturedArray {
   var column: CapturedColumn
 }
 
-/// Texts in the encoding of the database, which the server is told to take as they are.
+/// Texts in the encoding of the database, which the server takes as they are.
 struct CapturedBytes: CapturedArray {
   static let postgresType = PQType.byteaArray
   var column: CapturedColumn

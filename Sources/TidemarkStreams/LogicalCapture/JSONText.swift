@@ -200,7 +200,7 @@ enum JSONText {
     }
   }
 
-  /// Appends the value that stands in quotes here, if one does.
+  /// Appends the value in quotes here, if there is one.
   private static func appendUnquoted(
     _ text: UnsafeRawBufferPointer,
     _ index: inout Int,
@@ -214,7 +214,7 @@ enum JSONText {
     return true
   }
 
-  /// Reads what stands in quotes. Within, a backslash makes the next byte itself, and so does a quote before a quote.
+  /// Reads what is in quotes. Within, a backslash makes the next byte itself, and so does a quote before a quote.
   private static func unquote(
     _ text: UnsafeRawBufferPointer,
     _ index: inout Int,

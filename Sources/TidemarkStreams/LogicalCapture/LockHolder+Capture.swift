@@ -2,7 +2,8 @@ import LibPQ
 import TidemarkPostgres
 
 extension LockHolder {
-  /// Who captures a stream by decoding, and how much of the server's log before the place is still to be captured.
+  /// The session that captures a stream by decoding, and how much of the server's log before the place is still to be
+  /// captured.
   static func capturing(_ stream: Int32, until place: String, on pool: PQPool) async throws
     -> [LockHolder]
   {

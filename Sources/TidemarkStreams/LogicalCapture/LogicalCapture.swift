@@ -9,7 +9,7 @@ import TidemarkPostgres
 /// whether it is free. Whoever is taken for dead and is not cannot append any more, because each append is made on the
 /// condition that the log ends where the appender thinks it does.
 package struct LogicalCapture: Sendable {
-  /// How often it is looked whether the slot is free.
+  /// How often to check whether the slot is free.
   static let standby = Duration.milliseconds(400)
   /// How often a change that cannot be captured is tried again. Its types are looked up each time.
   static let poisonAttempts = 6

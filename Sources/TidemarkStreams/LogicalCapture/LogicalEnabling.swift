@@ -37,7 +37,8 @@ struct LogicalEnabling: Sendable {
             throw TidemarkError(
               .unsupported,
               "A replication slot cannot be made through a connection pooler.",
-              advice: "Enable the stream with the server's own URL, and give that to who captures it, too."
+              advice:
+                "Enable the stream with the server's own URL, and use that URL in the capturing process, too."
             )
           }
           do {

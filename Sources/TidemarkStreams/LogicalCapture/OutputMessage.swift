@@ -23,7 +23,7 @@ enum OutputMessage {
     case delete = 0x44
   }
 
-  /// `final` is where the transaction's commit stands in the log; `time` counts microseconds from 2000.
+  /// `final` is where the transaction's commit is in the log; `time` counts microseconds from 2000.
   case begin(final: PQLSN, time: Int64)
   case commit(end: PQLSN)
   case relation(Relation)

@@ -18,7 +18,7 @@ extension PostgresStream {
         try await capture(stream).run()
         break
       } catch let error as TidemarkError where error.code == .captureLost {
-        // Readers are told when they get to its end. What was captured before is still theirs to read.
+        // Readers get an error when they reach its end. What was captured before is still theirs to read.
         logger.error(
           "The stream is not captured any more",
           metadata: ["stream": "\(stream.fullName)", "error": "\(error)"]

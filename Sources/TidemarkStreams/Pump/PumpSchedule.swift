@@ -2,7 +2,7 @@ import Tidemark
 
 /// Decides which streams of a process to look at, and when, from the bells and from what the looks have found.
 ///
-/// A stream is looked at when its bell was rung; again, while somebody else had its turn or a transaction may be open that
+/// A look at a stream is due when its bell was rung; again, while somebody else had its turn or a transaction may be open that
 /// has written to it; and now and then in any case. After a look that has moved something the next one waits for a while, so
 /// that many changes are moved by one step where many come.
 struct PumpSchedule: Sendable {
@@ -116,7 +116,7 @@ struct PumpSchedule: Sendable {
   private var sweepInterval: Duration { max(.seconds(1), .milliseconds(10) * entries.count) }
 
   /// - Parameters:
-  ///   - streams: those that were looked at.
+  ///   - streams: those that this look was at.
   ///   - findings: what was found; a stream without one is as it was.
   ///   - start: when the look began.
   mutating func looked(
@@ -127,7 +127,7 @@ struct PumpSchedule: Sendable {
   ) {
     var hasNews = false
     var isCutShort = false
-    // Where many streams wait for a long transaction, each is looked at less often.
+    // Where many streams wait for a long transaction, looks at each are less frequent.
     let crowd = Duration.microseconds(500) * entries.values.count { $0.place.openXID != nil }
     for stream in streams {
       guard var entry = entries[stream] else { continue }

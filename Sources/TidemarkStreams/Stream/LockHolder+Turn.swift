@@ -2,7 +2,7 @@ import LibPQ
 import TidemarkPostgres
 
 extension LockHolder {
-  /// Who has the turn to give out a stream's numbers.
+  /// The session that has the turn to give out a stream's numbers.
   static func ofTurn(of stream: Int32, on pool: PQPool) async throws -> [LockHolder] {
     let condition = """
       l.mode <> 'AccessShareLock' AND l.relation = (

@@ -1,6 +1,6 @@
 /// What a role of the database may be allowed to do with streams, apart from the schema's owner, who may do all.
 ///
-/// Who only writes to a table that has a stream needs none of these: the capture has rights of its own.
+/// A role that only writes to a table with a stream needs none of these: the capture has rights of its own.
 public enum PostgresRole: String, Sendable, Hashable, CaseIterable {
   /// Reads streams, for its applications, and does the maintenance that streams need. What a worker is. Its leases are
   /// another right: `PostgresLeaseStore.grant(_:to:application:stream:)`.

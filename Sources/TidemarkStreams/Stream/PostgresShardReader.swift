@@ -22,7 +22,7 @@ actor PostgresShardReader: ShardReader {
   /// makes the server count.
   private var likelyRecords = Int.max
   private var hasWarnedOfOmission = false
-  /// What came with the news that this waited for.
+  /// The records that came with the news.
   private var fresh: FreshRecords?
   /// How many records were asked for last.
   private var maximumRecords = 1

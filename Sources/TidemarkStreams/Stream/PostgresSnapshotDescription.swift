@@ -6,7 +6,7 @@ public struct PostgresSnapshotDescription: Sendable, Hashable {
   /// The only application that is given these records.
   public var application: String
   public var createdAt: Timestamp
-  /// `nil` while rows are copied, and if that was given up and not begun anew.
+  /// `nil` while rows are copied, and if that was given up and not begun again.
   public var completedAt: Timestamp?
   /// How many rows the table had; `nil` until the snapshot is complete.
   public var recordCount: Int64?

@@ -3,7 +3,7 @@ import Logging
 import Tidemark
 
 extension PostgresStream {
-  /// How often a name whose newest stream is disabled is looked up, in case that it is enabled again.
+  /// How often to look for a new stream of a name whose newest one is disabled, in case that it is enabled again.
   private static let successionInterval = Duration.seconds(1)
 
   /// Keeps the stream moving for all readers of this process, and looks after all streams of the
@@ -47,13 +47,13 @@ extension PostgresStream {
         let newest = try await identified()
         if newest.id != stream.id { return newest }
       } catch let error as TidemarkError where error.isRetryable {
-        logger.debug("The next stream cannot be looked for", metadata: ["error": "\(error)"])
+        logger.debug("Cannot look up the stream's successor", metadata: ["error": "\(error)"])
       }
       try await clock.sleep(for: Self.successionInterval)
     }
   }
 
-  /// Keeps one stream moving until it is disabled. Its shards are closed then, and who reads them has nothing to wait
+  /// Keeps one stream moving until it is disabled. Its shards are closed then, and their readers have nothing to wait
   /// for.
   private func keepMoving(_ stream: StreamGeneration) async throws {
     stream.heads.pumpStarted()
@@ -71,7 +71,7 @@ extension PostgresStream {
   /// Opens connections and prepares the statements of reading on them, before shards are taken over from somebody:
   /// to connect takes longer than all the rest of a takeover.
   private func warmUp() async {
-    // Whatever fails here is tried again, and told, when it is needed.
+    // What fails here is tried again, and reported, when it is needed.
     guard let shards = try? await shards() else { return }
     await withTaskGroup(of: Void.self) { group in
       for shard in shards.suffix(4) {
@@ -109,7 +109,7 @@ extension PostgresStream {
 
   private func warning(_ work: () async throws -> Void) async throws {
     do { try await work() } catch let error as TidemarkError {
-      logger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
+      logger.warning("Stream maintenance failed", metadata: ["error": "\(error)"])
     }
   }
 }

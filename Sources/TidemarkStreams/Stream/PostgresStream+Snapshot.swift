@@ -8,8 +8,8 @@ extension PostgresStream {
   /// for half a second or so; then the snapshot gives way to them, and begins again after a pause.
   ///
   /// The role needs the right to `SELECT` from the table, and two connections for as long as it takes. If the table is
-  /// captured by logical decoding, it needs `REPLICATION`, too, and it is waited for the end of all transactions that have
-  /// written.
+  /// captured by logical decoding, it needs `REPLICATION`, too, and this waits until all transactions that have
+  /// written have ended.
   ///
   /// - Throws: ``TidemarkError``: `unsupported` for a stream without a table, behind a pooler, and for a role that lacks
   ///   `REPLICATION`; `streamDisabled`, `sourceUnavailable`.

@@ -8,7 +8,7 @@ import TidemarkPostgres
 ///
 /// A stream that was disabled and enabled again is another one, with a label of its own. Its short name stands for all
 /// of that name that still exist, one after the other: the last shards of one are the parents of the first shards of the
-/// next, so that who reads them drains the old one and goes on with the new one. A full name, `name/label`, stands for
+/// next, so that a reader drains the old one and goes on with the new one. A full name, `name/label`, stands for
 /// that one alone.
 ///
 /// A reader works without ``run()``: it then advances the stream itself whenever it finds nothing. With many
@@ -118,7 +118,7 @@ public final class PostgresStream: StreamSource {
   }
 
   /// Returns once everything that was committed before this call has its place in a shard, so that a reader need
-  /// not wait for it. Readers see to that by themselves; this is for who wants to read what there is, and stop.
+  /// not wait for it. Readers see to that by themselves; this is for a program that reads what there is and then stops.
   public func sequenceCommitted() async throws {
     let newest = try await identified()
     if newest.capture == .logical { try await captureCommitted(newest) }

@@ -6,9 +6,9 @@ import TidemarkPostgres
 extension PostgresStreamAdmin {
   /// Ends the capture and closes all shards. What was captured stays readable until retention.
   ///
-  /// Waits for transactions that have written to the table to end, and holds up new ones for half a second at a time,
-  /// ten seconds in all; whoever reads the table is not waited for. Either nothing has changed when this fails, or the
-  /// stream is disabled by whoever looks after it next.
+  /// Waits for transactions that have written to the table to end, but not for readers of the table, and holds up new
+  /// ones for half a second at a time, ten seconds in all. Either nothing has changed when this fails, or the stream is
+  /// disabled by whoever looks after it next.
   ///
   /// Changes that are committed before are captured first. Where that cannot be, the stream ends with the reason:
   /// ``PostgresStreamDescription/captureFailure``.
@@ -69,7 +69,7 @@ extension PostgresStreamAdmin {
     ).run()
   }
 
-  /// Captures what stands before the place, or waits for who does.
+  /// Captures what stands before the place, or waits for the process that does.
   private func capture(_ id: Int32, until end: String) async throws {
     let place = try CaptureState.place(end)
     let notice = WaitNotice(

@@ -21,8 +21,8 @@ extension PostgresStreamAdmin {
   }
 
   /// The same for those streams that need it: none that somebody has looked after within the interval, and an idle one ten
-  /// times less often. A fleet of any size does about what one worker does. Only expired rows are looked for by each: not
-  /// every role may delete them.
+  /// times less often. A fleet of any size does about what one worker does. Only for expired rows does each look
+  /// itself: not every role may delete them.
   func maintain(atMostEvery interval: Duration) async throws -> [PostgresStreamCondition] {
     let seconds = interval / .seconds(1)
     return try await maintain(

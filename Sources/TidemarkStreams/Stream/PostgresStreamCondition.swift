@@ -2,7 +2,7 @@
 public struct PostgresStreamCondition: Sendable, Hashable {
   /// The stream's full name.
   public var stream: String
-  /// What is looked at: "key", "row triggers".
+  /// What is checked: "key", "row triggers".
   public var name: String
   /// What is wrong with it; `nil` if it is as it was.
   public var problem: String?

@@ -75,7 +75,7 @@ extension SnapshotMaker {
     }
   }
 
-  /// What the transaction sees, as a text that the server reads again. A slot's snapshot may begin behind its end, after
+  /// What the transaction sees, as a text that the server reads again. A slot's snapshot may begin after its end, after
   /// transactions that have failed: it sees what is before its beginning, but as a text it is refused.
   private static let seen: PQStatement = """
     SELECT CASE WHEN pg_snapshot_xmin(s) > pg_snapshot_xmax(s) THEN format('%1$s:%1$s:', pg_snapshot_xmin(s))
@@ -83,14 +83,14 @@ extension SnapshotMaker {
     FROM pg_current_snapshot() AS s
     """
 
-  /// Whoever captures goes on as far as the cut; if nobody does, this is who.
+  /// Whoever captures goes on as far as the cut; if nobody does, this process does.
   private func capture(until place: PQLSN) async throws {
     do {
       let store = PostgresCaptureStore(stream: stream.id, pool: pool)
       try await LogicalCapture(store, clock: clock, logger: logger).run(until: place)
     } catch let error as TidemarkError where !error.isRetryable {
       logger.warning(
-        "The snapshot waits for who captures, because this process cannot",
+        "The snapshot waits for the process that captures the stream, because this one cannot",
         metadata: metadata(copied: 0).merging(["error": "\(error)"]) { $1 }
       )
     }

@@ -73,7 +73,8 @@ struct SnapshotMaker: Sendable {
       }
       // It never writes: an open transaction that does keeps the inbox's floor where it is.
       return try await connection.transaction(isolation: .repeatableRead, readOnly: true) { holder in
-        // Before anything is seen: who looks at an older state of a table that was truncated since finds it empty.
+        // Before anything is seen: a transaction that looks at an older state of a table that was truncated since finds
+        // it empty.
         try await holder.execute(
           "LOCK TABLE \(identifier: schema).\(identifier: table) IN ACCESS SHARE MODE"
         )

@@ -81,8 +81,8 @@ struct StreamAdvance: Sendable {
     )
   }
 
-  /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. Who waits for a step
-  /// that finds nothing to move waits for ever where there are always writers.
+  /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. A caller that
+  /// waits for a step that finds nothing to move waits for ever where there are always writers.
   ///
   /// - Returns: also whether nothing was left.
   static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: PQPool)

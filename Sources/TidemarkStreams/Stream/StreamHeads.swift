@@ -74,7 +74,8 @@ final class StreamHeads: Sendable {
     for waiter in woken { waiter.resume() }
   }
 
-  /// Whether others have had the turn for so long, without a step, that it is to be told. Before the answer is applied.
+  /// Whether others have had the turn for so long, without a step, that it is to be reported. Before the answer is
+  /// applied.
   func isKeptWaiting(_ answer: StreamAdvance, at now: ContinuousClock.Instant) -> Bool {
     state.withLock { state in
       let waits = answer.isBusy && answer.head == state.streamHead ?? answer.head

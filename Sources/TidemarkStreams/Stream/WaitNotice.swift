@@ -7,7 +7,7 @@ struct WaitNotice: Sendable {
   private static let look = Duration.milliseconds(500)
   private static let repetition = Duration.seconds(30)
 
-  /// Who waits for what, for the log: "Enabling the stream waits for the end of transactions".
+  /// What waits for what, for the log: "Enabling the stream waits for the end of transactions".
   let message: String
   var metadata: Logger.Metadata = [:]
   let logger: Logger
