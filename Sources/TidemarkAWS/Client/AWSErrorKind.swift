@@ -1,5 +1,5 @@
 #if AWS
-/// What an error asks of who made the request.
+/// What an error asks of the caller that made the request.
 enum AWSErrorKind: Sendable, Equatable {
   /// Call less often.
   case throttle

@@ -35,8 +35,8 @@ struct AnswerReader: Sendable {
     return AWSFailure(error, kind: kind, of: operation, clockOffset: date.map { $0 - now })
   }
 
-  /// Looked at without parsing, which is for who knows what should be in it: a part of an answer, or what something
-  /// else than the service said.
+  /// Reads it without parsing, which is for the caller that knows what should be in it: a part of an answer, or what
+  /// something else than the service said.
   private static func problem(of answer: HTTPAnswer) -> String? {
     let bytes = answer.body.readableBytesView
     if let header = answer.headers.first(name: "x-amz-crc32"), let expected = UInt32(header) {

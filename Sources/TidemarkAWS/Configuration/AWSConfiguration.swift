@@ -3,7 +3,7 @@ import Tidemark
 
 /// How the services are reached. Nothing has to be set where the SDKs of AWS need nothing either.
 public struct AWSConfiguration: Sendable {
-  /// Who calls.
+  /// The identity of the caller.
   public struct Credentials: Sendable {
     /// Where the credentials come from. `nil`, the default, for the SDKs' chain: environment, profile with a role, web
     /// identity, SSO, shared credentials file, `credential_process`, config file, container, instance metadata.
@@ -15,7 +15,7 @@ public struct AWSConfiguration: Sendable {
     public init() {}
   }
 
-  /// Who is called.
+  /// The address of the service.
   public struct Endpoint: Sendable, Hashable {
     /// `nil`, the default, for the region of the stream's ARN, `AWS_REGION`, `AWS_DEFAULT_REGION` or the profile's.
     public var region: String?

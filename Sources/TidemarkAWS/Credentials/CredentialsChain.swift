@@ -2,7 +2,7 @@
 import Synchronization
 
 /// Asks one provider after the other. The first that has credentials is the one that is asked from then on, so that a
-/// worker does not change who it is halfway.
+/// worker does not change its identity halfway.
 final class CredentialsChain: AWSCredentialsProvider {
   private let providers: [any AWSCredentialsProvider]
   private let chosen = Mutex<(any AWSCredentialsProvider)?>(nil)

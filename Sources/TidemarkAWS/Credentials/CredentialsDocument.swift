@@ -14,7 +14,7 @@ struct CredentialsDocument: Decodable {
   var Token: String?
   var Expiration: String?
 
-  /// - Returns: `nil` for anything else; why is not told, because a part of a secret could be in it.
+  /// - Returns: `nil` for anything else; it does not say why, because a part of a secret could be in it.
   init?(_ text: String) {
     guard let document = try? JSONDecoder().decode(Self.self, from: Data(text.utf8)) else { return nil }
     self = document

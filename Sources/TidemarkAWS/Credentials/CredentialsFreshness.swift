@@ -7,11 +7,11 @@ enum CredentialsFreshness: Sendable, Equatable {
   case fresh
   /// They are used; others are fetched meanwhile.
   case advisory
-  /// Others are waited for. Only if they do not come are these used.
+  /// Requests wait for others, and use these only if they do not come.
   case mandatory
   case expired
 
-  /// 15 minutes before the end others are fetched, 10 minutes before it they are waited for. What lives too briefly for
+  /// 15 minutes before the end others are fetched, 10 minutes before it requests wait for them. What lives too briefly for
   /// that, at half and at a quarter of its life: otherwise each request would fetch.
   init(of credentials: AWSCredentials, since obtained: Timestamp, at now: Timestamp) {
     guard let expiration = credentials.expiration else {

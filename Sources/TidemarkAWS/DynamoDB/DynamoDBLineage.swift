@@ -5,7 +5,7 @@ import Tidemark
 ///
 /// A stream's first shards, whose parents are none of its own, descend from the last shards of the stream before, so that
 /// the old stream is drained before the new one begins. Between the pages of a listing shards rotate: a parent may look
-/// open beside its child, or be listed no more. Both are left as they are; who reads them waits for a parent that it has
+/// open beside its child, or be listed no more. Both are left as they are; a worker waits for a parent that it has
 /// a lease of, and for no other.
 struct DynamoDBLineage: Sendable {
   private(set) var shards: [Shard] = []

@@ -39,7 +39,7 @@ actor DynamoDBShardReader: ShardReader {
     var state = try IteratorState(after: checkpoint)
     let opened = try await source.api.shardIterator(state.start, of: source.ownID(of: shardID), in: streamARN)
     state.opened(opened.iterator, at: opened.date ?? source.environment.now())
-    // Who opens this position again after an error must not ask for LATEST either.
+    // A reader that opens this position again after an error must not ask for LATEST either.
     let origin = checkpoint == .latest ? state.oldest.map(Checkpoint.atTimestamp) : checkpoint
     return DynamoDBShardReader(source, shardID, streamARN, origin ?? checkpoint, state)
   }

@@ -97,7 +97,8 @@ struct DynamoDBStreamsAPI: Sendable {
     } catch var error as TidemarkError
       where (error.underlying as? AWSError)?.code == "LimitExceededException"
     {
-      error.advice = "A shard serves two readers at a time, one for a global table: who else reads it?"
+      error.advice =
+        "A shard serves two readers at a time, one for a global table. Find out who else reads it."
       throw error
     }
   }

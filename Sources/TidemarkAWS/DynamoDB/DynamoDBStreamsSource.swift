@@ -7,7 +7,7 @@ import Tidemark
 ///
 /// A stream that was disabled and enabled again is another one, with a label of its own. Named by its table, the streams
 /// that still exist are listed as one lineage: the last shards of one are the parents of the first shards of the next, so
-/// that who reads them drains the old one and goes on with the beginning of the new one. Named by a stream's ARN, it is that
+/// that a worker drains the old one and goes on with the beginning of the new one. Named by a stream's ARN, it is that
 /// stream alone.
 ///
 /// Records are changes whose images are in DynamoDB's encoding. They are kept for 24 hours. A shard serves at most two
@@ -28,7 +28,7 @@ public final class DynamoDBStreamsSource: StreamSource {
   private let tableARN = Mutex<String?>(nil)
 
   /// - Parameters:
-  ///   - name: a table's name, which is looked for in the account of the credentials, a table's ARN, or a stream's ARN.
+  ///   - name: a table's name, which is searched for in the account of the credentials, a table's ARN, or a stream's ARN.
   ///   - pollInterval: the longest pause between two reads of a shard that has nothing new. Default 1 s; more than 0.
   ///     Each read is billed.
   ///   - configuration: how the service is reached; the region is that of the ARN, if there is one and no other is set.

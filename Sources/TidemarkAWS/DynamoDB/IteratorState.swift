@@ -18,7 +18,7 @@ struct IteratorState: Sendable {
   private(set) var iterator: String?
   private var renewals = 0
 
-  /// - Throws: `TidemarkError` (`checkpointOutOfRange`) for the end, which nobody needs a reader behind.
+  /// - Throws: `TidemarkError` (`checkpointOutOfRange`) for the end, after which nobody needs a reader.
   init(after checkpoint: Checkpoint) throws {
     switch checkpoint {
     case .trimHorizon: start = .trimHorizon
@@ -26,7 +26,7 @@ struct IteratorState: Sendable {
     case .record(let number, _): start = .after(number)
     case .atTimestamp(let time): (start, oldest) = (.trimHorizon, time.wholeSeconds)
     case .shardEnd:
-      throw TidemarkError(.checkpointOutOfRange, "There is nothing to read behind the end of a shard.")
+      throw TidemarkError(.checkpointOutOfRange, "There is nothing to read after the end of a shard.")
     }
   }
 
@@ -63,7 +63,7 @@ struct IteratorState: Sendable {
     }
   }
 
-  /// Who reads again later has a renewal of its own.
+  /// A caller that reads again later has a renewal of its own.
   private mutating func fail(_ code: TidemarkError.Code) -> Step {
     renewals = 0
     return .fail(code)

@@ -6,7 +6,7 @@ import Tidemark
 /// Not at all while it catches up; for a short while after records that were new; and longer with each page in a row that
 /// had none, up to the interval.
 struct PollPace: Sendable {
-  /// From this age of its last record on, a page has more behind it.
+  /// From this age of its last record on, a page has more after it.
   private static let behind = Duration.seconds(10)
 
   private let interval: Duration

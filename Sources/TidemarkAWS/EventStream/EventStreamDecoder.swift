@@ -52,7 +52,7 @@ struct EventStreamDecoder: Sendable {
     return EventStreamMessage(headers: headers, payload: payload)
   }
 
-  /// Verified before anything is made of its lengths: a wrong one would be waited for in vain.
+  /// Verified before anything is made of its lengths: the decoder would wait in vain for a wrong one.
   private func prelude() throws -> Prelude? {
     let start = buffer.readerIndex
     guard buffer.readableBytes >= Self.preludeSize,
@@ -67,7 +67,7 @@ struct EventStreamDecoder: Sendable {
     return Prelude(total: total, headers: headers, payload: payload)
   }
 
-  /// The checksum stands behind what it is of.
+  /// The checksum comes after what it is of.
   private func verify(_ bytes: ByteBuffer, _ part: String, at offset: Int) throws {
     let actual = CRC32.checksum(bytes.readableBytesView.prefix(offset))
     let expected = bytes.getInteger(at: bytes.readerIndex + offset, as: UInt32.self)

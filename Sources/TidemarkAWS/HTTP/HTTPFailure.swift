@@ -16,7 +16,7 @@ struct HTTPFailure: Error, Sendable, CustomStringConvertible {
     self.isTimeout = isTimeout
   }
 
-  /// - Throws: `CancellationError` if the error is one: who is cancelled must not try again.
+  /// - Throws: `CancellationError` if the error is one: a cancelled caller must not try again.
   init(_ error: any Error) throws {
     if error is CancellationError || Task.isCancelled { throw CancellationError() }
     switch error {

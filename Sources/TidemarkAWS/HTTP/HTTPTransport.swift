@@ -26,7 +26,7 @@ enum HTTPTransport {
     configuration.connectionPool.idleTimeout = .seconds(20)
     // A worker reads hundreds of shards of one service at once.
     configuration.connectionPool.concurrentHTTP1ConnectionsPerHostSoftLimit = 256
-    // Retries are counted and paced by who calls.
+    // The caller counts and paces retries.
     configuration.connectionPool.retryConnectionEstablishment = false
     return HTTPClient(eventLoopGroupProvider: .singleton, configuration: configuration)
   }

@@ -39,7 +39,7 @@ enum Base64 {
       write(bits, 3, to: &written)
     }
     if padding > 0 {
-      // A digit of zeros stands in for each sign of padding.
+      // A digit of zeros replaces each sign of padding.
       let zeros: UInt32 = padding == 1 ? 0x4100_0000 : 0x4141_0000
       let mask: UInt32 = padding == 1 ? 0x00ff_ffff : 0x0000_ffff
       let group = input.loadUnaligned(fromByteOffset: whole, as: UInt32.self).littleEndian

@@ -11,7 +11,7 @@ import Darwin
 
 /// A cursor that goes once through JSON whose shape is known, and notes where things lie instead of building them.
 ///
-/// Who uses it says what comes next, and skips what is of no interest. It is for the answers that carry records, where
+/// Its caller says what comes next, and skips what is of no interest. It is for the answers that carry records, where
 /// Foundation's decoder costs more than all the rest.
 struct JSONScanner {
   /// What is wrong with the JSON, and where.
@@ -85,7 +85,7 @@ struct JSONScanner {
 
   // MARK: Values
 
-  /// - Returns: whether the next value is null, and if so, goes behind it. The services leave out what they do not have;
+  /// - Returns: whether the next value is null, and if so, goes past it. The services leave out what they do not have;
   ///   some that imitate them say null.
   mutating func takeNull() throws(Failure) -> Bool {
     skipSpace()
@@ -142,7 +142,7 @@ struct JSONScanner {
     return value
   }
 
-  /// Goes behind the next value, whatever it is.
+  /// Goes past the next value, whatever it is.
   /// - Returns: where it lies.
   @discardableResult
   mutating func skip() throws(Failure) -> Range<Int> {
@@ -223,7 +223,7 @@ struct JSONScanner {
     return position
   }
 
-  /// From the first escape on, which has to be looked at: its quote ends nothing.
+  /// From the first escape on, which has to be checked: its quote ends nothing.
   private mutating func endOfEscapedString() throws(Failure) -> Int {
     while let byte = current, byte != UInt8(ascii: "\"") {
       if byte == UInt8(ascii: "\\") {

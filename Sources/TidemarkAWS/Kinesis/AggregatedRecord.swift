@@ -19,7 +19,7 @@ struct AggregatedRecord: Equatable, Sendable {
   }
 
   private(set) var records: [UserRecord] = []
-  /// From the lowest to the highest of the user records' hash keys, if they were looked at.
+  /// From the lowest to the highest of the user records' hash keys, if this has read them.
   private var hashSpan: ClosedRange<UInt128>?
 
   private static let magic: [UInt8] = [0xF3, 0x89, 0x9A, 0xC2]

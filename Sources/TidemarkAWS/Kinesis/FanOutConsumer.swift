@@ -47,7 +47,7 @@ final class FanOutConsumer: Sendable {
 
   /// Called when a service does not find something, which may be the consumer.
   ///
-  /// - Throws: `TidemarkError` (`sourceUnavailable`) if it is gone. Then it is registered again by who needs it next.
+  /// - Throws: `TidemarkError` (`sourceUnavailable`) if it is gone. Then the next reader that needs it registers it again.
   func confirm(at streamARN: () async throws -> String) async throws {
     let streamARN = try await streamARN()
     if try await described(at: streamARN) != nil { return }

@@ -13,7 +13,7 @@ struct FanOutPosition: Sendable {
   static let lifetime = Duration.seconds(290)
   private static let timeBetweenCalls = Duration.seconds(1)
   private static let timeToTakeover = Duration.seconds(5)
-  /// Within this, nothing is trimmed of what comes behind the tip of a shard: no stream keeps records for less than a
+  /// Within this, nothing is trimmed of what comes after the tip of a shard: no stream keeps records for less than a
   /// day.
   private static let retention = Duration.seconds(3600)
 
@@ -55,7 +55,7 @@ struct FanOutPosition: Sendable {
     lastSuccess.map { $0.duration(to: now) >= Self.lifetime } ?? true
   }
 
-  /// - Parameter continuation: the number that the event says to go on behind.
+  /// - Parameter continuation: the number that the event says to go on after.
   /// - Returns: the records that are new; `nil` if the one at the checkpoint is gone, and others may be.
   mutating func receive(
     _ records: [Record],

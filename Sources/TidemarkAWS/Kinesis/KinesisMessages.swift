@@ -103,7 +103,7 @@ struct StartingPosition: Encodable, Hashable {
   /// Seconds since 1970, to the millisecond.
   var Timestamp: Double?
 
-  /// - Parameter checkpoint: what is behind a record begins with that record, which shows whether it still exists.
+  /// - Parameter checkpoint: what is after a record begins with that record, which shows whether it still exists.
   init(at checkpoint: Checkpoint) {
     switch checkpoint {
     case .atTimestamp(let time):

@@ -1,5 +1,5 @@
 #if AWS
-/// How the records of a Kinesis stream come to who reads them.
+/// How the records of a Kinesis stream come to their reader.
 public enum KinesisRetrieval: Sendable, Hashable {
   /// Each shard is asked with `GetRecords`, at most five times a second. All applications that poll a stream share these
   /// calls and 2 MB/s a shard.
@@ -11,8 +11,8 @@ public enum KinesisRetrieval: Sendable, Hashable {
   /// 2 MB/s a shard for this application alone. AWS charges for it by the hour and the gigabyte.
   ///
   /// - Parameter consumerName: under which the application is registered at the stream: 1 to 128 letters, digits, `_`,
-  ///   `.` and `-`. It is registered if it is not, and stays so: `DeregisterStreamConsumer` is for who retires the
-  ///   application. Two applications with one name take each other's subscriptions away.
+  ///   `.` and `-`. It is registered if it is not, and stays so: `DeregisterStreamConsumer` is for the operator who
+  ///   retires the application. Two applications with one name take each other's subscriptions away.
   case fanOut(consumerName: String)
 
   /// Once a second.

@@ -114,11 +114,11 @@ public final class KinesisSource: StreamSource {
   }
 
   private func wholeListing() async throws -> [Shard] {
-    // A listing's token is good for five minutes. One of a slow listing that expired is begun anew.
+    // A listing's token is good for five minutes. A slow listing whose token expired begins again.
     for _ in 0..<2 {
       do { return try await listing() } catch let error as TidemarkError where error.code == .iteratorExpired
       {
-        logger.warning("A listing of shards is begun anew", metadata: ["error": "\(error)"])
+        logger.warning("The listing of shards begins again", metadata: ["error": "\(error)"])
       }
     }
     return try await listing()

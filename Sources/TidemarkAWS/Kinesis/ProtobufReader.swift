@@ -7,7 +7,7 @@ struct ProtobufReader {
 
   enum Value: Equatable {
     case varint(UInt64)
-    /// A string, bytes or a message: where it stands in the buffer.
+    /// A string, bytes or a message: where it is in the buffer.
     case bytes(Range<Int>)
     /// A number of fixed width, which nothing here has.
     case fixed
@@ -22,7 +22,7 @@ struct ProtobufReader {
   private var position: Int
   private let end: Int
 
-  /// - Parameter range: where the message stands in `buffer`.
+  /// - Parameter range: where the message is in `buffer`.
   init(_ buffer: UnsafeRawBufferPointer, in range: Range<Int>) {
     self.buffer = buffer
     position = range.lowerBound

@@ -3,8 +3,8 @@ import Tidemark
 
 /// Where a reader of a shard stands, and what it still has to see to know that nothing was trimmed.
 struct ReadPosition: Sendable {
-  /// What was handed out or skipped last, and where who opens the shard anew begins. Never `latest` once an iterator was there:
-  /// another latest would be a later one.
+  /// What was handed out or skipped last, and where a reader that opens the shard again begins. Never `latest` once an
+  /// iterator was there: another latest would be a later one.
   private(set) var checkpoint: Checkpoint
   /// Whether the record of the checkpoint has to come once more, since the shard was opened at it.
   private(set) var expectsCheckpoint = false
@@ -22,7 +22,7 @@ struct ReadPosition: Sendable {
   }
 
   /// What the service sent is decisive, not what is left of it: a record whose user records all belong to other shards has
-  /// come, too, and is behind this reader.
+  /// come, too, and is before this reader's place.
   ///
   /// - Parameters:
   ///   - records: those of the shard.

@@ -8,7 +8,7 @@ struct RecordsAnswer: Sendable {
   var records: KinesisRecords
   /// Of `GetRecords`; `nil` at the shard's end.
   var nextIterator: String?
-  /// Of `SubscribeToShard`: behind what to go on, also where nothing is written; `nil` at the shard's end.
+  /// Of `SubscribeToShard`: after what to go on, also where nothing is written; `nil` at the shard's end.
   var continuation: SequenceNumber?
   var millisBehindLatest: Int64 = 0
   var children: [ChildShard] = []

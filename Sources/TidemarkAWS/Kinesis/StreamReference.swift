@@ -1,7 +1,7 @@
 #if AWS
 import Tidemark
 
-/// What a Kinesis stream is called by who reads it.
+/// What the reader of a Kinesis stream calls it.
 struct StreamReference: Sendable, Hashable {
   /// The parameter that requests carry it in.
   enum Parameter: Sendable, Hashable {

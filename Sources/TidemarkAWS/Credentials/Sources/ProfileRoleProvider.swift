@@ -8,7 +8,7 @@ struct ProfileRoleProvider: AWSCredentialsProvider {
   var name: String { "role of the profile" }
 
   func credentials() async throws -> AWSCredentials? {
-    // A profile that is missing is reported by who comes next in the chain too; here it is nothing to assume.
+    // A profile that is missing is reported by the next provider in the chain, too; here it is nothing to assume.
     let profiles = try sources.profiles(profile)
     guard let current = profiles.current, Self.hasRole(current) else { return nil }
     return try await assume(current, of: profiles, visited: [current.name])

@@ -133,7 +133,7 @@ struct SSOProvider: AWSCredentialsProvider {
     return TidemarkError(
       .accessDenied,
       "The SSO portal refuses role \(login.role) of account \(login.account) with status \(answer.status).",
-      advice: "Is the role assigned to who logged in?"
+      advice: "Check that the role is assigned to the user who logged in."
     )
   }
 
