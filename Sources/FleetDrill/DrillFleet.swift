@@ -29,7 +29,7 @@ public final class DrillFleet: Sendable {
   /// - Parameters:
   ///   - executable: the program `tidemark`, whose subcommand `drill-worker` is a worker.
   ///   - directory: for the workers' histories and logs.
-  ///   - leases: another database that the leases shall stand in.
+  ///   - leases: another database that the leases shall be in.
   ///   - options: further arguments of every worker.
   public init(
     database: String,
@@ -120,7 +120,7 @@ public final class DrillFleet: Sendable {
     return HistoryEntry.now()
   }
 
-  /// What stands in the lease and worker tables, with the owners' names.
+  /// What is in the lease and worker tables, with the owners' names.
   public struct Standing: Sendable {
     public var leases: [Lease]
     public var workers: [WorkerIncarnation: WorkerRecord]

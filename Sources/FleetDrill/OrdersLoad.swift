@@ -26,7 +26,7 @@ public final class OrdersLoad: Sendable {
 
   public func stop() { isStopped.withLock { $0 = true } }
 
-  /// Writes until ``stop()`` or cancellation. A database that is away is waited for.
+  /// Writes until ``stop()`` or cancellation. It waits for a database that is away.
   public func run() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<writers { group.addTask { try await self.write() } }

@@ -46,12 +46,12 @@ public final class ManualClock: MonotonicClock {
   /// How many sleep.
   public var sleeperCount: Int { state.withLock { $0.sleepers.count } }
 
-  /// Moves the clock forward and wakes who is due.
+  /// Moves the clock forward and wakes the sleepers that are due.
   public func advance(by duration: Swift.Duration) {
     advance(to: now.advanced(by: duration))
   }
 
-  /// Moves the clock forward and wakes who is due. An instant in the past moves nothing.
+  /// Moves the clock forward and wakes the sleepers that are due. An instant in the past moves nothing.
   public func advance(to instant: Instant) {
     let due = state.withLock { state in
       state.now = max(state.now, instant)

@@ -10,7 +10,7 @@ public struct Drill: Sendable {
   public var workers = 3
   /// Of all writers together; about twice as many changes.
   public var transactionsPerSecond = 200
-  /// Is told what happens, a line at a time.
+  /// Gets what happens, a line at a time.
   public var progress: @Sendable (String) -> Void = { _ in }
 
   public init(executable: String) {

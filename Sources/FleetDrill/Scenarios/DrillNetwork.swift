@@ -54,7 +54,7 @@ final class DrillNetwork: @unchecked Sendable {
     return [Self.ip ?? "ip", "netns", "exec", namespace]
   }
 
-  /// From now on what either side sends is lost, and neither is told.
+  /// From now on what either side sends is lost, and neither hears of it.
   func cut(host name: String) throws {
     guard let number = hosts[name] else { return }
     try Self.run(["link set \(cable(number)) nomaster"])

@@ -1,6 +1,6 @@
 import Tidemark
 
-/// Nobody is declared dead who has given no reason to it: an outage, a restart or a promotion of the store is
+/// No worker is declared dead that has given no reason for it: an outage, a restart or a promotion of the store is
 /// nobody's death.
 struct DeathChecker: Checker {
   let name = "death"

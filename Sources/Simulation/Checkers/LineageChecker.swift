@@ -32,7 +32,8 @@ struct LineageChecker: Checker {
       leases = left
       return nil
     case .initialized(_, let grant):
-      // Who was granted the lease in what is lost may not know it yet. It was right then, and can write nothing now.
+      // A worker that was granted the lease in what is lost may not know it yet. It was right then, and can write
+      // nothing now.
       if let lost = lost[grant.key], grant.epoch <= lost, leases[grant.key]?.epoch != grant.epoch {
         return nil
       }

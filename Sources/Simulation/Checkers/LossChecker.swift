@@ -2,13 +2,13 @@ import Tidemark
 import TidemarkTestKit
 
 /// S9: no sequence number, no epoch of a shard and no incarnation is ever given out twice, whatever was lost in between.
-/// A worker that stays and had been told what is lost reports it, and nobody reports what did not happen.
+/// A worker that stays and had heard of what is lost reports it, and nobody reports what did not happen.
 struct LossChecker: Checker {
   let name = "S9"
   private var epochs: [LeaseKey: Epoch] = [:]
   private var incarnations: Set<WorkerIncarnation> = []
   private var lastSequence: [String: UInt64] = [:]
-  /// The latest version that each member was told, and whether that was before the store's last start.
+  /// The latest version that each member has heard of, and whether that was before the store's last start.
   private var told: [String: (version: Int64, isBeforeStart: Bool)] = [:]
   private var owing: [String: Int64] = [:]
   private var hasLost = false
@@ -47,7 +47,7 @@ struct LossChecker: Checker {
       told[member] = (max(version, last ?? version), false)
       return nil
     case .lossReported(let member):
-      // That is all that it was told before the store's last start: if it hears of no start before the next, it has no
+      // That is all that it heard of before the store's last start: if it hears of no start before the next, it has no
       // more to report then.
       if owing.removeValue(forKey: member) != nil, told[member]?.isBeforeStart == true { told[member] = nil }
       return hasLost ? nil : "\(member) reports a loss although nothing was lost"

@@ -1,14 +1,14 @@
 import Tidemark
 import TidemarkTestKit
 
-/// What a worker reports of a lease's end is what happened: one that it gave up itself was not lost. Who leaves before
-/// it was answered cannot know.
+/// What a worker reports of a lease's end is what happened: one that it gave up itself was not lost. A worker that
+/// leaves before it was answered cannot know.
 struct ReportChecker: Checker {
   let name = "report"
   private var leases: [LeaseKey: Lease] = [:]
   /// What was given up, and the epoch that followed.
   private var givenUp: [LeaseGrant: Epoch] = [:]
-  /// Of these the processor has lost the lease, although it was its own worker who gave it up.
+  /// Of these the processor has lost the lease, although its own worker gave it up.
   private var givenAway: Set<LeaseGrant> = []
 
   mutating func check(_ observation: Observation, _ truth: StreamTruth) -> String? {

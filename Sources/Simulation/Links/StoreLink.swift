@@ -271,7 +271,7 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
   }
 }
 
-/// What one task waits for and another gives; who waits may be cancelled.
+/// What one task waits for and another gives; the task that waits may be cancelled.
 private final class Answer<Value: Sendable>: @unchecked Sendable {
   // `@unchecked Sendable`: the scheduler's one thread uses it.
   private var result: Result<Value, any Error>?

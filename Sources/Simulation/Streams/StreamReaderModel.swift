@@ -14,9 +14,9 @@ struct ReadingApplication {
   /// What the process that reads a shard remembers.
   private(set) var positions: [String: ShardPosition] = [:]
   private(set) var handled: Set<Int> = []
-  /// Payloads of which it was told that they are gone, and those that were gone before it came.
+  /// Payloads that it has heard are gone, and those that were gone before it came.
   var excused: Set<Int> = []
-  /// Readers that have seen what was lost since, and have not been told.
+  /// Readers that have seen what was lost since, and do not know of it.
   private(set) var unaware: Set<String> = []
   private(set) var hasBegun = false
 
@@ -147,7 +147,7 @@ struct ReadingApplication {
       }
       for record in (rest ?? []).prefix(left) {
         if unaware.contains(id) {
-          return "\(name) reads on in shard \(id) and is not told what was lost"
+          return "\(name) reads on in shard \(id) and does not hear what was lost"
         }
         if let missed = truth.payloads(of: id, before: record.number).first(where: { !isDone(with: $0) }) {
           return "\(name) handles record \(record.number) of shard \(id), and has never heard of \(missed)"
@@ -174,7 +174,7 @@ struct ReadingApplication {
     return nil
   }
 
-  /// A shard that is gone as a whole: the application is told, and passes it.
+  /// A shard that is gone as a whole: the application hears of it, and passes it.
   private mutating func passGoneShard(_ id: String, _ truth: StreamLedger) -> String? {
     excused.formUnion(truth.payloads(of: id, before: .max))
     end(id)

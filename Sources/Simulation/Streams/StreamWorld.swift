@@ -101,7 +101,7 @@ struct StreamWorld {
   private mutating func sync() {
     for index in applications.indices {
       if !applications[index].hasBegun || applications[index].isCutOff(from: stream) {
-        // What is gone before an application comes is nothing to it. One whose shards are gone as a whole is told so, and
+        // What is gone before an application comes is nothing to it. One whose shards are gone as a whole hears so, and
         // goes on with what is left.
         let there = Set(stream.log.map(\.payload))
         applications[index].excused.formUnion(
@@ -185,7 +185,7 @@ struct StreamWorld {
     return nil
   }
 
-  /// Everything is read to the end; nothing may be left that an application has neither handled nor been told of.
+  /// Everything is read to the end; nothing may be left that an application has neither handled nor heard of.
   private mutating func rest() -> String? {
     endSnapshot()
     do {

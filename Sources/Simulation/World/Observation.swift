@@ -36,7 +36,7 @@ enum Observation {
   case storeStarted(version: Int64)
   /// The store has lost its newest changes: these leases are left.
   case tailLost(leases: [LeaseKey: Lease], letters: Set<Int>)
-  /// A worker was told this assignment version.
+  /// A worker has heard of this assignment version.
   case told(String, version: Int64)
   /// A worker has reported that the store has lost what it had seen.
   case lossReported(String)
@@ -75,7 +75,7 @@ extension Observation {
     case .tailLost(let leases, let letters):
       "left are \(letters.count) letters and "
         + leases.values.sorted { $0.key < $1.key }.map(\.line).joined(separator: "; ")
-    case .told(let member, let version): "\(member) is told version \(version)"
+    case .told(let member, let version): "\(member) hears of version \(version)"
     case .lossReported(let member): "\(member) reports a loss"
     case .put(let stream, let sequence): "put \(sequence) into \(stream)"
     }

@@ -1,7 +1,7 @@
 import Tidemark
 
 /// What the world knows of each registered worker's session and heartbeats, kept apart from the store's own tables:
-/// whether somebody who was declared dead had given reason to it.
+/// whether a worker that was declared dead had given reason for it.
 struct ServerSessions {
   enum Evidence { case lostSession, oldHeartbeat }
 

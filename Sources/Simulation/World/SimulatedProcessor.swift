@@ -68,7 +68,7 @@ struct SimulatedProcessor: RecordProcessor {
   }
 }
 
-/// The same for those who subclass.
+/// The same for a subclass.
 final class SimulatedSubclass: CheckpointingProcessor {
   unowned let world: World
   unowned let member: Member

@@ -78,7 +78,7 @@ extension World {
   /// Retention forgets the oldest closed shard, whether it was read or not.
   private func remove(from shards: [Shard], of stream: SimulatedStream) {
     guard let oldest = shards.first, !oldest.isOpen else { return }
-    // With the policy to stop there is no going on behind a shard that is gone unread.
+    // With the policy to stop there is no going on after a shard that is gone unread.
     let mayComeBack = faults.allows(.storeLosesTail) || faults.allows(.streamLosesTail)
     guard (leases[stream.key(oldest.id)]?.isEnded == true && !mayComeBack) || scenario.skipsTrimmed else {
       return

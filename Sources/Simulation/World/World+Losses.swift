@@ -26,7 +26,7 @@ extension World {
     standbys.removeAll { $0.at < scheduler.now - .seconds(90) }
   }
 
-  /// The store goes on without its newest changes, and the stream with it if it stands in the same database.
+  /// The store goes on without its newest changes, and the stream with it if it is in the same database.
   func promoteStandby(withStream: Bool) {
     guard let standby = standbys.randomElement(using: &random) else {
       store.restartServer()
@@ -77,7 +77,7 @@ extension World {
     lastStart = scheduler.now
     sessions.restart()
     observe(.storeStarted(version: store.currentAssignmentVersion(in: Self.scope)))
-    // The first who gives something out on a new history notes it: here the stream, or later the store by itself.
+    // The first that gives something out on a new history notes it: here the stream, or later the store by itself.
     if backups != nil || faults.allows(.streamLosesTail) {
       let number = store.enterHistory()
       for (index, stream) in streams.enumerated() { stream.memory.enterHistory(number, on: backups?[index]) }

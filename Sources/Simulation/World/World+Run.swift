@@ -116,7 +116,7 @@ extension World {
     return nil
   }
 
-  /// At LATEST, what stands in shards that were closed before anybody came is nobody's to read.
+  /// At LATEST, what is in shards that were closed before anybody came is nobody's to read.
   private func excuseWhatNobodyHadToRead() {
     guard scenario.startsAtLatest else { return }
     for shard in truth.shards.values where !truth.leased.contains(shard.key) {

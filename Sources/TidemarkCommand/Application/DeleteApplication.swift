@@ -9,7 +9,7 @@ struct DeleteApplication: AsyncParsableCommand {
     abstract: "Delete an application's leases, dead letters and snapshots.",
     discussion: """
       The application's workers must have ended, or with --stream those that read it. When they are started again they begin as the first ones did. \
-      Its snapshots are deleted where leases and streams stand in the same database.
+      Its snapshots are deleted where leases and streams are in the same database.
       """
   )
 

@@ -28,7 +28,8 @@ struct Database: Sendable {
     Migrator(pool, schema: schema, logger: warningLogger)
   }
 
-  /// For what somebody at a terminal has to know also where only errors are asked for: what is waited for, what is lost.
+  /// For what somebody at a terminal has to know also where only errors are asked for: what the command waits for, what
+  /// is lost.
   private var warningLogger: Logger {
     var logger = logger
     logger.logLevel = min(logger.logLevel, .warning)
@@ -74,7 +75,7 @@ struct Database: Sendable {
     } catch let error as TidemarkError {
       // A role that may not is no trouble: others may.
       if error.code != .permissionDenied {
-        warningLogger.warning("Streams could not be looked after", metadata: ["error": "\(error)"])
+        warningLogger.warning("Stream maintenance failed", metadata: ["error": "\(error)"])
       }
       return []
     }

@@ -12,10 +12,10 @@ struct GrantRights: AsyncParsableCommand {
       may do that belongs to the table's owner. A capturer reads replication slots, for which the role needs \
       REPLICATION, and appends what it decodes. An expirer deletes expired rows, for which it needs SELECT, \
       DELETE and UPDATE of the expiry column on the table. A monitor sees streams, leases, workers and lag, but no \
-      records. Who only writes to tables needs no rights here. Only the owner of the schemas can grant.
+      records. A role that only writes to tables needs no rights here. Only the owner of the schemas can grant.
 
       Rights are for the streams and applications of the names that are given, in which * stands for any \
-      characters: --stream 'shop.*'. Several grants add up. Leases and streams that stand in different databases \
+      characters: --stream 'shop.*'. Several grants add up. Leases and streams that are in different databases \
       are granted in each.
       """
   )

@@ -51,7 +51,7 @@ struct TailStream: AsyncParsableCommand {
         }
       }
     case .dynamoDB(let name):
-      // A page of a shard may be empty although there are records behind it.
+      // A page of a shard may be empty although there are records after it.
       try await tailUntilSignalled(AmazonStreams.dynamoDB(name, logger: database.logger), emptyPagesAtTip: 5)
     case .kinesis(let name):
       try await tailUntilSignalled(AmazonStreams.kinesis(name, logger: database.logger))

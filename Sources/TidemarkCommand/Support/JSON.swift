@@ -39,7 +39,7 @@ enum JSON: Sendable {
     case .number(let value): String(value)
     case .string(let value): Self.quoted(value)
     // Outside of strings, where they are escaped, JSON may have line breaks. Other characters that break lines can
-    // stand in strings.
+    // be part of strings.
     case .raw(let text):
       text.utf8.contains(where: Self.isLineBreak)
         ? String(decoding: text.utf8.map { Self.isLineBreak($0) ? UInt8(ascii: " ") : $0 }, as: UTF8.self)

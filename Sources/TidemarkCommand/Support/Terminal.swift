@@ -8,7 +8,7 @@ enum Terminal {
   }
 
   static func writeToStandardError(_ text: String) {
-    // Nobody is left to be told if this fails.
+    // Nobody is left to hear of it if this fails.
     try? FileHandle.standardError.write(contentsOf: Data(text.utf8))
   }
 

@@ -46,7 +46,7 @@ public enum CheckpointTransactionConformance {
       }
       try await fixture.expect(place: nil, of: grant)
     },
-    Case("Who has lost the lease is refused, and can commit nothing") { fixture in
+    Case("A worker that has lost the lease is refused, and can commit nothing") { fixture in
       let grant = try await fixture.fleet.grantNew()
       _ = try await fixture.fleet.store.transfer(grant)
       try await fixture.expect(committing: false, "effect") {

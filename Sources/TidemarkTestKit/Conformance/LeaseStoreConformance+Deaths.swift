@@ -132,7 +132,7 @@ extension LeaseStoreConformance {
         "A plan after the longer one"
       )
     },
-    Case("A worker that comes back registers anew and owns nothing of what it had") { fleet in
+    Case("A worker that comes back registers again and owns nothing of what it had") { fleet in
       let witness = try await fleet.register()
       let grant = try await fleet.grantNew()
       try await fleet.environment.killSession(of: grant.owner)

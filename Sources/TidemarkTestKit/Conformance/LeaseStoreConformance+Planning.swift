@@ -38,7 +38,7 @@ extension LeaseStoreConformance {
     Case("A lease that does not exist is none") { fleet in
       try expectEqual(await fleet.store.lease("a", in: fleet.scope), nil, "The lease")
     },
-    Case("A plan shows all leases, the living workers, their limits and who drains") { fleet in
+    Case("A plan shows all leases, the living workers, their limits and which of them drain") { fleet in
       let planner = try await fleet.register(maximumLeases: 3)
       let draining = try await fleet.register()
       let dead = try await fleet.register()

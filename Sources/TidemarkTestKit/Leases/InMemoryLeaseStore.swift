@@ -79,7 +79,7 @@ public final class InMemoryLeaseStore: LeaseStore {
 
   public func backUp() -> Backup { Backup(table: database.table.withLock { $0 }) }
 
-  /// The number of the history that the store is on, as whatever stands in the same database sees it.
+  /// The number of the history that the store is on, as whatever is in the same database sees it.
   public func enterHistory() -> Int64 { database.table.withLock { $0.enterHistory() } }
 
   /// The version that heartbeats would tell now.

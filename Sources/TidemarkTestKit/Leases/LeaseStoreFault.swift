@@ -5,7 +5,7 @@ public struct LeaseStoreFault: Sendable, Hashable {
   public enum Outcome: Sendable, Hashable {
     /// The call is done and answered.
     case answered
-    /// It is not done, and the caller is told so: `storeUnavailable`.
+    /// It is not done, and the error says so: `storeUnavailable`.
     case refused
     /// It is not done, and the caller cannot know: `outcomeUnknown`.
     case requestLost
@@ -48,7 +48,7 @@ public struct LeaseStoreCall: Sendable, Hashable {
   }
 
   public var method: Method
-  /// Who calls, where the call says it.
+  /// The worker that calls, where the call says it.
   public var incarnation: WorkerIncarnation?
 
   public init(_ method: Method, by incarnation: WorkerIncarnation? = nil) {

@@ -52,10 +52,10 @@ extension LeaseTable {
     if scopes[scope]?.planner?.token == token { scopes[scope]?.planner = nil }
   }
 
-  /// A worker that has beaten since the round began lives: it was told so.
+  /// A worker that has beaten since the round began lives, and knows that it does.
   ///
-  /// - Returns: the steps that were applied and who was found dead; `nil` if the round took so long that it lost its
-  ///   place.
+  /// - Returns: the steps that were applied and the workers that were found dead; `nil` if the round took so long that
+  ///   it lost its place.
   mutating func apply(
     _ steps: [Assignment],
     of draft: Draft,

@@ -72,7 +72,7 @@ struct LeaseTable {
   var lastToken = 0
   /// The newest history that is noted.
   var historyNumber: Int64 = 0
-  /// Scopes whose workers are to be told of a change.
+  /// Scopes whose workers are to hear of a change.
   var announced: Set<LeaseScope> = []
 
   mutating func nextNumber() -> Int64 {

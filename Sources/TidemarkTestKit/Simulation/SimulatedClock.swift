@@ -34,7 +34,7 @@ public final class SimulatedClock: MonotonicClock, @unchecked Sendable {
   public var now: Instant { Self.origin + elapsed }
   public var minimumResolution: Duration { .nanoseconds(1) }
 
-  /// Sets the clock forward or back. Who sleeps already is woken as if it had not happened.
+  /// Sets the clock forward or back. Tasks that sleep already are woken as if it had not happened.
   public func jump(by duration: Duration) {
     shift += duration
   }

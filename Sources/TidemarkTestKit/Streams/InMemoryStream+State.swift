@@ -17,7 +17,7 @@ extension InMemoryStream {
       return .record(SequenceNumber((shard.startingSequenceNumber?.uint64Value ?? 1) - 1))
     }
 
-    /// The position behind `checkpoint`; `nil` if records behind it are gone.
+    /// The position after `checkpoint`; `nil` if records after it are gone.
     func cursor(after checkpoint: Checkpoint) -> Int? {
       switch checkpoint {
       case .trimHorizon: return firstIndex

@@ -25,7 +25,7 @@ public final class InMemoryStream: StreamSource {
   private let start: ContinuousClock.Instant
 
   /// - Parameters:
-  ///   - name: the stream's name as it stands in leases.
+  ///   - name: the stream's name as it appears in leases.
   ///   - shardCount: how many open shards there are at first; they share the hash range equally.
   ///   - clock: what readers wait with and what records are dated by, from 0 at the stream's making.
   ///   - pageWait: how long a reader waits for records before it returns an empty page.
@@ -180,7 +180,7 @@ public final class InMemoryStream: StreamSource {
 
   public func backUp() -> Backup { Backup(state: state.withLock { $0 }) }
 
-  /// Goes on on another history of the database that it stands in, whose number is the upper half of all sequence
+  /// Goes on on another history of the database that it is in, whose number is the upper half of all sequence
   /// numbers from now on.
   /// - Parameter backup: what is left of the stream; `nil` if it has lost nothing.
   public func enterHistory(_ number: Int64, on backup: Backup? = nil) {
@@ -293,7 +293,7 @@ public final class InMemoryStream: StreamSource {
     }
   }
 
-  /// Waits until a shard may have something new, or for as long as a page is waited for.
+  /// Waits until a shard may have something new, or for as long as a page may take.
   private func waitForNews(in shardID: String, at cursor: Int) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask { [clock, pageWait] in try await clock.sleep(for: pageWait) }

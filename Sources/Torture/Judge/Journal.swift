@@ -35,7 +35,7 @@ struct Journal: Sendable {
     lastPlace = max(lastPlace, entry.place)
   }
 
-  /// What is behind a place.
+  /// What comes after a place.
   func since(_ place: Int64) -> Journal {
     Journal(items.values.joined().filter { $0.place > place }.sorted { $0.place < $1.place })
   }

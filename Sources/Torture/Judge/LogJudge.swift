@@ -14,7 +14,7 @@ struct LogJudge: Sendable {
   struct Span: Sendable, Hashable {
     /// Places up to this one are from before the stream.
     var after: Int64 = 0
-    /// Places behind this one are another stream's.
+    /// Places after this one are another stream's.
     var through = Int64.max
     /// Whether the stream says that it ended early: then the newest of each item's changes may be missing.
     var endedEarly = false

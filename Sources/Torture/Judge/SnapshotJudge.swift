@@ -2,7 +2,7 @@ import FleetDrill
 import Tidemark
 
 /// Judges an application that began with a snapshot: its rows and the changes after them give exactly the table. For each
-/// item that is: the row's version, and all that the journal has behind it; without a row, all that it has since a
+/// item that is: the row's version, and all that the journal has after it; without a row, all that it has since a
 /// moment at which the item was not there.
 struct SnapshotJudge: Sendable {
   private(set) var violations: [Violation] = []
@@ -69,7 +69,7 @@ struct SnapshotJudge: Sendable {
     var reached = 0
     for change in changes {
       guard let index = position[change] else {
-        return ("\(change.text) does not belong behind the snapshot", reached)
+        return ("\(change.text) does not belong after the snapshot", reached)
       }
       if index > reached { return ("\(change.text) was handled before what precedes it", reached) }
       reached = max(reached, index + 1)

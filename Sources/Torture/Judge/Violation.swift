@@ -31,6 +31,6 @@ struct Violation: Sendable, CustomStringConvertible {
 }
 
 extension OrderChange {
-  /// Versions are told by the number that they were drawn with; see ``ItemTable``.
+  /// A version is shown by the number that it was drawn with; see ``ItemTable``.
   var text: String { "\(event.rawValue)@\(version >> 20).\(version & 0xfffff)" }
 }

@@ -117,7 +117,7 @@ struct RoundPlan: Sendable {
     return faults.sorted { $0.at < $1.at }
   }
 
-  /// The capture is to find its place again after each of the single rows of a slow phase, with nothing behind it that
+  /// The capture is to find its place again after each of the single rows of a slow phase, with nothing after it that
   /// would hide a wrong one.
   private static func drawRestarts(
     in phases: [Phase],

@@ -1,7 +1,7 @@
 import LibPQ
 
-/// Finds who waits for a lock longer than anything of a torture holds one, and who is in the way. PostgreSQL sees a
-/// circle of its own sessions only; one that closes in a client's program stands for ever.
+/// Finds sessions that wait for a lock longer than anything of a torture holds one, and what is in their way.
+/// PostgreSQL sees a circle of its own sessions only; one that closes in a client's program stands for ever.
 struct LockWatch: Sendable {
   static let patience = Duration.seconds(15)
 

@@ -2,7 +2,7 @@ import LibPQ
 import TidemarkPostgres
 import TidemarkStreams
 
-/// What somebody does to the stream who knows nothing of it. Nobody writes meanwhile, so nothing may be missing.
+/// What somebody who knows nothing of the stream does to it. Nobody writes meanwhile, so nothing may be missing.
 extension Round {
   private static let triggerDamages = [
     "ALTER TABLE item DISABLE TRIGGER \"!tidemark_capture\"",

@@ -96,7 +96,7 @@ extension Round {
     do {
       try await admin.maintain()
     } catch let error as TidemarkError where !error.isRetryable {
-      note(Violation("A restored database cannot be looked after: \(error)"))
+      note(Violation("Cannot maintain the streams of a restored database: \(error)"))
     }
     try await beginAnewIfCaptureIsLost(because: "dump")
   }

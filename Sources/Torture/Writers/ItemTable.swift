@@ -5,9 +5,9 @@ import Tidemark
 /// The captured table, and the journal that triggers of its own keep of it in the writers' transactions: what the
 /// database loses is lost in both, and what is left must have been delivered.
 ///
-/// A row's version is in each state another, also where a server that lost its newest commits counts anew. The journal's
-/// numbers are drawn under the row's lock, so they say in which order an item changed. Each statement names the table, so
-/// that sessions plan it again when the key gets another type.
+/// A row's version is in each state another, also where a server that lost its newest commits counts again from an
+/// earlier number. The journal's numbers are drawn under the row's lock, so they say in which order an item changed.
+/// Each statement names the table, so that sessions plan it again when the key gets another type.
 struct ItemTable: Sendable {
   let pool: PQPool
 
