@@ -22,7 +22,7 @@ func benchmarks(_ name: String, _ dependencies: [Target.Dependency] = []) -> Tar
   )
 }
 
-// A package of its own, so that who depends on Tidemark builds none of this.
+// A package of its own, so that packages that depend on Tidemark build none of this.
 let package = Package(
   name: "tidemark-benchmarks",
   platforms: [.macOS(.v15)],

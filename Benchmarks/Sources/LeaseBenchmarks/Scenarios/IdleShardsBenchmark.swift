@@ -99,7 +99,7 @@ struct IdleShardsBenchmark: AsyncParsableCommand {
     let startTime = begin.duration(to: clock.now).seconds
     let startUsage = Usage.now(server: server) - atBegin
 
-    // A shard is idle once that has been measured and told.
+    // A shard is idle once that has been measured and reported.
     let measuredAll: PQStatement = "SELECT count(*) >= \(shards) FROM tidemark_leases.lease_load"
     try await untilHolds(measuredAll, in: database)
     let (usage, measured) = (Usage.now(server: server), clock.now)

@@ -4,7 +4,7 @@ import LibPQ
 import Tidemark
 import TidemarkPostgres
 
-/// What it costs that a consumer's rights are looked at: the same calls by the schema's owner and by a role that is a consumer
+/// What it costs to check a consumer's rights: the same calls by the schema's owner and by a role that is a consumer
 /// of this application on this stream, in turns.
 struct RightsBenchmark: AsyncParsableCommand {
   static let configuration = CommandConfiguration(

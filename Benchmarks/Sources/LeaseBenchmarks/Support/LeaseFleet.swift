@@ -4,7 +4,7 @@ import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
 
-/// Registered workers and assigned leases, as they stand in the database; nobody runs them.
+/// Registered workers and assigned leases, as they are in the database; nobody runs them.
 struct LeaseFleet {
   let store: PostgresLeaseStore
   let scope = LeaseScope(application: "benchmark")

@@ -5,7 +5,7 @@ import NIOHTTP1
 import NIOPosix
 
 /// The endpoint, in a process of its own so that its CPU time is not the client's. It says on which port it listens, and
-/// ends with its standard input, and so with who started it.
+/// ends with its standard input, and so with the process that started it.
 struct EndpointCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "endpoint",

@@ -7,7 +7,7 @@ protocol MeasuredService: Sendable {
   var recordsPerShard: Int { get }
   var template: RecordsTemplate { get }
 
-  /// What stands behind the iterator of an answer with records.
+  /// What comes after the iterator of an answer with records.
   func end(isLast: Bool) -> String
   /// The answer to an operation that not every service has; `nil` if it has none of that name.
   func description(for operation: String) -> String?
@@ -55,7 +55,7 @@ extension MeasuredService {
   }
 }
 
-/// What the services and who reads them agree on.
+/// What the services and their readers agree on.
 enum MeasuredStream {
   static let name = "measured"
   static let dynamoDBARN =

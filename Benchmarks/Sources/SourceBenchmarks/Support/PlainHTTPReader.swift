@@ -4,8 +4,8 @@ import Foundation
 import NIOCore
 import NIOHTTP1
 
-/// What HTTP alone costs: the same answers at the same pace over the same client, unsigned, and no byte of them is looked
-/// at.
+/// What HTTP alone costs: the same answers at the same pace over the same client, unsigned, and it reads no byte of
+/// them.
 struct PlainHTTPReader {
   let url: String
   /// The operation as in `X-Amz-Target`.

@@ -35,7 +35,7 @@ struct RecordsTemplate: Sendable {
 
   /// An answer with the records from `position` on.
   ///
-  /// - Parameter end: what stands behind the iterator, from a comma on, or nothing.
+  /// - Parameter end: what comes after the iterator, from a comma on, or nothing.
   func answer(from position: Int, count: Int, of shard: Int, end: String = "") -> ByteBuffer {
     let length = count * stride
     var buffer = ByteBufferAllocator().buffer(capacity: length + 512)
@@ -48,7 +48,7 @@ struct RecordsTemplate: Sendable {
         Self.write(tail, endingAt: start + index * stride + numberEnd, in: bytes)
       }
     }
-    // The comma behind the last record.
+    // The comma after the last record.
     if count > 0 { buffer.moveWriterIndex(to: buffer.writerIndex - 1) }
     let next = Self.iterator(at: position + count, of: shard)
     buffer.writeString(#"],"NextShardIterator":"\#(next)"\#(end)}"#)

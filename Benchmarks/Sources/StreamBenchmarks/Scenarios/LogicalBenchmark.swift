@@ -88,7 +88,7 @@ struct LogicalBenchmark: AsyncParsableCommand {
       )
       try await connection.executeScript("RESET synchronous_commit")
       // Making a slot notes the running transactions in the log, from where the next session can begin. The server does
-      // so every 15 s, and a session decodes anew what it has decoded since: that is for a restart to pay.
+      // so every 15 s, and a session decodes again what it has decoded since: that is for a restart to pay.
       try await connection.executeScript(
         "SELECT pg_create_logical_replication_slot('mark', 'pgoutput', true); SELECT pg_drop_replication_slot('mark')"
       )
