@@ -1,7 +1,7 @@
 """moto's server, with Kinesis streams that can be split and merged while they are written to and read.
 
 In moto 5.2 a split gives the parent's records to the children, a merge copies them, both parents go on taking records,
-sequence numbers begin anew in each shard, and a shard never ends. Written from Kinesis' API reference: SplitShard,
+sequence numbers begin again in each shard, and a shard never ends. Written from Kinesis' API reference: SplitShard,
 MergeShards, GetRecords (an ended shard has ChildShards and no NextShardIterator), ListShards.
 """
 

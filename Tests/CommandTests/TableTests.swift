@@ -29,7 +29,7 @@ struct TableTests {
     table.add(["plain", "1", "|"])
     for scalar in Self.dangerous { table.add(["a\(scalar)b", "\(scalar)", "|"]) }
     let lines = table.text.split(separator: "\n", omittingEmptySubsequences: false)
-    #expect(lines.count == Self.dangerous.count + 3, "a line for each row, and nothing behind the last")
+    #expect(lines.count == Self.dangerous.count + 3, "a line for each row, and nothing after the last")
     #expect(!table.text.unicodeScalars.contains { $0 != "\n" && Self.isDangerous($0) })
     let ends = Set(lines.dropFirst().dropLast().map { $0.distance(from: $0.startIndex, to: $0.endIndex) })
     #expect(ends.count == 1, "the last column begins at another place in some line")

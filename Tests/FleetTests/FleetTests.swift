@@ -46,7 +46,7 @@ struct FleetTests {
     }
   }
 
-  @Test("leases and streams stand in different databases, and a crash and a drain go as elsewhere")
+  @Test("leases and streams are in different databases, and a crash and a drain go as elsewhere")
   func leasesElsewhere() async throws {
     try await FleetUnderTest.run(hasLeasesElsewhere: true) { test in
       let members = try Self.names.map { try test.start($0) }

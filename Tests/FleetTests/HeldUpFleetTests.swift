@@ -49,7 +49,7 @@ struct HeldUpFleetTests {
   }
 
   @Test(
-    "after the promotion of a standby that lacks changes of leases no epoch has a second owner, and that is told"
+    "after the promotion of a standby that lacks changes of leases no epoch has a second owner, and that is reported"
   )
   func lossyPromotion() async throws {
     try await FleetUnderTest.run(failover: .seconds(2), transactionsPerSecond: 50, standby: .asynchronous) {

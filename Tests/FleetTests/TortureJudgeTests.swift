@@ -204,7 +204,7 @@ struct TortureJudgeTests {
     #expect(snapshotViolations(rows: rows + [Self.change(.insert, 3, 1)], changes: rest).count == 1)
   }
 
-  @Test("it finds a change behind the snapshot that is missing, and one that the snapshot has in it already")
+  @Test("it finds a change after the snapshot that is missing, and one that the snapshot has in it already")
   func wrongChanges() {
     let rows = [Self.change(.insert, 1, 11), Self.change(.insert, 2, 12)]
     let changes = Array(Self.changes[3...])

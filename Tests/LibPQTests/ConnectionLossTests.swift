@@ -109,7 +109,7 @@ struct ConnectionLossTests {
     #expect(try await connection.value("SELECT 1", as: Int.self) == 1)
   }
 
-  @Test("a wrong password is told as such and not shown")
+  @Test("a wrong password is reported as such and not shown")
   func wrongPassword() async throws {
     var server = LocalPostgresConfiguration()
     server.listensOnTCP = true
@@ -133,7 +133,7 @@ struct ConnectionLossTests {
     }
   }
 
-  @Test("a host that has no address is waited for only if it once had one")
+  @Test("a connection waits for a host without an address only if it once had one")
   func unknownHost() async throws {
     // Two dots make names that no resolver asks anybody about.
     let known = "known..host"

@@ -138,7 +138,7 @@ struct PoolTests {
     let clock = ContinuousClock()
     let start = clock.now
     let error = try await postgresError { try await pool.execute("SELECT 1") }
-    #expect(clock.now - start < .seconds(30), "it waited longer than it was told to")
+    #expect(clock.now - start < .seconds(30), "it waited longer than it should")
     #expect(error.code == .connectionFailed && !"\(error)".contains("hush"))
   }
 

@@ -60,7 +60,7 @@ struct ReplicationTests {
     }
   }
 
-  /// The types of the messages up to the first commit, and the place behind it.
+  /// The types of the messages up to the first commit, and the place after it.
   private func transaction(_ replication: PQReplication) async throws -> (
     types: String, end: PQLSN
   ) {
@@ -265,7 +265,7 @@ struct ReplicationTests {
     try await source.drop()
   }
 
-  @Test("Cancelling who waits ends the session at once")
+  @Test("Cancelling a task that waits ends the session at once")
   func cancelled() async throws {
     let source = try await Source.make()
     let replication = try await source.replicate()

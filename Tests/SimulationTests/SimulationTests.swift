@@ -27,7 +27,7 @@ struct SimulationTests {
     #expect(try history(of: 12) != hashes[0])
   }
 
-  /// The line with the hash that the command prints for a seed. Hashing is seeded anew in each process, so nothing
+  /// The line with the hash that the command prints for a seed. Hashing is seeded again in each process, so nothing
   /// that depends on the layout of a dictionary would be the same.
   private func history(of seed: UInt64) throws -> String {
     let bundle = try #require(Bundle.main.executablePath)

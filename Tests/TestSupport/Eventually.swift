@@ -4,7 +4,7 @@ import Testing
 ///
 /// The limit is for what never comes. It costs nothing where all goes well, so it is one that a busy machine keeps, too.
 ///
-/// - Parameter what: what is waited for, as a sentence, for the failure's message.
+/// - Parameter what: what should happen, as a sentence, for the failure's message.
 /// - Throws: ``NotInTime`` after the given time; what the condition throws.
 public func eventually(
   within limit: Duration = .seconds(120),

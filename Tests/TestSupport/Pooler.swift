@@ -47,7 +47,7 @@ public final class Pooler: Sendable {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     // The end of standard input is the end of this process. SIGKILL, because Dispatch's threads have the others blocked,
-    // and who is started by one of them inherits that.
+    // and a process that one of them starts inherits that.
     process.arguments =
       ["-c", "\"$0\" \"$@\" </dev/null & cat >/dev/null; kill -s KILL $!", Self.program ?? "pgbouncer"]
       + arguments

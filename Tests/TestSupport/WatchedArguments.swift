@@ -34,7 +34,7 @@ public enum WatchedArguments {
     let commands = Mutex<Set<String>>([])
   }
 
-  /// Whether a command line has a connection URL, or what stands in one, with a password.
+  /// Whether a command line has a connection URL, or the parts of one, with a password.
   public static func showPassword(_ command: String) -> Bool {
     command.contains(/postgres(ql)?:\/\/[^:@\/]*:[^@\/]*@/) || command.contains(/password=/)
   }

@@ -275,7 +275,7 @@ struct AWSClientTests {
     #expect(server.requests.count == 2)
   }
 
-  @Test("who is cancelled does not try again")
+  @Test("a cancelled caller does not try again")
   func cancellation() async throws {
     let server = try await LoopbackServer.replying(Reply(delivery: .silence))
     let client = try machine.client(of: server)

@@ -10,13 +10,13 @@ import Tidemark
 
 /// Each error that the services may answer with, at each operation that a source asks for, and what it causes.
 ///
-/// What `GetRecords` has of its own stands in ``DynamoDBErrorTests`` and ``PollingShardReaderTests``.
+/// What `GetRecords` has of its own is in ``DynamoDBErrorTests`` and ``PollingShardReaderTests``.
 @Suite("Errors of every operation", .sharesMachine)
 struct ErrorTableTests {
   typealias Refusal = (error: String, status: Int)
 
   @Test(
-    "errors that pass are waited out",
+    "the client waits out errors that pass",
     arguments: SourceCall.allWithStreams,
     [
       ("LimitExceededException", 400), ("ThrottlingException", 400),
@@ -36,7 +36,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "errors that trying again cannot mend are told at once, with the service's own words, and nothing is lost",
+    "errors that trying again cannot mend are thrown at once, with the service's own words, and nothing is lost",
     arguments: SourceCall.allWithStreams,
     [
       ("ValidationException", 400), ("InvalidArgumentException", 400), ("SerializationException", 400),
@@ -117,7 +117,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "errors that consist of silence, from the beginning or in the middle, are not waited for",
+    "the client does not wait for an answer that falls silent, from the beginning or in the middle",
     arguments: SourceCall.all,
     [Reply.Delivery.silence, .stall]
   )
@@ -129,7 +129,7 @@ struct ErrorTableTests {
   }
 
   @Test(
-    "errors that are in the JSON alone are told as a source that is not available, and nothing is lost",
+    "errors that are in the JSON alone are thrown as a source that is not available, and nothing is lost",
     arguments: SourceCall.all,
     ["{}", "{nonsense}", #"{"Shards":[1,2}"#, #"{"__type":"ThrottlingException"}"#]
   )

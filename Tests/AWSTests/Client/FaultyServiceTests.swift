@@ -158,7 +158,7 @@ struct FaultyServiceTests {
       return nil
     }
     try await run(workers[1]) {
-      try await eventually("the gap is told") { events.trimmed.withLock { $0 } == [.recordsTrimmed] }
+      try await eventually("the gap is reported") { events.trimmed.withLock { $0 } == [.recordsTrimmed] }
       switch policy {
       case .stop: try await eventually("the shard is stopped") { events.hasStopped }
       case .skipToHorizon: try await eventually("what is left is handled") { log.count == 4 }
@@ -187,7 +187,7 @@ struct FaultyServiceTests {
     table.reading.fake.change { $0.trim() }
     table.reading.put(4..<6)
     try await run(workers[1]) {
-      try await eventually("the gaps are told") { events.trimmed.withLock { $0.count } == 4 }
+      try await eventually("the gaps are reported") { events.trimmed.withLock { $0.count } == 4 }
       switch policy {
       case .stop: try await eventually("the shards are stopped") { events.hasStopped }
       case .skipToHorizon: try await eventually("the child is handled") { log.count == 4 }
@@ -198,7 +198,7 @@ struct FaultyServiceTests {
   }
 
   @Test(
-    "workers tell that a Kinesis stream was deleted and created again, and leave the new one to who starts anew"
+    "workers tell that a Kinesis stream was deleted and created again, and leave the new one to workers that start again"
   )
   func createdAgain() async throws {
     let reading = try await KinesisReading(
@@ -211,13 +211,13 @@ struct FaultyServiceTests {
     try await run(worker) {
       try await eventually("all is handled") { log.count == 3 }
       reading.createAgain()
-      try await eventually("it is told") { events.failures.withLock { $0.contains(.streamNotFound) } }
+      try await eventually("it is reported") { events.failures.withLock { $0.contains(.streamNotFound) } }
       reading.put(10..<20)
     }
     #expect(log.values(of: "k") == [0, 1, 2])
   }
 
-  /// A table whose days pass as they are told to, while pauses take their time.
+  /// A table whose days pass on command, while pauses take their time.
   private struct OldTable {
     let reading: DynamoDBReading
     private let days: Days

@@ -34,7 +34,9 @@ struct CredentialsCacheTests {
     #expect(provider.calls.withLock { $0 } == 1)
   }
 
-  @Test("credentials are renewed beside their use from 15 minutes before their end, and waited for from 10")
+  @Test(
+    "credentials are renewed beside their use from 15 minutes before their end, and requests wait for that from 10"
+  )
   func windows() async throws {
     let start = now
     let provider = ScriptedProvider { key("K\($0)", until: start + .seconds(3600 * $0)) }
@@ -98,7 +100,9 @@ struct CredentialsCacheTests {
     #expect(error.code == .accessDenied && error.advice?.contains("AWS_ACCESS_KEY_ID") == true)
   }
 
-  @Test("credentials are renewed for all when a service rejects them, and not again for who comes late")
+  @Test(
+    "credentials are renewed for all when a service rejects them, and not again for a caller that comes late"
+  )
   func rejected() async throws {
     let provider = ScriptedProvider { key("K\($0)") }
     let cache = cache(provider)

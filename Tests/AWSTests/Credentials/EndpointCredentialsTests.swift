@@ -14,7 +14,7 @@ struct EndpointCredentialsTests {
     #"{"Code":"Success","AccessKeyId":"DOC","SecretAccessKey":"SECRET","Token":"TOKEN","#
     + #""Expiration":"2026-06-01T18:00:00Z"}"#
 
-  @Test("a container's endpoint gets the token as it stands in the file at that moment")
+  @Test("a container's endpoint gets the token as it is in the file at that moment")
   func container() async throws {
     let server = try await LoopbackServer.replying(.error(500, ""), .json(Self.document))
     let machine = TestMachine(files: ["/token": "one"])
@@ -107,7 +107,7 @@ struct EndpointCredentialsTests {
     )
   }
 
-  @Test("an instance gives its role's credentials to who has a token")
+  @Test("an instance gives its role's credentials to a caller that has a token")
   func instance() async throws {
     let server = try await metadata()
     #expect(try await instance(server).credentials()?.accessKeyID == "DOC")

@@ -11,9 +11,9 @@ struct DynamoDBErrorTests {
   enum Action: Sendable, Equatable {
     /// The same call again, with pauses; nothing is noticed but the time.
     case retried
-    /// A new iterator behind the last record, at once.
+    /// A new iterator after the last record, at once.
     case renewed
-    /// The caller is told, and the request is not made again.
+    /// The caller gets it, and the request is not made again.
     case told(TidemarkError.Code)
   }
 
@@ -58,7 +58,7 @@ struct DynamoDBErrorTests {
   }
 
   @Test(
-    "errors that do not end are told in the end, and the cursor has kept its place",
+    "errors that do not end are thrown in the end, and the cursor has kept its place",
     arguments: [
       ("LimitExceededException", TidemarkError.Code.throttled), ("ThrottlingException", .throttled),
       ("InternalServerError", .sourceUnavailable), ("ExpiredIteratorException", .iteratorExpired),
@@ -81,7 +81,7 @@ struct DynamoDBErrorTests {
   }
 
   @Test(
-    "errors of the listing are told as what they are, and the next listing is whole",
+    "errors of the listing are thrown as what they are, and the next listing is whole",
     arguments: [
       ("ResourceNotFoundException", TidemarkError.Code.streamNotFound), ("ValidationException", .unsupported),
     ]

@@ -46,7 +46,7 @@ struct DynamoDBStreamsTests {
     #expect(records[0].sequenceNumber < records[1].sequenceNumber)
   }
 
-  @Test("a reader begins behind any record, whose number goes back to the service as it came")
+  @Test("a reader begins after any record, whose number goes back to the service as it came")
   func after() async throws {
     let reading = try await DynamoDBReading()
     reading.put(0..<9)
@@ -61,7 +61,7 @@ struct DynamoDBStreamsTests {
     }
   }
 
-  @Test("an expired iterator goes on behind the last record")
+  @Test("an expired iterator goes on after the last record")
   func expired() async throws {
     let reading = try await DynamoDBReading()
     reading.put(0..<4)

@@ -30,7 +30,7 @@ struct IteratorStateTests {
     #expect(start.sequenceNumber == checkpoint.sequenceNumber)
   }
 
-  @Test("an iterator has nothing to begin with behind the end of a shard")
+  @Test("an iterator has nothing to begin with after the end of a shard")
   func shardEnd() {
     let error = #expect(throws: TidemarkError.self) { try IteratorState(after: .shardEnd) }
     #expect(error?.code == .checkpointOutOfRange)
@@ -52,13 +52,13 @@ struct IteratorStateTests {
     #expect(state.oldest == Timestamp(microsecondsSinceEpoch: Self.second - 1_000_000))
   }
 
-  @Test("an iterator is renewed behind the last record when it expires, once, and again after the next page")
+  @Test("an iterator is renewed after the last record when it expires, once, and again after the next page")
   func expired() throws {
     var state = try state(.trimHorizon, read: 8)
     #expect(state.step(after: .iteratorExpired) == .renew(.after(8)))
     #expect(state.iterator == nil)
     #expect(state.step(after: .iteratorExpired) == .fail(.iteratorExpired))
-    // Who reads again has a renewal again.
+    // A caller that reads again has a renewal again.
     #expect(state.step(after: .iteratorExpired) == .renew(.after(8)))
     state.advance(to: "K", after: nil)
     #expect(state.step(after: .iteratorExpired) == .renew(.after(8)))
@@ -95,7 +95,7 @@ struct IteratorStateTests {
 struct PollPaceTests {
   private static let interval = Duration.seconds(1)
 
-  @Test("the pace is without pauses behind a page that is full or whose last record is old")
+  @Test("the pace is without pauses after a page that is full or whose last record is old")
   func behind() {
     var pace = PollPace(Self.interval)
     #expect(pace.note(isFull: true, age: .zero) == true)
@@ -104,7 +104,7 @@ struct PollPaceTests {
     #expect(pace.pause == .zero)
   }
 
-  @Test("the pace has a short pause behind new records")
+  @Test("the pace has a short pause after new records")
   func caughtUp() {
     var pace = PollPace(Self.interval)
     #expect(pace.note(isFull: false, age: .seconds(10)) == false)
@@ -112,7 +112,7 @@ struct PollPaceTests {
   }
 
   @Test(
-    "the pace grows with each page in a row that is empty, up to the interval, and begins anew behind a record"
+    "the pace grows with each page in a row that is empty, up to the interval, and begins again after a record"
   )
   func empty() {
     var pace = PollPace(Self.interval)

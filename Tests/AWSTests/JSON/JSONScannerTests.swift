@@ -65,7 +65,7 @@ struct JSONScannerTests {
       (#""a string that is longer, Größe 📦""#, "a string that is longer, Größe 📦", false),
       (#""quote \" here and after it more""#, "quote \" here and after it more", true),
       (
-        #""and a late escape, behind the first bytes \\""#, "and a late escape, behind the first bytes \\",
+        #""and a late escape, after the first bytes \\""#, "and a late escape, after the first bytes \\",
         true
       ),
       (#""\u00e4\ud83d\udce6\/\n""#, "ä📦/\n", true),

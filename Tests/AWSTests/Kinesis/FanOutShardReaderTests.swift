@@ -191,7 +191,7 @@ struct FanOutShardReaderTests {
   }
 
   @Test(
-    "readers subscribe anew when a subscription ends: at the last record while there is more, else behind the tip"
+    "readers subscribe again when a subscription ends: at the last record while there is more, else after the tip"
   )
   func renewal() async throws {
     let shard = try await ScriptedShard(

@@ -55,7 +55,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "foreign user records are left out when the Kinesis Producer Library packed them for a shard that was split, and are told of",
+    "foreign user records are left out when the Kinesis Producer Library packed them for a shard that was split, and are reported",
     arguments: retrievals
   )
   func split(retrieval: KinesisRetrieval) async throws {
@@ -78,7 +78,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "foreign user records are delivered when it may be that nobody sends them again, and are told of",
+    "foreign user records are delivered when it may be that nobody sends them again, and are reported",
     arguments: retrievals,
     [
       // aws-kinesis-agg takes the first key for all; others take any.
@@ -109,7 +109,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "foreign user records are left out behind the checkpoint of an owner that did not know the shard's hash keys",
+    "foreign user records are left out after the checkpoint of an owner that did not know the shard's hash keys",
     arguments: retrievals
   )
   func takeover(retrieval: KinesisRetrieval) async throws {
@@ -171,7 +171,7 @@ struct ForeignRecordTests {
   }
 
   @Test(
-    "foreign user records are told of at once, and then once an hour with how many there were since, those that are left out apart from others",
+    "foreign user records are reported at once, and then once an hour with how many there were since, those that are left out apart from others",
     arguments: retrievals
   )
   func log(retrieval: KinesisRetrieval) async throws {

@@ -145,7 +145,7 @@ struct PollingShardReaderTests {
     #expect(try await numbers(reader.nextPage(maximumRecords: 10)) == [20])
   }
 
-  @Test("readers go on behind the last record when an iterator has expired")
+  @Test("readers go on after the last record when an iterator has expired")
   func expired() async throws {
     let shard = try await ScriptedShard(page(1, 2), .failing("ExpiredIteratorException"), page(2, 3))
     let reader = try await shard.reader(after: .latest)

@@ -81,7 +81,7 @@ struct ReadPositionTests {
   }
 
   @Test(
-    "a read position goes on in and behind a record whose user records belong to other shards, all or some",
+    "a read position goes on in and after a record whose user records belong to other shards, all or some",
     arguments: [
       Left(ofFive: [], checkpoint: 2, new: []), Left(ofFive: [], checkpoint: 0, new: []),
       Left(ofFive: [0, 2], checkpoint: 1, new: [2]), Left(ofFive: [0, 2], checkpoint: 0, new: [2]),
@@ -116,7 +116,7 @@ struct ReadPositionTests {
   }
 
   @Test(
-    "a read position moves on over records that were left out, so that it is not opened anew before them",
+    "a read position moves on over records that were left out, so that it is not opened again before them",
     arguments: [Checkpoint.trimHorizon, .latest, .atTimestamp(Self.noon), .record(4)]
   )
   func onlyForeign(checkpoint: Checkpoint) {

@@ -15,7 +15,7 @@ final class Emulator: Sendable {
   private let lifeline: FileHandle
 
   init(_ name: Name) async throws {
-    // Somebody who listened there a moment ago is the one who knows a port that is free.
+    // The port of a server that has just stopped is free.
     let placeholder = try await LoopbackServer.replying(.json("{}"))
     let port = placeholder.port
     try await placeholder.stop()

@@ -20,7 +20,7 @@ final class ExampleWorker {
     try #require(FileManager.default.isExecutableFile(atPath: program), "\(program) was not built")
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     // One line tells the signal; the end of the pipe is the end of this process. Not sh: dash waits for SIGCHLD, which
-    // Dispatch's threads have blocked, and who is started by one of them inherits that.
+    // Dispatch's threads have blocked, and a process that one of them starts inherits that.
     process.arguments = [
       "bash", "-c",
       #"exec >>"$2" 2>>"$3"; "$0" "$1" </dev/null & read -r signal || signal=KILL; kill -s "$signal" $!; wait $!"#,

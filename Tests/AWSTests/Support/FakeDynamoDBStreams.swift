@@ -20,7 +20,7 @@ final class FakeDynamoDBStreams: Sendable {
     var recordsPerShard = Int.max
     var shardsPerPage = 100
     var childFilter = ChildFilter.heeded
-    /// All shards rotate behind as many pages that are not the last.
+    /// All shards rotate after as many pages that are not the last.
     var rotationsBetweenPages = 0
     /// As many calls of `DescribeStream` do not tell of new children.
     var callsWithoutChildren = 0

@@ -20,7 +20,7 @@ struct FakeTable {
     var records: [FakeRecord] = []
     /// How many of the records are older than the retention.
     var trimmed = 0
-    /// How many calls are still not told of it.
+    /// How many calls still do not hear of it.
     var hiddenFor = 0
   }
 

@@ -76,7 +76,7 @@ struct Reply: Sendable {
   }
 }
 
-/// A real HTTP server on 127.0.0.1 that answers as told, until this process ends or it is stopped.
+/// A real HTTP server on 127.0.0.1 that answers on command, until this process ends or it is stopped.
 final class LoopbackServer: Sendable {
   private let channel: any Channel
   private let log: RequestLog

@@ -5,7 +5,7 @@ import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
 
-/// A database of a test's own, and the program that is told to use it.
+/// A database of a test's own, and the program that uses it.
 struct CommandDatabase: Sendable {
   let url: String
   let pool: PQPool

@@ -3,7 +3,7 @@ import Testing
 
 /// The built program, as its users run it.
 struct CommandLineTool: Sendable {
-  /// The database that it is told to use; `nil` for none.
+  /// The database that it uses; `nil` for none.
   var databaseURL: String?
   /// Set for each run, besides the tests' own environment.
   var environment: [String: String] = [:]

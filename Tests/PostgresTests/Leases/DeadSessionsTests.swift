@@ -122,7 +122,7 @@ struct DeadSessionsTests {
     _ = try await grant("b", to: owner, victim)
     try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'a' FOR UPDATE") {
       first in
-      // Two that share a lock stand in the row as a group.
+      // Two that share a lock are in the row as a group.
       try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") {
         second in
         try await whileOpen(in: victim, "SELECT FROM tidemark_leases.lease WHERE shard_id = 'b' FOR SHARE") {
@@ -183,7 +183,7 @@ struct DeadSessionsTests {
     )
   }
 
-  @Test("a session that has locked a living owner's lease is not ended but told of, after a while and once")
+  @Test("a session that has locked a living owner's lease is not ended but reported, after a while and once")
   func livingOwner() async throws {
     let (first, other) = (Process(database.configuration), Process(database.configuration))
     let (owner, planner) = (try await register(first), try await register(other))

@@ -8,7 +8,7 @@ struct DyingSessions {
   enum Death: CaseIterable {
     /// A trigger that runs in the COMMIT holds it up: nothing of the transaction will be there.
     case beforeCommit
-    /// The COMMIT waits for a standby that there is not: all of it is there, but nobody is told.
+    /// The COMMIT waits for a standby that does not exist: all of it is there, but nobody knows.
     case afterCommit
   }
 

@@ -112,7 +112,10 @@ struct LostHistoryTests {
       _ = try await store.plan(as: owner, in: scope, handoffTimeout: .seconds(60)) { _ in [] }
       let history = try await store.look(as: owner, in: scope).history
       #expect(history.number > lastNumber)
-      #expect(history.beganAt < told.assignmentVersion, "who was told of the rest can see that it is lost")
+      #expect(
+        history.beganAt < told.assignmentVersion,
+        "a worker that heard of the rest can see that it is lost"
+      )
       lastNumber = history.number
     }
   }

@@ -223,12 +223,12 @@ struct PostgresLeaseStoreTests {
     #expect(error?.code == .unsupported)
   }
 
-  @Test("hears hints again after its session was lost and opened anew")
+  @Test("hears hints again after its session was lost and opened again")
   func hintsSurviveTheSession() async throws {
     let worker = try await register()
     let hints = store.hints(for: worker, in: scope)
     try await database.killSession(of: worker)
-    try await eventually("the session is opened anew") {
+    try await eventually("the session is opened again") {
       let beat = Heartbeat(incarnation: worker, scope: scope, state: .active)
       return (try? await store.heartbeat(beat)) != nil
     }

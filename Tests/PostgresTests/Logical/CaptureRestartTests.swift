@@ -95,7 +95,7 @@ struct CaptureRestartTests {
         for _ in 1...Int.random(in: 1...3) {
           ids.add()
           try await database.run("INSERT INTO item VALUES (\(ids.value))")
-          // At any moment of the capture of the last one: the pauses are what is tried, not waited for.
+          // At any moment of the capture of the last one: the pauses are what the test tries, not a wait.
           try await Task.sleep(for: .microseconds(Int.random(in: 0...40_000)))
         }
         try await end(way, in: database)
@@ -129,7 +129,7 @@ struct CaptureRestartTests {
       for _ in 1...40 {
         let stream = try database.stream("item")
         try await pumping(stream) {
-          // At any moment of an append: the pause is what is tried, not waited for.
+          // At any moment of an append: the pause is what the test tries, not a wait.
           try await Task.sleep(for: .milliseconds(Int.random(in: 1...100)))
           try await end(way, in: database)
         }
@@ -142,7 +142,7 @@ struct CaptureRestartTests {
     #expect(Set(keys) == Set((1...ids.value).map { #"{"id":\#($0)}"# }))
   }
 
-  @Test("Disabling behind a large transaction takes one session with the slot")
+  @Test("Disabling after a large transaction takes one session with the slot")
   func largeTransaction() async throws {
     let database = try await items()
     try await database.run(
@@ -150,7 +150,7 @@ struct CaptureRestartTests {
     )
     let log = CollectedLog()
     try await PostgresStreamAdmin(database.pool, logger: log.logger).disable("item")
-    // Each is told of.
+    // Each is reported.
     #expect(log.lines.count { $0.contains("which captures it") } <= 1, "\(log.lines)")
   }
 

@@ -40,7 +40,7 @@ struct LogicalEnablingTests {
     }
 
     func told(_ text: String) async throws {
-      try await eventually("it is told: \(text)") { log.lines.contains { $0.contains(text) } }
+      try await eventually("it is reported: \(text)") { log.lines.contains { $0.contains(text) } }
     }
 
     /// Runs `body` while the enabling waits for a transaction of the other database, and then for the enabling's end.
@@ -81,7 +81,7 @@ struct LogicalEnablingTests {
     }
   }
 
-  @Test("The session of another database that it waits for is told at once, with what ends it")
+  @Test("The session of another database that it waits for is reported at once, with what ends it")
   func session() async throws {
     try await Scene.with { scene in
       try await scene.whileWaiting {
@@ -102,7 +102,7 @@ struct LogicalEnablingTests {
     }
   }
 
-  @Test("A prepared transaction that it waits for is told at once, with what ends it")
+  @Test("A prepared transaction that it waits for is reported at once, with what ends it")
   func preparedTransaction() async throws {
     try await Scene.with { scene in
       try await scene.prepareElsewhere("it''s an orphan")
@@ -121,7 +121,7 @@ struct LogicalEnablingTests {
     }
   }
 
-  @Test("It is told again after half a minute, and at once when another is waited for")
+  @Test("It is reported again after half a minute, and at once when another one is in the way")
   func repetition() async throws {
     let (log, clock, looks) = (CollectedLog(), ManualClock(), SharedCounter())
     let notice = WaitNotice(message: "Something waits", logger: log.logger, clock: clock)

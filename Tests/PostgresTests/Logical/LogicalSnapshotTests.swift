@@ -87,7 +87,7 @@ struct LogicalSnapshotTests {
     }
   }
 
-  @Test("The stream goes on without a maker that is alive but says nothing, who is then refused")
+  @Test("The stream goes on without a maker that is alive but says nothing, and then refuses it")
   func silentMaker() async throws {
     let database = try await items(1)
     let stream = try database.stream("item")
@@ -107,7 +107,7 @@ struct LogicalSnapshotTests {
     }
   }
 
-  @Test("Nothing from behind a cut is appended before the snapshot begins, and everything from before it is")
+  @Test("Nothing from after a cut is appended before the snapshot begins, and everything from before it is")
   func exactCut() async throws {
     let database = try await items(1)
     let stream = try database.stream("item")
@@ -232,7 +232,7 @@ struct LogicalSnapshotTests {
     }
   }
 
-  @Test("A role that may not replicate is told what it lacks")
+  @Test("A role that may not replicate gets an error that says what it lacks")
   func missingRight() async throws {
     let database = try await items(1)
     let roles = StreamRoles(database: database)

@@ -97,7 +97,7 @@ struct LogicalStreamTests {
     )
   }
 
-  @Test("A role that may not replicate is told so")
+  @Test("A role that may not replicate gets an error that says so")
   func missingRight() async throws {
     let database = try await StreamDatabase.make()
     let role = "owner_\(UInt32.random(in: 0 ... .max))"

@@ -6,7 +6,7 @@ import Tidemark
 
 @Suite("Decoding what pgoutput writes")
 struct OutputMessageTests {
-  /// A message from text, where numbers stand in braces: `{4:7}` is 7 in four bytes.
+  /// A message from text, where numbers are in braces: `{4:7}` is 7 in four bytes.
   private func bytes(_ text: String) -> [UInt8] {
     var bytes: [UInt8] = []
     var rest = text[...]
@@ -96,7 +96,7 @@ struct OutputMessageTests {
     #expect(middle == CapturePosition(lsn: PQLSN(rawValue: 90), changes: max(2, Int64(changes))))
   }
 
-  @Test("Transactions before the place and behind the stream's end are left out")
+  @Test("Transactions before the place and after the stream's end are left out")
   func outside() throws {
     let behind = CapturePosition(lsn: PQLSN(rawValue: 101), changes: 0)
     #expect(try decode(Self.all, from: behind).0.count == 0)
@@ -126,7 +126,7 @@ struct OutputMessageTests {
     #expect(position.changes == 1)
   }
 
-  @Test("What a TRUNCATE has removed, and what the expiry job deletes, is told apart")
+  @Test("Records say whether a TRUNCATE or the expiry job has deleted")
   func truncateAndExpiry() throws {
     let content = #"{"id":7}"# + "\u{1}" + #"{"id":7,"at":null}"#
     let message = "M{1:1}{8:0}tidemark_1{1:0}{4:\(content.utf8.count)}"
@@ -136,7 +136,7 @@ struct OutputMessageTests {
       "I{4:5}N{2:1}t{4:1}2", Self.delete,
     ])
     #expect(texts(expired.causes) == ["E", nil, nil])
-    // Braces are the helper's own, so the content is put behind what it made.
+    // Braces are the helper's own, so the content is put after what it made.
     var chunk = PQReplicationChunk()
     (bytes("w{8:0}{8:0}{8:0}") + bytes(message) + Array(content.utf8)).withUnsafeBytes { chunk.append($0) }
     var decoder = CaptureDecoder(

@@ -5,11 +5,11 @@ import Testing
 @testable import TidemarkPostgres
 @testable import TidemarkStreams
 
-/// The cells of the table in Rights.md: what each principal tries at each asset that is not its own. It is looked at what
-/// there is afterwards and what it has seen, not at the errors that it got.
+/// The cells of the table in Rights.md: what each principal tries at each asset that is not its own. The test looks at
+/// what there is afterwards and what it has seen, not at the errors that it got.
 @Suite("A principal without the right", .sharesMachine, .serialized)
 struct AttackerTests {
-  /// Of a stream: its records, inbox and log, as who may not read them.
+  /// Of a stream: its records, inbox and log, as a role that may not read them.
   private static func readingRecords(of stream: Int) -> [String] {
     ["log_\(stream)", "log_\(stream)_1", "inbox_\(stream)"].map { "SELECT * FROM tidemark.\($0)" }
   }

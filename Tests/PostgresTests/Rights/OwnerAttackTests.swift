@@ -6,8 +6,8 @@ import Tidemark
 @testable import TidemarkPostgres
 @testable import TidemarkStreams
 
-/// Whose code runs with whose rights: what owners of tables, types and schemas define is run by none but who already has to
-/// trust them.
+/// Whose code runs with whose rights: what owners of tables, types and schemas define is run by none but a role that
+/// already has to trust them.
 @Suite("Code of an owner", .sharesMachine)
 struct OwnerAttackTests {
   private static let functions = ["owner", "typist", "consumer"]
@@ -139,7 +139,7 @@ struct OwnerAttackTests {
     }
     #expect(refused?.message.contains("does not own that table") == true)
     await pool.close()
-    // Nor by whoever looks after the stream, who puts that right.
+    // Nor by a worker that maintains the stream and puts that right.
     try await database.admin.grant(.consumer, to: roles.name("consumer"), stream: "item")
     let worker = try roles.pool("consumer")
     try await PostgresStreamAdmin(worker).maintain()
@@ -149,7 +149,7 @@ struct OwnerAttackTests {
     try await roles.drop("owner", "typist", "consumer")
   }
 
-  @Test("as an operator, function or type in its schema or in pg_temp is not looked up by what expires rows")
+  @Test("as an operator, function or type in its schema or in pg_temp is not found by what expires rows")
   func shadows() async throws {
     let (database, roles) = try await make()
     try await database.run(

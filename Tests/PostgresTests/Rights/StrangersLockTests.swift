@@ -169,7 +169,7 @@ struct StrangersLockTests {
     #expect(tables.count > 30)
     #expect(locked == ["consumer: tidemark.turn_1"])
   }
-  @Test("on the turn to plan, which only a consumer can have, is told with the session that has it")
+  @Test("on the turn to plan, which only a consumer can have, is reported with the session that has it")
   func planning() async throws {
     let database = try await StreamDatabase.make()
     let log = CollectedLog()
@@ -195,7 +195,7 @@ struct StrangersLockTests {
     }
   }
 
-  @Test("is told once it has lasted for five seconds, and every thirty from then on")
+  @Test("is reported once it has lasted for five seconds, and every thirty from then on")
   func patience() {
     var wait = LongWait()
     let start = ContinuousClock.now

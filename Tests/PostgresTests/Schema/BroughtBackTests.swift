@@ -252,7 +252,7 @@ struct BroughtBackTests {
         "/bin/sh", "-c", #"cd "$0" && { "$@" >upgrade.log 2>&1 || { tail -n 20 upgrade.log; exit 1; }; }"#,
         new, "\(newBinaries)/pg_upgrade", "--username=postgres", "--old-bindir=\(oldBinaries)",
         "--new-bindir=\(newBinaries)", "--old-datadir=\(old)/data", "--new-datadir=\(new)/data",
-        // What stands in no file of the data's: a server with logical slots does not start otherwise.
+        // What is in no file of the data's: a server with logical slots does not start otherwise.
         "--old-options=-c wal_level=logical", "--new-options=-c wal_level=logical",
       ],
       as: user

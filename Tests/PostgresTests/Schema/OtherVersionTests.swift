@@ -66,7 +66,10 @@ struct OtherVersionTests {
     return database
   }
 
-  @Test("Whoever reads, puts or looks is told the version, and what to do", arguments: Fate.allCases)
+  @Test(
+    "Whoever reads, puts or looks gets an error that says the version, and what to do",
+    arguments: Fate.allCases
+  )
   func readers(fate: Fate) async throws {
     let database = try await database()
     let stream = try database.stream("item")

@@ -215,7 +215,7 @@ struct ConditionTests {
     #expect(try await problems(database) == [])
   }
 
-  @Test("Every partition is looked at")
+  @Test("Every partition is checked")
   func partitions() async throws {
     let database = try await StreamDatabase.make()
     try await database.run(
@@ -232,7 +232,7 @@ struct ConditionTests {
     #expect(try await problems(database).map(\.problem).first??.contains("of public.higher:") == true)
   }
 
-  @Test("All streams of tables are looked at, or one")
+  @Test("All streams of tables are checked, or one")
   func allOrOne() async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY); CREATE TABLE gone (id int PRIMARY KEY)")

@@ -208,7 +208,7 @@ struct MendedStreamTests {
     #expect(try await database.admin.watchConditions().allSatisfy { $0.isMended })
   }
 
-  @Test("What keeps one from being put right is told, and keeps no other from it")
+  @Test("What keeps one from being put right is reported, and keeps no other from it")
   func obstacle() async throws {
     let database = try await StreamDatabase.make()
     try await database.run(

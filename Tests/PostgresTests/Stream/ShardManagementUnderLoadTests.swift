@@ -61,8 +61,8 @@ struct ShardManagementUnderLoadTests {
     let start = ContinuousClock.now
     while !isOver() {
       let id = Int32(writer * itemsOfEach + Int.random(in: 0..<itemsOfEach))
-      // Who waits for a lock throws, but for such moments as another writer needs to extend the table: on a busy machine
-      // these are long. `watch` looks for waits that changing shards could cause, however short.
+      // A writer that waits for a lock throws, but for such moments as another writer needs to extend the table: on a
+      // busy machine these are long. `watch` looks for waits that changing shards could cause, however short.
       try await pool.execute("UPDATE item SET version = version + 1 WHERE id = \(id)")
       let isFast = (ContinuousClock.now - start).components.seconds / 2 % 2 == 0
       // The load itself: it makes shards hot, and then cold.

@@ -137,7 +137,7 @@ struct SnapshotUnderLoadTests {
   }
 
   @Test(
-    "A snapshot is made anew if a session of its maker is killed, and nothing is left of the first",
+    "A snapshot is made again if a session of its maker is killed, and nothing is left of the first",
     arguments: ["active", "idle in transaction"],
     StreamCapture.allCases
   )

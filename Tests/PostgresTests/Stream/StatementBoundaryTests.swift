@@ -111,7 +111,7 @@ struct StatementBoundaryTests {
     }
   }
 
-  /// Puts a call behind every statement of the functions that ends a session whose setting names it.
+  /// Puts a call after every statement of the functions that ends a session whose setting names it.
   ///
   /// - Returns: how many there are.
   private func plantBoundaries(in functions: [String], of database: StreamDatabase) async throws -> Int {

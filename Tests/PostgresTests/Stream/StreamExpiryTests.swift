@@ -224,7 +224,7 @@ struct StreamExpiryTests {
   }
 
   @Test(
-    "A column that tells no time is refused, and one that is gone is told when rows should expire",
+    "A column that tells no time is refused, and one that is gone is reported when rows should expire",
     arguments: ["missing", "note", "ctid", "id; DROP TABLE item"]
   )
   func refused(column: String) async throws {

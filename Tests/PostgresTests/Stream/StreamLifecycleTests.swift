@@ -227,7 +227,7 @@ struct StreamLifecycleTests {
     #expect(try await database.stream("events").readAll(untilEnd: true).map(\.partitionKey) == ["a"])
   }
 
-  @Test("Of two who make a stream of one name at once, the second is told that it is there")
+  @Test("Of two who make a stream of one name at once, the second gets an error that says that it is there")
   func sameName() async throws {
     let database = try await StreamDatabase.make()
     let other = try StreamDatabase.makePool(database.url, connections: 1)

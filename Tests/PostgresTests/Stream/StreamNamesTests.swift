@@ -22,7 +22,7 @@ struct StreamNamesTests {
   func awful(name: String) async throws {
     let database = try await StreamDatabase.make()
     let quoted = Self.quoted(name)
-    // A schema's name stands in the stream's unless that is given one.
+    // A schema's name is part of the stream's unless that is given one.
     try await database.run(
       """
       CREATE SCHEMA \(quoted);

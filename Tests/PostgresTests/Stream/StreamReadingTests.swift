@@ -73,7 +73,7 @@ struct StreamReadingTests {
     }
   }
 
-  @Test("Reading goes on behind a checkpoint, and behind an end there is nothing but the end")
+  @Test("Reading goes on after a checkpoint, and after an end there is nothing but the end")
   func checkpoints() async throws {
     let (database, stream) = try await makeStream()
     try await put(1...3, in: database)
@@ -343,7 +343,7 @@ struct StreamReadingTests {
     }
   }
 
-  @Test("Who waits for news when the pump ends looks for itself from then on")
+  @Test("A reader that waits for news when the pump ends looks for itself from then on")
   func endOfPump() async {
     let heads = StreamHeads()
     heads.pumpStarted()
@@ -382,7 +382,7 @@ struct StreamReadingTests {
   }
 
   @Test(
-    "Retention drops whole partitions; a reader behind it is told, and TRIM_HORIZON goes on with what is left"
+    "Retention drops whole partitions; a reader that comes too late gets an error, and TRIM_HORIZON goes on with what is left"
   )
   func retention() async throws {
     let (database, stream) = try await makeStream(shardCount: 2)

@@ -49,7 +49,7 @@ struct StreamRightsTests {
     return (database, StreamRoles(database: database))
   }
 
-  @Test("Who writes to a table needs no right on its stream, and has none")
+  @Test("A role that writes to a table needs no right on its stream, and has none")
   func writer() async throws {
     let (database, roles) = try await makeStream()
     try await roles.create("writer")
@@ -231,7 +231,7 @@ struct StreamRightsTests {
     try await roles.drop("first", "second")
   }
 
-  @Test("The secret of a capture is told to its capturers and the table's owner")
+  @Test("The secret of a capture is shown to its capturers and the table's owner")
   func secret() async throws {
     let database = try await StreamDatabase.make()
     let roles = StreamRoles(database: database)
@@ -281,7 +281,7 @@ struct StreamRightsTests {
     try await roles.drop("producer")
   }
 
-  @Test("Who lacks a right is told which command gives it, and to which role")
+  @Test("A role that lacks a right gets an error that says which command gives it, and to which role")
   func advice() async throws {
     let (database, roles) = try await makeStream()
     try await roles.create("stranger")

@@ -48,7 +48,7 @@ struct StreamSequencingTests {
     let id = try await database.stream("item").identified().id
     let other = try StreamDatabase.makePool(database.url, connections: 1)
     let items = SharedCounter()
-    // Moves what is there, and returns behind how many rows the next step starts.
+    // Moves what is there, and returns after how many rows the next step starts.
     @Sendable func step() async throws -> Int64 {
       items.add()
       try await other.execute("INSERT INTO item VALUES (\(items.value))")
@@ -199,7 +199,7 @@ struct StreamSequencingTests {
   }
 
   @Test(
-    "A turn that another session keeps is told after a while, with that session, and again half a minute later"
+    "A turn that another session keeps is reported after a while, with that session, and again half a minute later"
   )
   func keptTurn() async throws {
     let database = try await makeItems()
@@ -295,7 +295,9 @@ struct StreamSequencingTests {
     }
   }
 
-  @Test("What is new is told by shard since the caller's last answer, and in general when that is long ago")
+  @Test(
+    "What is new is reported by shard since the caller's last answer, and in general when that is long ago"
+  )
   func news() async throws {
     let database = try await makeItems(shardCount: 64)
     let id = try await database.stream("item").identified().id

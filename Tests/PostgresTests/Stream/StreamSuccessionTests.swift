@@ -71,7 +71,7 @@ struct StreamSuccessionTests {
     #expect(try await stream.readAll().map(\.partitionKey) == [#"{"id":3}"#])
   }
 
-  @Test("Who reads along, pumped or not, goes on with the next stream by itself", arguments: [true, false])
+  @Test("A reader, pumped or not, goes on with the next stream by itself", arguments: [true, false])
   func readers(isPumped: Bool) async throws {
     let database = try await StreamDatabase.make()
     try await database.run("CREATE TABLE item (id int PRIMARY KEY)")

@@ -92,7 +92,7 @@ struct TableLockTests {
     #expect(records.count { $0.change?.isSnapshot == true } == rows)
   }
 
-  @Test("Whoever only reads the table is not waited for by a disabling", arguments: StreamCapture.allCases)
+  @Test("Disabling does not wait for a session that only reads the table", arguments: StreamCapture.allCases)
   func disablingBesideAReader(capture: StreamCapture) async throws {
     let database = try await items(10, capture)
     let reader = try StreamDatabase.makePool(database.url, connections: 1)

@@ -27,7 +27,7 @@ struct TypeMappingTests {
       guard cells.count == 5, cells[1].hasPrefix("`") else { return nil }
       let codes = cells.map { Self.codes(in: $0) }
       (type, value, json, attributeValue) = (cells[0], codes[1][0], codes[2][0], codes[3][0])
-      // Each `type` has a colon and what is printed behind it, or neither.
+      // Each `type` has a colon and what is printed after it, or neither.
       swift = codes[4].indices.compactMap { index in
         if index > 0, cells[4].contains("`\(codes[4][index - 1])`: `\(codes[4][index])`") { return nil }
         let next = index + 1 < codes[4].count ? codes[4][index + 1] : ""
@@ -35,7 +35,7 @@ struct TypeMappingTests {
       }
     }
 
-    /// What stands in backticks.
+    /// What is in backticks.
     private static func codes(in cell: String) -> [String] {
       cell.split(separator: "`", omittingEmptySubsequences: false).enumerated().filter { $0.offset % 2 == 1 }
         .map {

@@ -124,7 +124,7 @@ struct PostgresWorkerTests {
     }
   }
 
-  @Test("what has exhausted its attempts stands in the dead-letter table with its payload, and once")
+  @Test("what has exhausted its attempts is in the dead-letter table with its payload, and once")
   func deadLetter() async throws {
     let database = try await items()
     let handled = Handled()
@@ -185,7 +185,7 @@ struct PostgresWorkerTests {
   }
 
   @Test(
-    "a worker behind retention stops at the gap, or skips it, loudly either way",
+    "a worker that comes too late for retention stops at the gap, or skips it, loudly either way",
     arguments: [TrimmedDataPolicy.stop, .skipToHorizon]
   )
   func trimmed(policy: TrimmedDataPolicy) async throws {
@@ -207,7 +207,7 @@ struct PostgresWorkerTests {
       return try await database.number("SELECT count(*) FROM tidemark.log_1") == 0
     }
     try await run(database, configuration: configuration, events: events, processor: processor) {
-      try await eventually("the gap is told") { events.count.value == 1 }
+      try await eventually("the gap is reported") { events.count.value == 1 }
       try await database.run("UPDATE items SET note = 'later'")
       try await eventually("what the policy says happens") {
         switch policy {
@@ -308,7 +308,7 @@ struct PostgresWorkerTests {
     try await roles.drop("reader")
   }
 
-  @Test("a server that takes no more connections is waited for")
+  @Test("a worker waits for a server that takes no more connections")
   func crowded() async throws {
     let database = try await StreamDatabase.make()
     try await database.admin.create("items", shardCount: 1)

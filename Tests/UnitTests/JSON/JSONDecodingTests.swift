@@ -117,7 +117,7 @@ struct JSONDecodingTests {
   }
 
   @Test(
-    "Bytes that are no UTF-8 are an error for who decodes them, be they a name, and are escapes in the text"
+    "Bytes that are no UTF-8 are an error for the caller that decodes them, be they a name, and are escapes in the text"
   )
   func invalidBytes() throws {
     func image(_ bytes: [UInt8]) -> Image {

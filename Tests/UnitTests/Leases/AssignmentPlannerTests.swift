@@ -204,7 +204,7 @@ struct AssignmentPlannerTests {
     #expect(plan(workers, [lease(0), lease(1)]) == [.assign(shardID: "s1", to: 1)])
   }
 
-  @Test("a draining worker's shard is not handed to who refuses it")
+  @Test("a draining worker's shard is not handed to a worker that refuses it")
   func refusedWhileDraining() {
     var workers = self.workers(1...3)
     workers[0].isDraining = true

@@ -49,7 +49,7 @@ struct HistoryLossTests {
     actions.contains { if case .examineLoss = $0 { true } else { false } }
   }
 
-  @Test("a history that began before what the worker was told is a loss, and is examined once")
+  @Test("a history that began before what the worker has heard is a loss, and is examined once")
   func version() {
     var worker = coordinator(owning: [lease(4)])
     #expect(examines(look(&worker, 6, 100, beganAt: 5)))

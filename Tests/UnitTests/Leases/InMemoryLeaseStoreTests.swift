@@ -34,7 +34,7 @@ struct InMemoryLeaseStoreTests {
   }
 
   @Test(
-    "the in-memory store's faults are told to the caller, who cannot know from a lost answer what was done",
+    "the in-memory store's faults reach the caller, which cannot know from a lost answer what was done",
     arguments: [
       (LeaseStoreFault.Outcome.refused, TidemarkError.Code.storeUnavailable, false),
       (.requestLost, .outcomeUnknown, false),

@@ -51,7 +51,7 @@ struct InMemoryStreamTests {
     #expect(second.end == nil)
   }
 
-  @Test("the stream opens a reader behind any checkpoint")
+  @Test("the stream opens a reader after any checkpoint")
   func positions() async throws {
     let shard = try await shardIDs()[0]
     let key = try key(of: shard)
@@ -170,7 +170,7 @@ struct InMemoryStreamTests {
     #expect(error?.code == .streamDisabled)
   }
 
-  @Test("the stream throws what it is told to, and then goes on")
+  @Test("the stream throws what it should throw, and then goes on")
   func faults() async throws {
     let shard = try await shardIDs()[0]
     try stream.put([1], partitionKey: key(of: shard))

@@ -80,7 +80,7 @@ struct LeaseCoordinatorTests {
 
   // MARK: Death
 
-  @Test("a worker that was declared dead loses everything and registers anew")
+  @Test("a worker that was declared dead loses everything and registers again")
   func declaredDead() {
     var worker = Coordinated.registered(owning: "a", "b")
     _ = worker.send(.fired(.heartbeat))
@@ -117,7 +117,9 @@ struct LeaseCoordinatorTests {
     #expect(worker.send(.fired(.heartbeat)) == ["heartbeat 2 active"])
   }
 
-  @Test("a heartbeat's timer that fires while nobody is registered does not silence who registers next")
+  @Test(
+    "a heartbeat's timer that fires while nobody is registered does not silence the registration that comes next"
+  )
   func heartbeatTimerAtDeath() {
     var worker = Coordinated.registered()
     _ = worker.send(.fired(.plan))
@@ -251,7 +253,7 @@ struct LeaseCoordinatorTests {
     #expect(worker.pause <= .milliseconds(5))
   }
 
-  @Test("the deaths that a plan found are told, and steps lead to a refresh")
+  @Test("the deaths that a plan found are reported, and steps lead to a refresh")
   func appliedPlan() {
     var worker = Coordinated.registered()
     _ = worker.send(.fired(.plan))
@@ -419,7 +421,10 @@ struct LeaseCoordinatorTests {
     var worker = Coordinated.registered(owning: "a", "b")
     _ = worker.send(.drainRequested)
     #expect(worker.send(.fired(.drainDeadline)) == ["lose a@1", "lose b@1", "deregister 1"])
-    #expect(worker.send(.fired(.heartbeat)) == [], "who is leaving says no more that it takes leases")
+    #expect(
+      worker.send(.fired(.heartbeat)) == [],
+      "a worker that is leaving says no more that it takes leases"
+    )
     #expect(worker.send(.consumerFinished(worker.grant("a", 1, 1), .lost)) == [])
     #expect(worker.send(.fired(.drainDeadline)) == [])
     #expect(worker.send(.deregistered) == ["finish"])

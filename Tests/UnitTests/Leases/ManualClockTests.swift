@@ -26,7 +26,7 @@ struct ManualClockTests {
     #expect(clock.elapsed == .seconds(5))
   }
 
-  @Test("the clock wakes who is due, and nobody else")
+  @Test("the clock wakes the sleepers that are due, and no others")
   func wakesWhoIsDue() async throws {
     try await withThrowingTaskGroup(of: Int.self) { group in
       for seconds in [3, 1, 2] {

@@ -92,7 +92,7 @@ struct SimulatedSchedulerTests {
     #expect(failed.withLock { $0 } == .seconds(2))
   }
 
-  @Test("a fault comes between two jobs of its process, after as many as it was told")
+  @Test("a fault comes between two jobs of its process, after as many as it was given")
   func steps() {
     let scheduler = SimulatedScheduler(seed: 1)
     let process = SimulatedProcess("a", on: scheduler)

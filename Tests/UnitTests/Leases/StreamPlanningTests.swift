@@ -1,7 +1,7 @@
 import Testing
 import Tidemark
 
-/// Who gets which shard of many streams.
+/// Which worker gets which shard of many streams.
 @Suite("The assignment planner on many streams")
 struct StreamPlanningTests {
   private func lease(_ stream: String, _ shardID: String = "s", owner: Int64? = nil, handoffTo: Int64? = nil)

@@ -48,7 +48,7 @@ struct ShardSyncTests {
     #expect(checkpoints(.trimHorizon) == [.trimHorizon, .record(25)])
   }
 
-  @Test("a shard that a listing shows without the child that is read behind it is not read again")
+  @Test("a shard that a listing shows without the child that is read after it is not read again")
   func staleListing() {
     let child = lease("child", parents: ["old"], .record(5))
     let shards = [Shard(id: "old", startingSequenceNumber: 1)]

@@ -6,7 +6,7 @@ import TidemarkTestKit
 
 @Suite("The checkpointer")
 struct CheckpointerTests {
-  /// Keeps what it is asked to write, and refuses it if it is told to.
+  /// Keeps what it is asked to write, and refuses it if it should.
   private final class Sink: Checkpointer.Sink {
     let places = Mutex<[String]>([])
     let refuses = Mutex(false)

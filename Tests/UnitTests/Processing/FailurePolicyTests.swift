@@ -8,7 +8,7 @@ import TidemarkTestKit
 struct FailurePolicyTests {
   struct Poison: Error {}
 
-  /// Fails on the records it is told to; handles the others one at a time.
+  /// Fails on the records that it was given; handles the others one at a time.
   final class Picky: CheckpointingProcessor {
     private let history: TestFleet.History
     private let fails: @Sendable (Record) -> Bool

@@ -37,7 +37,7 @@ struct LoadMeterTests {
     #expect(measured.load.processing > 0.1 && measured.load.processing < 0.15)
   }
 
-  @Test("a shard that falls idle is told until nothing of its load is left, and then no more")
+  @Test("a shard that falls idle is reported until nothing of its load is left, and then no more")
   func idle() throws {
     let meter = meter(continuing: Lease.Load(processing: 0.5, bytesPerSecond: 1_000_000))
     var told: [Heartbeat.Measurement] = []
@@ -55,7 +55,7 @@ struct LoadMeterTests {
     #expect(meter.take(now: now + .seconds(10)) != nil)
   }
 
-  @Test("a shard in which nothing ever happens is told once")
+  @Test("a shard in which nothing ever happens is reported once")
   func neverUsed() {
     let meter = meter()
     #expect(meter.take(now: start + .seconds(10))?.load == Lease.Load(processing: 0, bytesPerSecond: 0))

@@ -22,7 +22,7 @@ struct ShardConsumerTests {
   }
 
   @Test(
-    "an end that may leave children out says so: in a merge, or where the source has told none",
+    "an end that may leave children out says so: in a merge, or where the source has named none",
     arguments: [[Shard(id: "merged", parentIDs: ["a", "b"])], []]
   )
   func endAmongUnknown(children: [Shard]) {
@@ -254,7 +254,7 @@ struct ShardConsumerTests {
   // MARK: A lost lease
 
   @Test(
-    "a lost lease is told at once where nothing is under way but a read or a pause",
+    "a lost lease is reported at once where nothing is under way but a read or a pause",
     arguments: [Stage.opening, .reading, .pausing]
   )
   func lostAtOnce(stage: Stage) {
@@ -269,7 +269,7 @@ struct ShardConsumerTests {
   }
 
   @Test(
-    "a lost lease cancels the processor's call, whichever it is in, and is told when that has ended",
+    "a lost lease cancels the processor's call, whichever it is in, and is reported when that has ended",
     arguments: [Stage.processing, .wakingUp, .shuttingDown, .handlingShardEnd],
     [true, false]
   )
@@ -282,7 +282,7 @@ struct ShardConsumerTests {
     #expect(consumer.send(.processorReturned) == ["finish lost"])
   }
 
-  @Test("a processor that was never initialized is not told of the loss")
+  @Test("a processor that was never initialized does not hear of the loss")
   func lostWhileInitializing() {
     var failing = Stage.initializing.consumer
     #expect(failing.send(.leaseLost) == ["cancel"])
@@ -304,7 +304,7 @@ struct ShardConsumerTests {
   }
 
   @Test(
-    "a write that is under way is waited for, and what it did is the outcome",
+    "the consumer waits for a write that is under way, and what it did is the outcome",
     arguments: zip(
       [Stage.endingShard, .transferring, .stopping],
       ["finish ended", "finish handedOff", "finish stopped"]
@@ -321,7 +321,7 @@ struct ShardConsumerTests {
     #expect(abandoned.send(.writeAbandoned) == ["leaseLost"])
   }
 
-  @Test("dead letters that were written before the loss are told")
+  @Test("dead letters that were written before the loss are reported")
   func lostWhileDeadLettering() {
     var consumer = Stage.deadLettering.consumer
     #expect(consumer.send(.leaseLost) == [])
@@ -403,7 +403,7 @@ struct ShardConsumerTests {
     #expect(consumer.send(.written(.accepted)) == ["finish stopped"])
   }
 
-  @Test("trimmed records are skipped, and told, if the policy says so")
+  @Test("trimmed records are skipped, and reported, if the policy says so")
   func skipsToHorizon() {
     var consumer = Consumed.reading(trimmedData: .skipToHorizon)
     #expect(

@@ -18,7 +18,7 @@ struct StallTests {
     for _ in 0..<count { #expect(consumer.send(.watched(hasProgressed: false)) == ["watch"]) }
   }
 
-  @Test("a stalled processor is told of once, after the whole timeout")
+  @Test("a stalled processor is reported once, after the whole timeout")
   func once() {
     var consumer = consumer()
     quietTicks(&consumer, 3)
@@ -88,7 +88,7 @@ struct StallTests {
     }
   }
 
-  @Test("a stalled processor that has lost its lease is cancelled, and told so once its call ends")
+  @Test("a stalled processor that has lost its lease is cancelled, and hears of the loss once its call ends")
   func lost() {
     var consumer = consumer(givesLeaseAway: true)
     _ = consumer.send(.processorReturned)

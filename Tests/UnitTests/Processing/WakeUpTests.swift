@@ -93,7 +93,7 @@ struct WakeUpTests {
     )
   }
 
-  @Test("is not woken at the shard's end, which it is told instead")
+  @Test("is not woken at the shard's end, but hears of the end")
   func shardEnd() {
     var consumer = Consumed.processing(1...3)
     _ = consumer.page(nil, isLast: true)

@@ -80,7 +80,7 @@ struct DynamoDBImageTests {
   }
 
   @Test(
-    "What is no attribute value harms only who asks for it",
+    "What is no attribute value harms only a caller that asks for it",
     arguments: [
       #"{"X":{"N":"1"}}"#, "{}", #"{"S":"1","N":"1"}"#, #"[{"N":"1"}]"#, #"{"M":[]}"#,
       #"{"L":{}}"#,

@@ -45,7 +45,7 @@ struct MachineShareTests {
   }
 
   @Test(
-    "places are given in the order in which they are asked for, so nobody waits for ever who needs them all"
+    "places are given in the order in which they are asked for, so a test that needs them all does not wait for ever"
   )
   func order() async throws {
     let machine = machine

@@ -41,7 +41,7 @@ struct SourceFile {
     return (number, code[start..<end].trimmingCharacters(in: .whitespaces))
   }
 
-  /// Text in quotes is kept, since code can stand in it; it is recognized so that `//` in it is no comment.
+  /// Text in quotes is kept, since it can contain code; it is recognized so that `//` in it is no comment.
   private static func blankingComments(in text: String) -> String {
     let commentOrText = /\/\/[^\n]*|\/\*[\s\S]*?\*\/|"""[\s\S]*?"""|"(?:\\.|[^"\\\n])*"/
     return text.replacing(commentOrText.matchingSemantics(.unicodeScalar)) { match in

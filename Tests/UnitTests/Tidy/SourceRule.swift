@@ -1,6 +1,6 @@
 import Testing
 
-/// What must not stand in the code of a target.
+/// What must not be in the code of a target.
 struct SourceRule: Sendable, CustomTestStringConvertible {
   /// One line of one file, which may break the rule; it is compared without its indentation.
   struct Exception: Sendable, Hashable {
@@ -47,7 +47,7 @@ extension SourceRule {
       name: "no wall clock",
       pattern: #"\bDate\s*[(.]|\bDispatch\w*|(^|[^.\w])(clock_gettime|gettimeofday|time)\s*\("#,
       exceptions: [
-        // A field's type, and a value that stood in a column.
+        // A field's type, and a value that was in a column.
         Exception(
           path: "Sources/Tidemark/JSON/FoundationValues.swift",
           line: "if type == Date.self { return try date(at: node, path: path) as? Value }"

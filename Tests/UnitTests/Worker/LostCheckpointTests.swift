@@ -61,7 +61,7 @@ struct LostCheckpointTests {
     #expect(Set(fleet.history.leaseEnds.map(\.how)) == [.lost, .handedOff])
   }
 
-  @Test("a shard's end that was read before the store was started anew is read again, and ends it then")
+  @Test("a shard's end that was read before the store was started again is read again, and ends it then")
   func endOfAnotherHistory() async throws {
     let fleet = TestFleet(shards: 1)
     let shardID = try #require(try await fleet.stream.shards().first?.id)

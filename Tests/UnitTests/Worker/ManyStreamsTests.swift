@@ -119,7 +119,7 @@ struct ManyStreamsTests {
       }
       #expect(store.currentLeases(in: scope).count == 3, "its leases stay")
       for key in 5...8 { try second.put([0], partitionKey: "\(key)") }
-      try await eventually("that is told") { events.unserved.contains(["second"]) }
+      try await eventually("that is reported") { events.unserved.contains(["second"]) }
       catalog.set([second, first])
       try await eventually("the second is read on") { handled("second").count == 8 }
     }
@@ -170,7 +170,7 @@ struct ManyStreamsTests {
         try await group.waitForAll()
       }
       try await eventually("it has left") { store.currentWorkers(in: scope).count == 2 }
-      try await eventually("that is told") { events.unserved.last == ["new"] }
+      try await eventually("that is reported") { events.unserved.last == ["new"] }
       let leases = store.currentLeases(in: scope)
       #expect(leases.allSatisfy { ($0.owner == nil) == ($0.stream == "new") })
     }

@@ -93,7 +93,7 @@ struct SnapshotStartTests {
     #expect(source.asked.isEmpty)
   }
 
-  @Test("a failure that waiting can mend is waited out")
+  @Test("a worker waits out a failure that waiting can mend")
   func retry() async throws {
     let source = Source(failingOnceWith: TidemarkError(.sourceUnavailable, "Not yet."))
     _ = try await run(source) { _ in source.asked.count == 2 }

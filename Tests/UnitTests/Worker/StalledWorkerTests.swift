@@ -140,7 +140,7 @@ struct StalledWorkerTests {
     #expect(fleet.history.entries.allSatisfy { $0.grant.epoch == Epoch(3) })
   }
 
-  @Test("a worker whose processor hangs and that is alone leaves the lease to who joins later")
+  @Test("a worker whose processor hangs and that is alone leaves the lease to a worker that joins later")
   func laterWorker() async throws {
     let fleet = fleet(shards: 1, givesLeaseAway: true)
     let gate = Gate(for: "hanging")

@@ -54,7 +54,7 @@ struct WorkerTests {
     #expect(fleet.history.deaths == 0)
   }
 
-  @Test("the shards of a worker whose session is gone are taken over behind its checkpoints")
+  @Test("the shards of a worker whose session is gone are taken over after its checkpoints")
   func takeover() async throws {
     let fleet = TestFleet(shards: 4)
     let victim = try fleet.member("victim")
