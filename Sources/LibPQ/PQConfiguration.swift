@@ -117,7 +117,7 @@ public struct PQConfiguration: Sendable, CustomStringConvertible, CustomReflecta
     if !rest.prefix(while: { $0 != question }).contains(at) { return }
     throw PQError(
       .invalidConfiguration,
-      "The connection URL cannot be read: it has an @ too many, or a / before it.",
+      "Cannot read the connection URL: it has an @ too many, or a / before it.",
       hint: "Write @ and / in a password, a user's or a database's name as %40 and %2F."
     )
   }
@@ -127,7 +127,7 @@ public struct PQConfiguration: Sendable, CustomStringConvertible, CustomReflecta
     guard !url.contains("\0"), let options = PQconninfoParse(url, &message) else {
       defer { PQfreemem(message) }
       let reason = message.map { withoutValue(trimmed(String(cString: $0))) } ?? ""
-      throw PQError(.invalidConfiguration, "The connection URL cannot be read: \(reason)")
+      throw PQError(.invalidConfiguration, "Cannot read the connection URL: \(reason)")
     }
     defer { PQconninfoFree(options) }
     var parameters: [String: String] = [:]

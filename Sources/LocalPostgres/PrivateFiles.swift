@@ -131,6 +131,6 @@ package enum PrivateFiles {
   private static func unusable(_ path: String) -> LocalPostgresError {
     let reason =
       errno == ELOOP ? "it is a symbolic link, or leads nowhere" : String(cString: strerror(errno))
-    return LocalPostgresError(.directoryUnusable, "\(path) cannot be used: \(reason).")
+    return LocalPostgresError(.directoryUnusable, "Cannot use \(path): \(reason).")
   }
 }

@@ -108,7 +108,7 @@ struct ServerDirectory {
     } catch {
       throw LocalPostgresError(
         .directoryUnusable,
-        "\(directory) cannot be used: \(error.localizedDescription)"
+        "Cannot use \(directory): \(error.localizedDescription)"
       )
     }
   }

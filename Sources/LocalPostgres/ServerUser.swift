@@ -55,7 +55,7 @@ struct ServerUser {
     guard let account, lchown(path, account.user, account.group) != 0 else { return }
     throw LocalPostgresError(
       .directoryUnusable,
-      "\(path) cannot be given to \(account.name): \(String(cString: strerror(errno)))."
+      "Cannot give \(path) to \(account.name): \(String(cString: strerror(errno)))."
     )
   }
 

@@ -105,7 +105,7 @@ struct FailureTests {
     try await PostgresStreamAdmin(database.pool).put([65], partitionKey: "k", to: stream.name)
     let outcome = try await database.tidemark.start(arguments, output: "/dev/full").outcome
     #expect(outcome.status == 1)
-    #expect(outcome.errors.hasPrefix("Error: Standard output cannot be written"))
+    #expect(outcome.errors.hasPrefix("Error: Cannot write to standard output"))
   }
 
   @Test("A URL that cannot be read is a usage error, which does not repeat it")

@@ -117,7 +117,7 @@ struct Handshake: Sendable {
       let lacksPassword = message.contains("no password supplied")
       error = PQError(
         .connectionFailed,
-        message.isEmpty ? "The server cannot be reached." : message.replacing(state) { _ in ": " },
+        message.isEmpty ? "The client cannot reach the server." : message.replacing(state) { _ in ": " },
         // With several hosts the last one's decides.
         sqlState: message.matches(of: state).last.map { String($0.1) } ?? (lacksPassword ? "28P01" : nil)
       )

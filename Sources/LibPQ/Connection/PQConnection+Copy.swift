@@ -183,7 +183,7 @@ extension PQConnection {
       _ = try await connection.finishResults()
     }
     if failure == nil, handle.transactionStatus == PQTRANS_ACTIVE {
-      lose(PQError(.connectionLost, "A COPY could not be ended."))
+      lose(PQError(.connectionLost, "The client could not end a COPY."))
     }
   }
 }

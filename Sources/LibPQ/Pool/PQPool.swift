@@ -128,7 +128,7 @@ public final class PQPool: PQQueryable, Sendable {
       } catch let error as PQError where error.isRetryable {
         let pause = backoff.next()
         if ContinuousClock.now + pause >= deadline || state.withLock(\.isClosed) { throw error }
-        logger.debug("PostgreSQL cannot be reached; trying again", metadata: ["error": "\(error)"])
+        logger.debug("Cannot reach PostgreSQL; trying again", metadata: ["error": "\(error)"])
         try await EventLoop.shared.sleep(for: pause)
       }
     }

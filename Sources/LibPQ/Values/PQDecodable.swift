@@ -105,7 +105,7 @@ extension PQError {
   static func cannotDecode(_ target: Any.Type, from type: PQType) -> Self {
     Self(
       .decoding,
-      "A value of the PostgreSQL type with \(type) cannot be decoded as \(target)."
+      "Cannot decode a value of the PostgreSQL type with \(type) as \(target)."
         + " Decode another type, or cast in the statement, for example with ::text."
     )
   }

@@ -21,7 +21,7 @@ struct AWSFailure: Error, Sendable {
       TidemarkError(
         .sourceUnavailable,
         "\(what) got no answer from \(origin).",
-        advice: "Can this machine reach it? A private network needs a VPC endpoint.",
+        advice: "Check that this machine can reach it. A private network needs a VPC endpoint.",
         underlying: failure
       )
     )

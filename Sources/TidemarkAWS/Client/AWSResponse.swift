@@ -27,7 +27,7 @@ struct AWSResponse: Sendable {
   func malformed(_ what: String) -> TidemarkError {
     TidemarkError(
       .sourceUnavailable,
-      "The answer to \(operation) cannot be read: \(what)",
+      "Cannot read the answer to \(operation): \(what)",
       underlying: AWSError(code: "", message: what, status: 200, requestID: requestID)
     )
   }

@@ -39,7 +39,7 @@ struct AWSProfiles: Sendable {
     } catch let error as TidemarkError {
       throw error
     } catch {
-      throw TidemarkError(.invalidConfiguration, "\(path) cannot be read.", underlying: error)
+      throw TidemarkError(.invalidConfiguration, "Cannot read \(path).", underlying: error)
     }
   }
 

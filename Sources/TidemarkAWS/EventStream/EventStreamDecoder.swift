@@ -47,7 +47,7 @@ struct EventStreamDecoder: Sendable {
     guard let headerBytes = message.readSlice(length: prelude.headers),
       let headers = EventStreamMessage.headers(in: headerBytes),
       let payload = message.readSlice(length: prelude.payload)
-    else { throw Self.failure("the headers of a message cannot be read.") }
+    else { throw Self.failure("a message has unreadable headers.") }
     buffer = rest
     return EventStreamMessage(headers: headers, payload: payload)
   }
@@ -79,8 +79,8 @@ struct EventStreamDecoder: Sendable {
   private static func failure(_ what: String) -> TidemarkError {
     TidemarkError(
       .sourceUnavailable,
-      "The event stream cannot be read: \(what)",
-      advice: "If it happens again, look at what stands between this machine and the service."
+      "Cannot read the event stream: \(what)",
+      advice: "If it happens again, look at what is between this machine and the service."
     )
   }
 }

@@ -79,6 +79,6 @@ private final class InputRead: Sendable {
       count = max(0, result)
     }
     if error == 0 { return .success(bytes) }
-    return .failure(CommandFailure("Standard input cannot be read: \(String(cString: strerror(error)))."))
+    return .failure(CommandFailure("Cannot read standard input: \(String(cString: strerror(error)))."))
   }
 }

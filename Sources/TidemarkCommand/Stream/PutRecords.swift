@@ -88,7 +88,7 @@ struct PutRecords: AsyncParsableCommand {
     do {
       return Array(try Data(contentsOf: URL(filePath: file)))
     } catch {
-      throw CommandFailure("\(file) cannot be read: \(error.localizedDescription)")
+      throw CommandFailure("Cannot read \(file): \(error.localizedDescription)")
     }
   }
 }

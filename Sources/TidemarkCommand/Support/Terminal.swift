@@ -17,7 +17,7 @@ enum Terminal {
     do {
       try FileHandle.standardOutput.write(contentsOf: Data(text.utf8))
     } catch {
-      throw CommandFailure("Standard output cannot be written: \(error.localizedDescription)")
+      throw CommandFailure("Cannot write to standard output: \(error.localizedDescription)")
     }
   }
 

@@ -127,7 +127,7 @@ extension PostgresLeaseStore {
     guard checkpoint != .shardEnd else {
       throw TidemarkError(
         .checkpointOutOfRange,
-        "SHARD_END cannot be written as a checkpoint.",
+        "A worker cannot write SHARD_END as a checkpoint.",
         advice: "Use endShard."
       )
     }

@@ -90,12 +90,12 @@ package struct LogicalCapture: Sendable {
     let message = (error as? TidemarkError)?.message ?? (error as? PQError)?.message ?? "\(error)"
     let what = message.hasSuffix(".") ? String(message.dropLast()) : message
     if poison.attempts >= Self.poisonAttempts {
-      let reason = "the change after \(position.lsn) cannot be captured (\(what))"
+      let reason = "Tidemark cannot capture the change after \(position.lsn) (\(what))"
       try await store.end(because: reason)
       throw TidemarkError.captureLost(reason)
     }
     let delay = poison.pause.next()
-    logger.warning("A change cannot be captured", metadata: ["error": "\(what)", "retry": "\(delay)"])
+    logger.warning("Cannot capture a change", metadata: ["error": "\(what)", "retry": "\(delay)"])
     try await clock.sleep(for: delay)
   }
 

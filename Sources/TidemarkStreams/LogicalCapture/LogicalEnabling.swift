@@ -36,7 +36,7 @@ struct LogicalEnabling: Sendable {
           if await connection.isPooled {
             throw TidemarkError(
               .unsupported,
-              "A replication slot cannot be made through a connection pooler.",
+              "Tidemark cannot make a replication slot through a connection pooler.",
               advice:
                 "Enable the stream with the server's own URL, and use that URL in the capturing process, too."
             )
@@ -145,7 +145,7 @@ struct LogicalEnabling: Sendable {
         .run()
     } catch {
       logger.warning(
-        "What enabling the stream has left is not removed until a worker or 'tidemark stream' finds it",
+        "Cannot remove what enabling the stream has left; a worker or 'tidemark stream' does so later",
         metadata: ["error": "\(error)"]
       )
     }

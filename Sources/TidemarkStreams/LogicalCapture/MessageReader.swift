@@ -52,7 +52,7 @@ extension TidemarkError {
   static func undecodable(_ what: String) -> TidemarkError {
     TidemarkError(
       .unsupported,
-      "The changes of the table cannot be decoded: \(what).",
+      "Cannot decode the changes of the table: \(what).",
       advice: "Report this with the server's version. Capture by trigger does without decoding."
     )
   }

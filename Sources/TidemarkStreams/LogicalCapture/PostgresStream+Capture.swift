@@ -20,7 +20,7 @@ extension PostgresStream {
       } catch let error as TidemarkError where error.code == .captureLost {
         // Readers get an error when they reach its end. What was captured before is still theirs to read.
         logger.error(
-          "The stream is not captured any more",
+          "The capture of the stream has ended",
           metadata: ["stream": "\(stream.fullName)", "error": "\(error)"]
         )
         break
@@ -28,7 +28,7 @@ extension PostgresStream {
         if began.duration(to: clock.now) > .seconds(60) { backoff.reset() }
         let delay = backoff.next()
         logger.error(
-          "The stream cannot be captured; the server keeps its changes until it can",
+          "Cannot capture the stream; the server keeps its changes until this succeeds",
           metadata: ["stream": "\(stream.fullName)", "error": "\(error)", "retry": "\(delay)"]
         )
         try await clock.sleep(for: delay)

@@ -38,7 +38,7 @@ struct PumpDriver: Sendable {
         }
       } catch let error as TidemarkError where error.isRetryable {
         let delay = backoff.next()
-        logger.warning("Streams cannot be advanced", metadata: ["error": "\(error)", "retry": "\(delay)"])
+        logger.warning("Cannot advance the streams", metadata: ["error": "\(error)", "retry": "\(delay)"])
         try await clock.sleep(for: delay)
       }
     }

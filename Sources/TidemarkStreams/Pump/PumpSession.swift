@@ -82,7 +82,7 @@ struct PumpSession: Sendable {
     guard let error = error as? TidemarkError, !error.isRetryable else {
       let delay = pump.schedule { $0.failed(stream, at: clock.now) }
       logger.warning(
-        "The stream cannot be advanced",
+        "Cannot advance the stream",
         metadata: [
           "stream": "\(generations.first?.fullName ?? "\(stream)")", "error": "\(error)",
           "retry": "\(delay)",
@@ -186,7 +186,7 @@ struct PumpSession: Sendable {
       )
       return try FreshRecords.slices(of: rows, for: wishes, of: generation)
     } catch {
-      logger.debug("New records cannot be read together", metadata: ["error": "\(error)"])
+      logger.debug("Cannot read new records together", metadata: ["error": "\(error)"])
       return [:]
     }
   }

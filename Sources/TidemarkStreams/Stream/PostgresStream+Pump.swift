@@ -98,7 +98,7 @@ extension PostgresStream {
         let found = Set(try await admin.maintain(atMostEvery: maintenanceInterval * 0.75))
         for shortcoming in found.subtracting(shortcomings) {
           logger.warning(
-            "Expired rows are left to other workers",
+            "This worker leaves expired rows to others",
             metadata: ["stream": "\(shortcoming.stream)", "advice": "\(shortcoming.advice ?? "")"]
           )
         }

@@ -50,7 +50,7 @@ extension PostgresStreamAdmin {
         let obstacle = try await pool.query("SELECT tidemark.mend_stream(\(id))")[0].decode(String?.self)
         if let obstacle {
           logger.warning(
-            "A problem of a stream cannot be put right",
+            "Cannot put a problem of a stream right",
             metadata: ["stream": "\(name)", "error": "\(obstacle)"]
           )
         }

@@ -123,7 +123,7 @@ extension PostgresStreamAdmin {
       try await pool.query("SELECT tidemark.drop_dead_captures()")[0].decode(String?.self)
     }
     if let problem {
-      logger.warning("What is left of a capture cannot be removed", metadata: ["problem": "\(problem)"])
+      logger.warning("Cannot remove what is left of a capture", metadata: ["problem": "\(problem)"])
     }
   }
 

@@ -23,7 +23,7 @@ extension SnapshotMaker {
         guard let hindrance = Self.hindrance(error) else { throw error }
         let delay = pause.next()
         logger.warning(
-          "The snapshot is given up, and begun again after a pause",
+          "Giving the snapshot up; it begins again after a pause",
           metadata: metadata(copied: 0).merging(["reason": "\(hindrance.reason)", "retry": "\(delay)"]) { $1 }
         )
         try await clock.sleep(for: delay)

@@ -43,7 +43,7 @@ struct SnapshotMaker: Sendable {
     if await connection.isPooled {
       throw TidemarkError(
         .unsupported,
-        "A snapshot cannot be taken through a transaction pooler.",
+        "Tidemark cannot take a snapshot through a transaction pooler.",
         advice: "Give the first worker of the application a direct connection."
       )
     }
@@ -124,7 +124,7 @@ struct SnapshotMaker: Sendable {
       case .logical: try await cutLog(seenBy: holder)
       }
     let pause: Logger.Metadata = ["pause": "\(began.duration(to: clock.now))"]
-    logger.info("A snapshot is taken", metadata: metadata(copied: 0).merging(pause) { first, _ in first })
+    logger.info("The snapshot has begun", metadata: metadata(copied: 0).merging(pause) { first, _ in first })
     return target
   }
 
@@ -173,7 +173,7 @@ struct SnapshotMaker: Sendable {
         }
         if reported.duration(to: clock.now) >= Self.reportInterval {
           reported = clock.now
-          logger.info("Rows are copied for a snapshot", metadata: metadata(copied: copied))
+          logger.info("Copying rows for the snapshot", metadata: metadata(copied: copied))
         }
       }
     }

@@ -121,7 +121,7 @@ extension StreamGeneration {
   func tellOfTurn(on pool: PQPool, _ logger: Logger) async {
     guard let holders = try? await LockHolder.ofTurn(of: id, on: pool), !holders.isEmpty else { return }
     logger.warning(
-      "The stream cannot be advanced: somebody else holds its turn",
+      "Cannot advance the stream: another session holds its turn",
       metadata: holders.metadata.merging(["stream": "\(name)"]) { $1 }
     )
   }

@@ -164,7 +164,7 @@ extension LeaseTable {
 extension TidemarkError {
   static let shardEndAsCheckpoint = TidemarkError(
     .checkpointOutOfRange,
-    "SHARD_END cannot be written as a checkpoint.",
+    "A worker cannot write SHARD_END as a checkpoint.",
     advice: "Use endShard."
   )
 

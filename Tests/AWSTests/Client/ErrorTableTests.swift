@@ -138,7 +138,7 @@ struct ErrorTableTests {
     ready.faults.add(call.operation, .json(body))
     let error = try await #require(throws: TidemarkError.self) { try await ready.goOn() }
     #expect(error.code == .sourceUnavailable && error.isRetryable)
-    #expect(error.message.hasPrefix("The answer to \(call.operation) cannot be read"))
+    #expect(error.message.hasPrefix("Cannot read the answer to \(call.operation)"))
     #expect(try await ready.goOn())
   }
 

@@ -189,7 +189,7 @@ struct OutputMessageTests {
         try tuples.read(kind, reader)
       }
     }
-    #expect(error.message.contains("cannot be decoded"))
+    #expect(error.message.contains("Cannot decode"))
     #expect(error.advice != nil)
   }
 

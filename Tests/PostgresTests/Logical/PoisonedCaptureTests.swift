@@ -69,7 +69,7 @@ struct PoisonedCaptureTests {
     }
     let description = try await database.admin.describe("item")
     #expect(description.status == .disabled)
-    #expect(description.captureFailure?.contains("cannot be captured") == true)
+    #expect(description.captureFailure?.contains("cannot capture") == true)
     #expect(try await slots(database) == 0)
     let shard = try #require(try await stream.shards().first)
     let reader = try await stream.reader(of: shard.id, after: .trimHorizon)
@@ -86,7 +86,7 @@ struct PoisonedCaptureTests {
     try await database.run(poison.statements)
     let description = try await database.admin.disable("item")
     #expect(description.status == .disabled)
-    #expect(description.captureFailure?.contains("cannot be captured") == true)
+    #expect(description.captureFailure?.contains("cannot capture") == true)
     #expect(try await slots(database) == 0)
     #expect(try await database.text("SELECT relreplident::text FROM pg_class WHERE relname = 'item'") == "d")
     try await database.admin.enable(table: "item", viewType: .keysOnly, capture: .logical, shardCount: 1)

@@ -32,7 +32,7 @@ struct ContainerProvider: AWSCredentialsProvider {
       throw TidemarkError(
         .accessDenied,
         "The container endpoint \(call.origin) answered with status \(answer.status) and no credentials.",
-        advice: "Does the task or the pod have a role?"
+        advice: "Check that the task or the pod has a role."
       )
     }
     return credentials

@@ -44,7 +44,7 @@ struct InstanceMetadataProvider: AWSCredentialsProvider {
     throw TidemarkError(
       .accessDenied,
       "The instance metadata service has no credentials of role \(role) (\(document?.Code ?? "no code")).",
-      advice: "Does the role trust ec2.amazonaws.com?"
+      advice: "Check that the role trusts ec2.amazonaws.com."
     )
   }
 
