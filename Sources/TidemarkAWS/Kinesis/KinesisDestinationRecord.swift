@@ -66,7 +66,7 @@ public struct KinesisDestinationRecord: Sendable {
     TidemarkError(
       .unsupported,
       "These data are no change that DynamoDB has put: \(what)",
-      advice: "Check that the stream is a table's destination. Others may put records of their own into it, too."
+      advice: "Check that the stream is a table's destination, and that nobody else puts records into it."
     )
   }
 }

@@ -3,12 +3,12 @@ import TidemarkPostgres
 
 struct Restore: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    abstract: "Make a copy of a database ready. Exits with 1 if something is to be done by you.",
+    abstract: "Make a copy of a database ready. Exits with 1 if something is left for you to do.",
     discussion: """
       For a database that was restored from a dump or a backup, or made from a template, before workers run on it and \
       rows are written. Numbers go on after all that may have been given out elsewhere, and what rests on the other \
-      database's sessions, transactions and replication slots is forgotten or ended. What is missing is listed with \
-      what to do.
+      database's sessions, transactions and replication slots is forgotten or ended. The command lists what is missing, \
+      with what to do.
       """
   )
 

@@ -8,12 +8,12 @@ struct Uninstall: AsyncParsableCommand {
     abstract: "Remove everything of Tidemark's from the database. Exits with 1 if something is left.",
     discussion: """
       All streams with their records, triggers, replication slots and publications, all leases and dead letters, and \
-      both schemas. Tables are what they were before. What has to be left, because somebody uses it, is listed: run \
+      both schemas. Tables are what they were before. The command lists what it has to leave because somebody uses it: run \
       this again to remove that, too.
       """
   )
 
-  @Flag(help: "Also while workers live, which fail then.")
+  @Flag(help: "Remove it even while workers live; they fail then.")
   var force = false
 
   @OptionGroup var confirmation: ConfirmationOptions

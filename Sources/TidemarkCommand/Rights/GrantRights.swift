@@ -8,8 +8,8 @@ struct GrantRights: AsyncParsableCommand {
     abstract: "Give a role of the database what a consumer, an administrator or another one needs.",
     discussion: """
       A consumer reads streams and keeps leases: what a worker is. A producer puts records. An administrator \
-      creates, enables, alters, splits and disables streams, and reads none; what touches a table only a role \
-      may do that belongs to the table's owner. A capturer reads replication slots, for which the role needs \
+      creates, enables, alters, splits and disables streams, and reads none; for what touches a table, the role \
+      must belong to the table's owner. A capturer reads replication slots, for which the role needs \
       REPLICATION, and appends what it decodes. An expirer deletes expired rows, for which it needs SELECT, \
       DELETE and UPDATE of the expiry column on the table. A monitor sees streams, leases, workers and lag, but no \
       records. A role that only writes to tables needs no rights here. Only the owner of the schemas can grant.

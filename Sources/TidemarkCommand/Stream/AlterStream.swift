@@ -5,7 +5,7 @@ struct AlterStream: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "alter",
     abstract: "Change a stream's retention, expiry, largest image, or how its shards manage themselves.",
-    discussion: "What is left out stays as it is. All of it happens, or with an error nothing."
+    discussion: "Options that you leave out change nothing. All changes happen or, after an error, none."
   )
 
   @Argument(help: "The stream's name.")

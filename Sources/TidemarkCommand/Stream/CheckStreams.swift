@@ -5,7 +5,7 @@ import TidemarkStreams
 struct CheckStreams: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "check",
-    abstract: "Look whether what streams were enabled with is still so. Exits with 1 if something is not."
+    abstract: "Check that what streams were enabled with still holds. Exits with 1 if something does not."
   )
 
   @Argument(help: "The stream's name; all enabled streams of tables if it is left out.")

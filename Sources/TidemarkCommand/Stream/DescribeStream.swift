@@ -7,8 +7,8 @@ struct DescribeStream: AsyncParsableCommand {
     commandName: "describe",
     abstract: "Show a stream and the tree of its shards.",
     discussion: """
-      Children stand beneath their parents; the child of a merge stands beneath the first of its parents \
-      that is listed, and names both. Hash ranges are shown by their upper 32 bits.
+      Children are listed beneath their parents; the child of a merge is beneath the first of its parents \
+      that is listed, and names both. Hash ranges show their upper 32 bits only.
       """
   )
 

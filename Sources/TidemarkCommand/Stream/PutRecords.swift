@@ -26,8 +26,8 @@ struct PutRecords: AsyncParsableCommand {
 
   @Option(
     help: ArgumentHelp(
-      "What tells this record from all others of the stream: put again with the same token, it is there once.",
-      discussion: "Of lines, each has this and its number for a token: the same input can be put again."
+      "A token of this record alone: if you put it again with the same token, it is there once.",
+      discussion: "The token of a line is this and the line's number, so you can put the same input again."
     )
   )
   var idempotencyToken: String?

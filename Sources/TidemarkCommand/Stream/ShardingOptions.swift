@@ -12,13 +12,16 @@ struct ShardingOptions: ParsableArguments {
   var rotateAfter: UnlessNever<DurationArgument>?
 
   @Option(
-    help: ArgumentHelp("Split a shard that gets as much, or never. Default: 1000/s.", valueName: "rate")
+    help: ArgumentHelp(
+      "Split a shard that gets at least this much, or never. Default: 1000/s.",
+      valueName: "rate"
+    )
   )
   var splitAbove: UnlessNever<RateArgument>?
 
   @Option(
     help: ArgumentHelp(
-      "Merge neighbours that both get no more, or never; at most a quarter of --split-above. Default: 10/s.",
+      "Merge neighbours that both get at most this, or never; at most a quarter of --split-above. Default: 10/s.",
       valueName: "rate"
     )
   )
@@ -33,11 +36,16 @@ struct ShardingOptions: ParsableArguments {
   var sustainedTime: DurationArgument?
 
   @Option(
-    help: ArgumentHelp("Leave so many open shards. Default: what the stream began with.", valueName: "count")
+    help: ArgumentHelp(
+      "Keep at least so many open shards. Default: what the stream began with.",
+      valueName: "count"
+    )
   )
   var minimumShards: Int?
 
-  @Option(help: ArgumentHelp("Make no more open shards, up to 4096. Default: 256.", valueName: "count"))
+  @Option(
+    help: ArgumentHelp("Have at most so many open shards, up to 4096. Default: 256.", valueName: "count")
+  )
   var maximumShards: Int?
 
   func apply(to sharding: inout PostgresStreamSettings.Sharding) {

@@ -8,8 +8,8 @@ struct TailStream: AsyncParsableCommand {
     abstract: "Print a stream's records, those of a shard after those of its parents.",
     discussion: """
       Goes on until Ctrl-C, until --limit, or until a disabled stream has no more. With --no-follow it ends \
-      when all records that there were are printed. DynamoDB does not tell when those of an open shard are: \
-      five reads in a row that have none count as that.
+      when it has printed all records that there were. DynamoDB does not say when an open shard has no more: \
+      five empty reads in a row count as that.
 
       With --json each record is an object in a line of its own. Its data are text in "data" if they are \
       UTF-8, else Base64 in "data_base64".
