@@ -45,7 +45,7 @@ package enum PrivateFiles {
 
   private static func make(_ directory: String, _ permissions: mode_t) throws {
     guard mkdir(directory, permissions) == 0 else {
-      // Somebody else was faster; who it was is checked next.
+      // Somebody else was faster; the next lines check whose it is.
       if errno == EEXIST { return }
       throw unusable(directory)
     }

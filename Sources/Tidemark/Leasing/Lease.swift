@@ -1,4 +1,4 @@
-/// A row of the lease table: who owns a shard and how far it has been read.
+/// A row of the lease table: the owner of a shard, and how far it has been read.
 public struct Lease: Sendable, Hashable {
   /// What a processor prepared and has not committed yet.
   public struct PendingCheckpoint: Sendable, Hashable {

@@ -19,7 +19,7 @@ final class AWSClient: Sendable {
   private let loop: AttemptLoop
   /// How long an attempt may take.
   var timeout: Duration { configuration.timeout }
-  /// How far this machine's clock is behind the services', as far as they complained.
+  /// How far this machine's clock is behind, as far as the services complained.
   private let clockOffset = Mutex(Duration.zero)
 
   /// - Parameter region: the region of the stream's ARN, if it is known.

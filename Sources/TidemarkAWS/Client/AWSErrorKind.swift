@@ -46,7 +46,7 @@ enum AWSErrorKind: Sendable, Equatable {
   private static let claims: Set<String> = ["RegisterStreamConsumer", "SubscribeToShard"]
 
   /// - Parameters:
-  ///   - skew: how far this machine's clock is behind the server's, if the answer told.
+  ///   - skew: how far this machine's clock is behind, if the answer says so.
   ///   - operation: what was asked for.
   init(code: String, status: Int, skew: Duration?, of operation: String) {
     let isOff = skew.map { abs($0) > .seconds(240) } ?? false

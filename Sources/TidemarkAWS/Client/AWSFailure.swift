@@ -5,7 +5,7 @@ import Tidemark
 struct AWSFailure: Error, Sendable {
   var kind: AWSErrorKind
   var error: TidemarkError
-  /// How far this machine's clock is behind the server's, if the answer told.
+  /// How far this machine's clock is behind, if the answer says so.
   var clockOffset: Duration?
 
   init(_ kind: AWSErrorKind, _ error: TidemarkError, clockOffset: Duration? = nil) {

@@ -33,6 +33,14 @@ struct SourceFile {
     }
   }
 
+  /// The files of the package's own directory whose names end so, by path.
+  static func atTop(endings: [String]) throws -> [SourceFile] {
+    let names = try FileManager.default.contentsOfDirectory(atPath: packageDirectory)
+    return try names.sorted().filter { name in endings.contains { name.hasSuffix($0) } }.map { name in
+      SourceFile(path: name, text: try String(contentsOfFile: "\(packageDirectory)/\(name)", encoding: .utf8))
+    }
+  }
+
   /// The number of the line that an index into ``code`` lies in, from 1, and that line without its indentation.
   func line(at index: String.Index) -> (number: Int, text: String) {
     let number = code[..<index].count { $0 == "\n" } + 1

@@ -17,6 +17,21 @@ struct TidyTests {
     #expect(rule.exceptions.subtracting(met) == [], "an exception that nothing needs")
   }
 
+  private static let texts = Result { try PlainEnglish.texts() }
+
+  @Test("texts are in plain English, as CONTRIBUTING.md has it", arguments: PlainEnglish.habits)
+  func plainEnglish(habit: PlainEnglish) throws {
+    let files = try Self.texts.get()
+    try #require(files.count > 500, "the texts were not found")
+    var met: Set<SourceRule.Exception> = []
+    for file in files {
+      let result = try habit.check(file)
+      #expect(result.violations == [])
+      met.formUnion(result.met)
+    }
+    #expect(habit.rule.exceptions.subtracting(met) == [], "an exception that nothing needs")
+  }
+
   @Test("nothing is marked as unfinished", arguments: ["Sources", "Tests", "Examples", "deploy"])
   func finished(directory: String) throws {
     let files = try SourceFile.all(under: directory, endings: [".swift", ".sql", ".sh", ".h", ".md"])
