@@ -9,7 +9,7 @@ extension Migrator {
 
   /// Runs `body` until it has got its locks.
   ///
-  /// - Throws: `sourceUnavailable` that names the sessions which hold them.
+  /// - Throws: `sourceUnavailable` that names the sessions that hold them.
   func takingLocks(_ body: () async throws -> Bool) async throws -> Bool {
     let clock = ContinuousClock()
     let deadline = clock.now + patience

@@ -37,7 +37,7 @@ public struct Migrator: Sendable {
   ///   version is named.
   /// - Throws: `schemaMismatch` if the database is newer than this program; `unsupported` if there is no such version, if
   ///   the schema belongs to another role or has objects of others, or if streams use what would be taken from them;
-  ///   `sourceUnavailable` that names the sessions which hold the locks which the migration needs.
+  ///   `sourceUnavailable` that names the sessions with the locks that the migration needs.
   public func migrate(to version: Int? = nil) async throws {
     if let version, !(0...latestVersion).contains(version) {
       throw TidemarkError(

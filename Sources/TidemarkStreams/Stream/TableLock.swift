@@ -18,7 +18,7 @@ struct TableLock {
 
   /// Runs `body` until it has got its locks.
   ///
-  /// - Throws: `sourceUnavailable` that names the sessions which hold the lock.
+  /// - Throws: `sourceUnavailable` that names the sessions that hold the lock.
   func taking<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
     let deadline = clock.now.advanced(by: Self.patience)
     var pause = DoublingDelay(from: .milliseconds(100), to: .seconds(2))
