@@ -4,7 +4,7 @@
 -- The histories on which this database has been written, newest last. A server may come back without its newest commits:
 -- as a standby that is promoted, from a backup, after a crash on a disk that lied. Whatever was given out in those
 -- commits is remembered outside of the database, so nothing that is given out afterwards may look the same. Each start
--- of a server, each restored copy and each schema that is made anew is a history of its own, and has a number that is
+-- of a server, each restored copy and each schema that is made again is a history of its own, and has a number that is
 -- greater than all that may have been lost with another: the seconds since 2026. Epochs and incarnations that are given out on a history are no less than it asks for.
 CREATE TABLE tidemark_leases.history (
   -- Epochs have it as their upper half.
@@ -92,8 +92,8 @@ CREATE TABLE tidemark_leases.lease_scope (
   -- Rises with all that may call for a plan. A look compares the two instead of searching the leases.
   change_version bigint NOT NULL DEFAULT 0,
   planned_version bigint NOT NULL DEFAULT 0,
-  -- The history of the last change or plan, and the assignment version with which that history began here: who was
-  -- told a later one on an earlier history was told what is lost.
+  -- The history of the last change or plan, and the assignment version with which that history began here: a worker
+  -- that has seen a later one on an earlier history has seen what is lost.
   history_number bigint NOT NULL DEFAULT 0,
   history_version bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 50);
@@ -132,9 +132,9 @@ CREATE TABLE tidemark_leases.worker (
   failover_interval interval NOT NULL CHECK (failover_interval > '0'),
   -- Whether the worker holds its session lock; false behind a transaction pooler.
   has_session boolean NOT NULL,
-  -- The advisory lock that the worker's session holds for as long as it lives, and the server's process that it is. Any role
-  -- can take an advisory lock whose key it knows: so the key is random, and who holds it is looked at where the heartbeat is
-  -- late.
+  -- The advisory lock that the worker's session holds for as long as it lives, and the server's process that it is. Any
+  -- role can take an advisory lock whose key it knows: so the key is random, and a plan checks who holds it where the
+  -- heartbeat is late.
   session_key bigint NOT NULL DEFAULT ('x' || left(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint,
   session_process integer NOT NULL DEFAULT pg_backend_pid(),
   -- The start of the server that the session was opened on: on any other, the lock's absence proves nothing.

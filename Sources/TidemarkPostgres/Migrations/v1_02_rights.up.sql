@@ -1,4 +1,4 @@
--- Who may do what. A consumer keeps the leases of its applications on its streams and sees no others. A monitor sees leases,
+-- Rights. A consumer keeps the leases of its applications on its streams and sees no others. A monitor sees leases,
 -- workers and how many dead letters there are, of what it was given, but no contents. All else belongs to the schema's
 -- owner.
 
@@ -32,7 +32,7 @@ CREATE TABLE tidemark_leases.access (
 );
 
 -- What the applications and streams are LIKE, and the applications alone, that the caller has rights of these kinds to.
--- Not SECURITY DEFINER: the caller is who asks.
+-- Not SECURITY DEFINER: it is the caller that asks.
 CREATE FUNCTION tidemark_leases.granted_scopes(kinds text[]) RETURNS text[]
 LANGUAGE sql STABLE
 RETURN ARRAY(SELECT unnest(a.scopes) FROM tidemark_leases.access AS a
@@ -45,7 +45,7 @@ RETURN ARRAY(SELECT a.applications FROM tidemark_leases.access AS a
 
 -- Leases are a consumer's by application and stream. What the workers of an application agree on is for all of its
 -- consumers. A policy asks for the caller's rights once a statement, and not for each row. It does so by a query and not
--- by those functions, which the server would plan anew each time.
+-- by those functions, which the server would plan again each time.
 DO $$
 DECLARE
   name text;
@@ -67,7 +67,7 @@ END $$;
 -- A role that may delete from a table may lock all of it. So consumers delete by functions that run with the rights of the
 -- schema's owner, and by nothing else.
 
--- Refuses a caller who is no consumer of a stream for an application; without a stream, of any for it.
+-- Refuses a caller that is no consumer of a stream for an application; without a stream, of any for it.
 CREATE FUNCTION tidemark_leases.require_consumer(of_application text, of_stream text DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -128,7 +128,7 @@ BEGIN
 END $$;
 
 -- Deletes of the leases named those that nobody needs any more: the shard is read to its end, every child is being read from
--- a position of its own, and no lease of a parent is left that could start them anew. Streams and shards go by pairs.
+-- a position of its own, and no lease of a parent is left that could start them again. Streams and shards go by pairs.
 -- What NOT IN looks through is hashed only if it is expected to fit into work_mem, and a plan for these very arrays is one
 -- that reads all leases.
 CREATE FUNCTION tidemark_leases.delete_ended_leases(of_application text, streams text[], shard_ids text[]) RETURNS void

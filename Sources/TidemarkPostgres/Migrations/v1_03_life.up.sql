@@ -13,7 +13,7 @@ BEGIN
     SELECT 0, 'epoch', 0, 0, 'unknown' WHERE NOT EXISTS (SELECT FROM tidemark_leases.history);
   first_incarnation := tidemark_leases.enter_history() << 12;
   floor := tidemark_leases.epoch_floor();
-  -- Locks the scopes, and notes the history in them: whoever was told a later version was told what is lost.
+  -- Locks the scopes, and notes the history in them: a worker that has seen a later version has seen what is lost.
   UPDATE tidemark_leases.lease_scope AS s SET assignment_version = s.assignment_version + 1,
     change_version = s.change_version + 1;
   DELETE FROM tidemark_leases.worker AS w WHERE w.incarnation < first_incarnation;
@@ -25,7 +25,7 @@ BEGIN
     WHERE l.handoff_to < first_incarnation OR l.handoff_to IS NOT NULL AND l.owner IS NULL;
   -- Roles that were made after the rows were restored.
   UPDATE tidemark_leases.access AS a SET role_name = a.role_name WHERE a.role IS NULL;
-  -- Rights are noted here, and stand in the catalog: a dump may leave those out.
+  -- Rights are noted here, and are in the catalog: a dump may leave those out.
   RETURN QUERY SELECT format('role %s', a.role_name),
     CASE WHEN r.oid IS NULL THEN 'there is no such role here' ELSE 'the role has no rights to the leases here' END,
     CASE WHEN r.oid IS NULL THEN format('CREATE ROLE %I, and then: ', a.role_name) ELSE '' END

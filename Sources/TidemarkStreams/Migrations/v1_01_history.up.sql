@@ -1,7 +1,7 @@
 -- The histories on which this database has been written, newest last. A server may come back without its newest commits:
 -- as a standby that is promoted, from a backup, after a crash on a disk that lied. Whatever was given out in those
 -- commits is remembered outside of the database, so nothing that is given out afterwards may look the same. Each start
--- of a server, each restored copy and each schema that is made anew is a history of its own, and has a number that is
+-- of a server, each restored copy and each schema that is made again is a history of its own, and has a number that is
 -- greater than all that may have been lost with another: the seconds since 2026. Sequence numbers that are
 -- given out on a history are no less than it asks for.
 CREATE TABLE tidemark.history (

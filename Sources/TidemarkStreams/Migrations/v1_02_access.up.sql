@@ -1,4 +1,4 @@
--- Who may do what with which streams. Functions that run with the rights of the schema's owner ask here.
+-- What each role may do with which streams. Functions that run with the rights of the schema's owner ask here.
 
 -- What a name is LIKE that a pattern stands for, in which * is any characters.
 CREATE FUNCTION tidemark.like_pattern(pattern text) RETURNS text

@@ -4,7 +4,7 @@
 CREATE TABLE tidemark.stream (
   stream_id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   name text NOT NULL CHECK (name <> '' AND strpos(name, '/') = 0),
-  -- The creation time in UTC, as DynamoDB Streams labels a stream. name/label stands in leases.
+  -- The creation time in UTC, as DynamoDB Streams labels a stream. Leases contain name/label.
   label text NOT NULL,
   -- The first half of the ids of its records: random, so that they are unique beyond this database.
   uid bigint NOT NULL DEFAULT ('x' || right(replace(gen_random_uuid()::text, '-', ''), 16))::bit(64)::bigint,
@@ -27,7 +27,7 @@ CREATE TABLE tidemark.stream (
   partition_interval interval NOT NULL CHECK (partition_interval > interval '0'),
   -- The column of the table that says when a row expires; null if none does.
   expiry_column text,
-  -- When somebody who may has last looked for expired rows, or the column was named.
+  -- When a role that may do so has last looked for expired rows, or the column was named.
   expired_at timestamptz,
   -- When somebody has last kept its retention.
   maintained_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -208,7 +208,7 @@ CREATE TABLE tidemark.step (
   shard_counts integer[] NOT NULL,
   moved_at timestamptz NOT NULL DEFAULT clock_timestamp(),
   -- No inbox row up to this id will be seen any more: they have been moved, or their transactions rolled back. A
-  -- step starts to look behind it, for the dead rows before may be many while a long-open snapshot keeps them.
+  -- step starts its search after it, for the dead rows before may be many while a long-open snapshot keeps them.
   inbox_floor bigint NOT NULL DEFAULT 0,
   -- Transactions that took an id up to candidate_id had a smaller xid than candidate_xid. Once all those have
   -- ended, the floor may rise that far.
@@ -464,7 +464,7 @@ CREATE TABLE tidemark.put_token (
 CREATE INDEX put_token_by_age ON tidemark.put_token (stream_id, put_at);
 
 -- Appends a record to a stream in the caller's transaction. With an idempotency token, only if no record was put with the
--- same one within the stream's retention: then it returns false. A transaction that puts the same one is waited for.
+-- same one within the stream's retention: then it returns false. It waits for a transaction that puts the same one.
 CREATE FUNCTION tidemark.put(stream_name text, partition_key text, data bytea, idempotency_token text DEFAULT NULL)
 RETURNS boolean
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -507,7 +507,7 @@ BEGIN
 END $$;
 
 -- The position before the first record of a shard that is not older than since; the stream's head if there is
--- none yet. Partitions that were closed before then are not looked at.
+-- none yet. It does not look at partitions that were closed before then.
 CREATE FUNCTION tidemark.position_at(of_stream integer, of_ordinal integer, since timestamptz) RETURNS bigint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

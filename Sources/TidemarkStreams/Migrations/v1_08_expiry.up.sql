@@ -28,7 +28,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   ) AS b (type, latest, earliest) ON b.type = k.type
 $$;
 
--- What deletes some rows of a table that are expired at a moment; null for a column that tells no time. Rows of a child table are not the table's. Rows are looked for before they are locked,
+-- What deletes some rows of a table that are expired at a moment; null for a column that tells no time. Rows of a child table are not the table's. It looks for rows before it locks them,
 -- so that none is locked for as long as the search takes.
 CREATE FUNCTION tidemark.expiry_statement(
   of_table oid, column_name text, now timestamptz, maximum_rows integer

@@ -90,7 +90,7 @@ BEGIN
   RETURN stream.source_table;
 END $$;
 
--- Ends the open shards behind all that is sequenced and what is visible in the inbox, and begins their children behind
+-- Ends the open shards after all that is sequenced and what is visible in the inbox, and begins their children after
 -- a log partition that it reserves. starts and ordinals are the hash ranges and shards of the copy. The caller has the
 -- stream's turn.
 CREATE FUNCTION tidemark.reserve_snapshot(
@@ -159,7 +159,7 @@ END $$;
 CREATE FUNCTION tidemark.begin_snapshot(
   of_stream integer, of_application text, OUT partition_ordinal bigint, OUT starts bigint[], OUT ordinals integer[])
 LANGUAGE plpgsql SECURITY DEFINER
--- Sequencing stands still meanwhile; who makes the snapshot tries again.
+-- Sequencing stands still meanwhile; the maker of the snapshot tries again.
 SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF current_setting('transaction_isolation') <> 'repeatable read' THEN

@@ -9,10 +9,10 @@ CREATE TABLE tidemark.logical_capture (
   -- What the table had before, to be restored.
   replica_identity "char" NOT NULL,
   replica_index text,
-  -- Transactions that commit behind this place are not the stream's any more; null until it is being disabled.
+  -- Transactions that commit after this place are not the stream's any more; null until it is being disabled.
   ends_at pg_lsn,
   -- A cut, for a snapshot that is made for an application: until its place is known nothing is appended, and nothing
-  -- from behind it until the snapshot has begun. It is void when its time is up or its maker's lock is free.
+  -- from after it until the snapshot has begun. It is void when its time is up or its maker's lock is free.
   cut_id uuid,
   cut_for text,
   cut_at pg_lsn,
@@ -155,13 +155,13 @@ BEGIN
   RETURN new_id;
 END $$;
 
--- A mark in the log: what committed before the call stands before it, what commits after it behind it.
+-- A mark in the log: what committed before the call is before it, what commits later is after it.
 CREATE FUNCTION tidemark.mark_log(of_capture integer) RETURNS pg_lsn
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   SELECT pg_logical_emit_message(true, 'tidemark_' || of_capture, '')
 $$;
 
--- Enabling, last step, once the slot is there: the stream begins with the changes that commit behind this transaction's
+-- Enabling, last step, once the slot is there: the stream begins with the changes that commit after this transaction's
 -- lock on the table.
 CREATE FUNCTION tidemark.enable_logical_stream(
   of_capture integer, source regclass, stream_name text, view text, kept_for interval, shard_count integer
@@ -247,7 +247,7 @@ BEGIN
   END IF;
 END $$;
 
--- How far a stream has been captured, for who wants to go on; no row when it is not captured by decoding (any more).
+-- How far a stream has been captured, for a process that wants to go on; no row where decoding does not capture it.
 -- ends_at is how far that may go. is_held says that there is nothing to capture until something else has happened: a
 -- cut's place is not known yet, or all before ends_at is captured.
 CREATE FUNCTION tidemark.capture_state(
@@ -283,7 +283,7 @@ CREATE OR REPLACE FUNCTION tidemark.%1$I(
   causes text[], sizes integer[], times timestamptz[]
 ) RETURNS bigint
 LANGUAGE plpgsql
--- A plan for this call's arrays would be no better than one for any, and is made anew each time.
+-- A plan for this call's arrays would be no better than one for any, and is made again each time.
 SET plan_cache_mode = force_generic_plan SET jit = off SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
   routing record := tidemark.route_records(%2$s);
@@ -321,7 +321,7 @@ END $$;
 -- Appends captured records to the log, in the order in which they are given: the one that was captured from from_lsn
 -- and from_changes up to to_lsn and to_changes. Without records only the place moves: past a commit whose changes have
 -- all been appended before. Returns false, and does nothing, if the log is not at that place any
--- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin anew. So each
+-- more, or the stream's end or its cut is another one than the caller knows: then the caller must begin again. So each
 -- change is appended once, whoever was taken for dead.
 CREATE FUNCTION tidemark.append_captured(
   of_stream integer, of_capture integer, known_end pg_lsn, from_lsn pg_lsn, from_changes bigint, to_lsn pg_lsn,
@@ -462,8 +462,8 @@ BEGIN
   RETURN true;
 END $$;
 
--- Removes what is left of a capture unless its stream is enabled. Whoever enables may not know whether it is: its COMMIT
--- is waited for.
+-- Removes what is left of a capture unless its stream is enabled. Whoever enables may not know whether it is, so
+-- this waits for its COMMIT.
 CREATE FUNCTION tidemark.drop_unused_capture(of_capture integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -494,7 +494,7 @@ BEGIN
         AND EXISTS (SELECT FROM pg_roles o WHERE o.rolname = current_user AND (o.rolreplication OR o.rolsuper))
   LOOP
     BEGIN
-      -- Who enables has the lock until it has committed.
+      -- The session that enables has the lock until it has committed.
       IF NOT tidemark.is_present('enabling of ' || dead.capture_id) THEN
         IF dead.is_unknown THEN
           PERFORM tidemark.drop_slot(dead.capture_id);
@@ -577,7 +577,7 @@ BEGIN
   BEGIN
     PERFORM tidemark.end_failed_stream(of_stream, reason);
   EXCEPTION WHEN lock_not_available THEN
-    -- Somebody writes to the table, whose transaction may be what the slot keeps the log for. Its end is waited for, but
+    -- Somebody writes to the table, whose transaction may be what the slot keeps the log for. It waits for its end, but
     -- not with the slot.
     UPDATE tidemark.stream s SET failure = coalesce(s.failure, reason) WHERE s.stream_id = of_stream;
     PERFORM tidemark.drop_slot(capture.capture_id);

@@ -1,12 +1,12 @@
--- Snapshots of tables that are captured by decoding. Which transactions a snapshot sees and where their commits stand
+-- Snapshots of tables that are captured by decoding. Which transactions a snapshot sees and where their commits are
 -- in the write-ahead log are two things, and only a replication slot brings them together: a new one has a place, and
--- exports what is seen there, which is exactly what committed before it. So who makes a snapshot
+-- exports what is seen there, which is exactly what committed before it. So the maker of a snapshot
 --
 -- 1. asks for a cut: from then on nothing is appended, for the place may be any that comes,
 -- 2. makes a slot that goes with its session, and places the cut where that begins; what stands before is appended,
 -- 3. begins the snapshot there, as one is begun for a table with a trigger; the cut is gone with that.
 --
--- Who captures waits meanwhile, but only for so long as a cut is valid without a sign of its maker's life.
+-- The capturing session waits meanwhile, but only for so long as a cut is valid without a sign of its maker's life.
 
 -- Asks for a cut; null while there is another. One that is there for the same application is a dead or late maker's.
 CREATE FUNCTION tidemark.request_cut(of_stream integer, of_application text) RETURNS uuid
@@ -32,7 +32,7 @@ BEGIN
   RETURN new_cut;
 END $$;
 
--- Says that the maker of a cut lives. The state is that of a conflict with others: to begin anew may help.
+-- Says that the maker of a cut lives. The state is that of a conflict with others: to begin again may help.
 CREATE FUNCTION tidemark.keep_cut(cut uuid) RETURNS tidemark.logical_capture
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -52,7 +52,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.keep_cut(cut);
   UPDATE tidemark.logical_capture c SET cut_at = place WHERE c.cut_id = cut;
-  -- Who captures a table that nobody writes to learns from it that the place is passed.
+  -- The session that captures a table that nobody writes to learns from it that the place is passed.
   PERFORM tidemark.mark_log(c.capture_id) FROM tidemark.logical_capture c WHERE c.cut_id = cut;
 END $$;
 
@@ -76,7 +76,7 @@ BEGIN
   capture := tidemark.keep_cut(cut);
   IF NOT EXISTS (SELECT FROM pg_replication_slots r
       WHERE r.slot_name = tidemark.slot_name(capture.capture_id) AND r.confirmed_flush_lsn >= capture.cut_at)
-    -- A commit stands in the write-ahead log a moment before others see it. To them its rows are an aborted one's.
+    -- A commit is in the write-ahead log a moment before others see it. To them its rows are an aborted one's.
     OR EXISTS (SELECT FROM pg_snapshot_xip(pg_current_snapshot()) AS x (id)
       WHERE pg_visible_in_snapshot(x.id, seen)) THEN
     RETURN;

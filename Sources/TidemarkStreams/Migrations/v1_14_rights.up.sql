@@ -1,10 +1,10 @@
--- Who may do what, in the catalog: what each kind of right needs to call and to read. Functions that change something run
+-- Rights, in the catalog: what each kind of right needs to call and to read. Functions that change something run
 -- with the rights of the schema's owner and ask what the caller was given (see tidemark.access). Writers of tables need
 -- nothing here.
 
 -- Whoever has a right to a stream sees what there is to know of it, and nothing of others; of snapshots those of its own
--- applications. Policies ask by queries: a function would be planned anew in each statement. They name streams one by one,
--- for a reader asks about one.
+-- applications. Policies ask by queries: a function would be planned again in each statement. They name streams one by
+-- one, for a reader asks about one.
 ALTER TABLE tidemark.stream ENABLE ROW LEVEL SECURITY;
 CREATE POLICY visible ON tidemark.stream FOR SELECT USING (name LIKE ANY (ARRAY(
   SELECT tidemark.like_pattern(a.stream) FROM tidemark.access AS a WHERE pg_has_role(a.role, 'USAGE'))));

@@ -127,7 +127,7 @@ BEGIN
   END IF;
   -- Roles that were made after the rows were restored.
   UPDATE tidemark.access AS a SET role_name = a.role_name WHERE a.role IS NULL;
-  -- Rights are noted here, and stand in the catalog: a dump may leave those out.
+  -- Rights are noted here, and are in the catalog: a dump may leave those out.
   RETURN QUERY SELECT format('role %s', a.role_name), CASE WHEN r.oid IS NULL THEN 'there is no such role here'
       ELSE 'the role has no rights to the schema here' END,
     CASE WHEN r.oid IS NULL THEN format('CREATE ROLE %I, and then: ', a.role_name) ELSE '' END
