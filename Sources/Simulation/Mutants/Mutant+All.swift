@@ -115,8 +115,8 @@ extension Mutant {
     Mutant(
       "records-beyond-the-trust-window",
       breaks: "trust",
-      in: "\(leasing)/TrustWindow.swift",
-      "while «!isOpen» {",
+      in: "\(processing)/ShardConsumerRunner.swift",
+      "call.needsTrust, «!trust.isOpen» {",
       becomes: "false"
     ),
     Mutant(
@@ -154,7 +154,7 @@ extension Mutant {
       "consumer-goes-on-without-its-lease",
       breaks: "trust",
       in: "\(processing)/ShardConsumer.swift",
-      "if «isLost» { return lose() }\n    if let place {",
+      "if «isLost» { return lose() }\n    if let place = reading.takePlace() {",
       becomes: "false"
     ),
     Mutant(
@@ -202,9 +202,9 @@ extension Mutant {
     Mutant(
       "wake-up-after-the-lease-is-lost",
       breaks: "trust",
-      in: "\(processing)/ShardConsumerRunner.swift",
-      "try await «trust.waitUntilOpen()»\n      try await $0.wokenUp",
-      becomes: "()"
+      in: "\(processing)/ProcessorCall.swift",
+      "case .process, .wokenUp: «true»",
+      becomes: "self == .process"
     ),
     Mutant(
       "wake-up-beside-another-call",
@@ -223,15 +223,15 @@ extension Mutant {
     Mutant(
       "latest-keeps-no-place",
       breaks: "liveness",
-      in: "\(processing)/ShardConsumer.swift",
+      in: "\(processing)/ReadAhead.swift",
       "if isLatest, «origin > .latest» {",
       becomes: "false"
     ),
     Mutant(
       "reader-is-opened-anew-at-latest",
       breaks: "S7",
-      in: "\(processing)/ShardConsumer.swift",
-      "after: «readPosition», pause: pause)",
+      in: "\(processing)/ReadAhead.swift",
+      "after: «position», pause: pause)]",
       becomes: "Checkpoint.latest"
     ),
   ]

@@ -20,16 +20,19 @@ struct ShardConsumer {
     case readFailed(TidemarkError)
     case processorReturned
     case processorFailed(any Error, at: ContinuousClock.Instant)
+    /// The call was not made, since the worker was not sure of its leases; see ``ProcessorCall/needsTrust``.
+    case withheld
     /// What the store has as the checkpoint of this grant; `nil` if the grant is over.
     case position(Checkpoint?)
-    case slept(id: Int)
+    /// What ``Action/sleep(_:id:)`` or ``Action/awaitTrust(id:)`` has waited for has come.
+    case pauseEnded(id: Int)
     case wakeUpDue(id: Int)
     case written(WriteOutcome)
     /// A write was given up, which happens only when the worker itself is being torn down.
     case writeAbandoned
-    /// The time of ``Action/watch(_:)`` is over. Whether there was a checkpoint in it, or the worker was not sure of
-    /// its leases: then a call waits for the store, and that is not the processor's fault.
-    case watched(hasProgressed: Bool)
+    /// The time of ``Action/watch(_:)`` is over. Whether there was a checkpoint in it, and whether the worker is sure of
+    /// its leases.
+    case watched(hasProgressed: Bool, isTrusted: Bool = true)
   }
 
   enum Action {
@@ -44,9 +47,11 @@ struct ShardConsumer {
     /// What ``Checkpointer/checkpoint()`` stands for from now on.
     case setHandedOut(Checkpoint)
     case open(after: Checkpoint, pause: Duration)
-    case read(pause: Duration)
+    case read
     case findPosition
     case sleep(Duration, id: Int)
+    /// Waits until the worker is sure of its leases.
+    case awaitTrust(id: Int)
     /// Keeps the place that `LATEST` has turned out to be.
     case keepPlace(Checkpoint)
     /// Waits for this moment, which replaces any other.
@@ -115,19 +120,7 @@ struct ShardConsumer {
     case due
   }
 
-  private enum Reading {
-    case closed
-    case busy
-    case open
-    /// Nothing more is to be read: the end was seen, or reading has become impossible.
-    case over
-  }
-
-  /// The source's failures are not the processor's: reading goes on soon after an outage, however long it was.
-  private static let readBackoff = Backoff(initial: .milliseconds(50), maximum: .seconds(2))
-
   private let policy: FailurePolicy
-  private let trimmedData: TrimmedDataPolicy
   private let stall: WorkerConfiguration.Stall
   private var random: SharedRandom
 
@@ -137,25 +130,16 @@ struct ShardConsumer {
   /// The processor was asked to shut down, so there is no way back.
   private var isShutDown = false
   private var isLost = false
-  private var stopReason: String?
 
-  private var reading = Reading.closed
-  /// In a row, since the last page: that a reader opens says nothing about whether it can be read from.
-  private var readFailures = 0
-  /// The last record that was read, where a new reader has to continue.
-  private var readPosition: Checkpoint
-  /// What `LATEST` has turned out to be, until it is kept.
-  private var place: Checkpoint?
-  private var nextPage: (page: ShardPage, at: ContinuousClock.Instant?)?
-
+  private var reading: ReadAhead
   /// The last record that the processor has handled, as far as known here.
   private var handled: Checkpoint
   /// Records of the present page that are not handled yet.
   private var work: ArraySlice<Record> = []
-  private var pageInfo: (page: ShardPage, at: ContinuousClock.Instant?)?
+  private var page: ReadAhead.Page?
   private var retries: RetryLedger
   private var callFailures = 0
-  private var lastSleepID = 0
+  private var lastPauseID = 0
   private var wakeUp = WakeUp.none
   private var lastWakeUpID = 0
   /// Exhausted records that are given up once the processor was woken.
@@ -170,13 +154,12 @@ struct ShardConsumer {
     random: SharedRandom
   ) {
     self.policy = policy
-    self.trimmedData = trimmedData
     self.stall = stall
     self.watch = StallWatch(timeout: stall.timeout)
     self.retries = RetryLedger(policy: policy)
     self.random = random
     self.handled = lease.checkpoint
-    self.readPosition = lease.checkpoint
+    self.reading = ReadAhead(after: lease.checkpoint, trimmedData: trimmedData, random: random)
   }
 
   mutating func handle(_ event: Event) -> [Action] {
@@ -208,18 +191,21 @@ struct ShardConsumer {
       wakeUp = .due
       return settle()
     case .opened(let origin):
-      return opened(after: origin)
+      reading.opened(after: origin)
+      return settle() + readAhead()
     case .page(let page, let instant):
-      return receive(page, at: instant)
+      return reading.received(page, at: instant) + settle() + readAhead()
     case .readFailed(let error):
-      return readFailed(error)
+      return isLost ? [] : reading.failed(error) + settle()
     case .processorReturned:
       return processorReturned()
     case .processorFailed(let error, let instant):
       return processorFailed(error, at: instant)
+    case .withheld:
+      return withheld()
     case .position(let position):
       return found(position)
-    case .slept(let id):
+    case .pauseEnded(let id):
       guard case .pausing(id) = activity else { return [] }
       activity = .idle
       return settle()
@@ -227,8 +213,9 @@ struct ShardConsumer {
       return written(outcome)
     case .writeAbandoned:
       return isWriting ? writeFailed() : []
-    case .watched(let hasProgressed):
-      return watched(hasProgressed: hasProgressed)
+    case .watched(let hasProgressed, let isTrusted):
+      // Without trust a call waits for the store, and that is not the processor's fault.
+      return watched(hasProgressed: hasProgressed || !isTrusted)
     }
   }
 
@@ -238,8 +225,7 @@ struct ShardConsumer {
   private mutating func settle() -> [Action] {
     guard case .idle = activity else { return [] }
     if isLost { return lose() }
-    if let place {
-      self.place = nil
+    if let place = reading.takePlace() {
       activity = .keepingPlace
       return [.keepPlace(place)]
     }
@@ -248,12 +234,11 @@ struct ShardConsumer {
       activity = .initializing
       return [.initialize]
     }
-    if work.isEmpty, pageInfo?.page.end == nil, let next = nextPage {
-      nextPage = nil
-      pageInfo = next
+    if work.isEmpty, page?.page.end == nil, let next = reading.takePage() {
+      page = next
       work = next.page.records[...]
     }
-    if work.isEmpty, pageInfo?.page.end != nil {
+    if work.isEmpty, page?.page.end != nil {
       activity = .handlingShardEnd
       return [.handleShardEnd]
     }
@@ -261,7 +246,7 @@ struct ShardConsumer {
     if wakeUp == .due { return wakeProcessor() + readAhead() }
     if !exhaustedRecords.isEmpty { return giveUpExhausted() }
     if !work.isEmpty { return process() + readAhead() }
-    if let stopReason {
+    if let stopReason = reading.stopReason {
       activity = .stopping
       return [.stop(reason: stopReason)]
     }
@@ -302,10 +287,16 @@ struct ShardConsumer {
     return [.finish(outcome)]
   }
 
-  private mutating func pause(_ duration: Duration) -> Action {
-    lastSleepID += 1
-    activity = .pausing(id: lastSleepID)
-    return .sleep(duration, id: lastSleepID)
+  private mutating func pause(_ duration: Duration) -> Action { .sleep(duration, id: beginPause()) }
+
+  private mutating func beginPause() -> Int {
+    lastPauseID += 1
+    activity = .pausing(id: lastPauseID)
+    return lastPauseID
+  }
+
+  private mutating func readAhead() -> [Action] {
+    isInitialized && !isLost && !isHandOffRequested ? reading.goOn() : []
   }
 
   private mutating func process() -> [Action] {
@@ -314,7 +305,7 @@ struct ShardConsumer {
     activity = .processing(count: records.count)
     let batch = RecordBatch(
       records: records,
-      millisBehindLatest: pageInfo?.page.millisBehindLatest ?? 0,
+      millisBehindLatest: page?.page.millisBehindLatest ?? 0,
       previousAttempts: retries.attempts(at: first.checkpoint)
     )
     return [.setHandedOut(last.checkpoint), .process(batch)]
@@ -364,83 +355,6 @@ struct ShardConsumer {
     }
   }
 
-  // MARK: Reading
-
-  private mutating func readAhead() -> [Action] {
-    guard isInitialized, nextPage == nil, !isLost, !isHandOffRequested else { return [] }
-    switch reading {
-    case .closed:
-      reading = .busy
-      return [.open(after: readPosition, pause: .zero)]
-    case .open:
-      reading = .busy
-      return [.read(pause: .zero)]
-    case .busy, .over:
-      return []
-    }
-  }
-
-  private mutating func opened(after origin: Checkpoint) -> [Action] {
-    let isLatest = readPosition == .latest
-    readPosition = origin
-    if isLatest, origin > .latest {
-      // Kept, or records that arrive before the first checkpoint would be skipped by the next owner, which would find
-      // another latest.
-      place = origin
-      return settle()
-    }
-    reading = .open
-    return readAhead()
-  }
-
-  private mutating func receive(_ page: ShardPage, at instant: ContinuousClock.Instant) -> [Action] {
-    readFailures = 0
-    reading = page.end == nil ? .open : .over
-    if let last = page.records.last { readPosition = last.checkpoint }
-    if !page.records.isEmpty || page.end != nil { nextPage = (page, instant) }
-    let report = page.loss.map { [Action.report(.lost($0))] } ?? []
-    return report + settle() + readAhead()
-  }
-
-  private mutating func readFailed(_ error: TidemarkError) -> [Action] {
-    if isLost { return [] }
-    switch error.code {
-    case .recordsTrimmed, .shardNotFound:
-      return trimmed(error)
-    case .iteratorExpired where readFailures == 0:
-      // One that expires again before it was read from is a failure like any other.
-      readFailures = 1
-      reading = .busy
-      return [.open(after: readPosition, pause: .zero)]
-    default:
-      readFailures += 1
-      let pause = Self.readBackoff.pause(afterAttempt: readFailures, using: &random)
-      reading = .busy
-      // A reader that failed to open is not there to be read from; opening again is right in both cases.
-      return [
-        .report(.readFailed(error, pause: pause)), .open(after: readPosition, pause: pause),
-      ]
-    }
-  }
-
-  private mutating func trimmed(_ error: TidemarkError) -> [Action] {
-    let report = Action.report(.trimmed(error, after: readPosition))
-    switch (trimmedData, error.code) {
-    case (.stop, _):
-      reading = .over
-      stopReason = error.message
-      return [report] + settle()
-    case (.skipToHorizon, .recordsTrimmed):
-      reading = .busy
-      return [report, .open(after: .trimHorizon, pause: .zero)]
-    case (.skipToHorizon, _):
-      // The whole shard is gone, so this is its end; its children are found by the next shard sync.
-      reading = .over
-      nextPage = (ShardPage(records: [], end: ShardPage.End(children: [])), nil)
-      return [report] + settle()
-    }
-  }
-
   // MARK: The processor's answers
 
   private mutating func processorReturned() -> [Action] {
@@ -464,7 +378,7 @@ struct ShardConsumer {
     case .handlingShardEnd:
       if isLost { return lose() }
       activity = .endingShard
-      return [.endShard(children: pageInfo?.page.end?.children ?? [])]
+      return [.endShard(children: page?.page.end?.children ?? [])]
     case .losing:
       return finish(.lost)
     default:
@@ -493,6 +407,20 @@ struct ShardConsumer {
     }
   }
 
+  /// What was to be handed out is not, and what comes once there is trust again is decided then.
+  private mutating func withheld() -> [Action] {
+    switch activity {
+    case .processing, .wakingUp:
+      if case .wakingUp = activity, wakeUp == .none { wakeUp = .due }
+      let takeBack = Action.setHandedOut(handled)
+      activity = .idle
+      if isLost || isHandOffRequested { return [takeBack] + settle() }
+      return [takeBack, .awaitTrust(id: beginPause())]
+    default:
+      return []
+    }
+  }
+
   /// Goes on after a failure, now that it is known how far the processor got.
   private mutating func found(_ position: Checkpoint?) -> [Action] {
     guard case .findingPosition(let failure) = activity else { return [] }
@@ -517,7 +445,7 @@ struct ShardConsumer {
       at: head.checkpoint,
       count: count,
       isNamed: named != nil,
-      age: age(of: head, at: failure.at)
+      age: page?.age(of: head, at: failure.at)
     )
     return actions + (isExhausted ? exhausted(failure, count: count) : retry(failure))
   }
@@ -528,13 +456,6 @@ struct ShardConsumer {
     let report = Action.report(.failed(failure.error, attempt: attempt, pause: pause))
     if isHandOffRequested { return [report] + settle() }
     return [report, self.pause(pause)]
-  }
-
-  /// By the source's clock when it was read, and by this one since then.
-  private func age(of record: Record, at instant: ContinuousClock.Instant) -> Duration? {
-    guard let pageInfo, let readAt = pageInfo.page.readAt, let instantOfRead = pageInfo.at else { return nil }
-    let ageWhenRead = readAt.microsecondsSinceEpoch - record.approximateCreationTime.microsecondsSinceEpoch
-    return .microseconds(ageWhenRead) + instantOfRead.duration(to: instant)
   }
 
   private mutating func exhausted(_ failure: Failure, count: Int) -> [Action] {
@@ -593,7 +514,7 @@ struct ShardConsumer {
     switch activity {
     case .keepingPlace:
       activity = .idle
-      reading = .open
+      reading.placeKept()
       return settle() + readAhead()
     case .deadLettering(let letters):
       drop(letters.count)
@@ -601,7 +522,7 @@ struct ShardConsumer {
       activity = .idle
       return [.report(.deadLettered(letters)), .setHandedOut(handled)] + settle()
     case .endingShard:
-      let children = pageInfo?.page.end?.children ?? []
+      let children = page?.page.end?.children ?? []
       return finish(
         children.isEmpty || children.contains { $0.parentIDs.count > 1 } ? .endedAmongUnknown : .ended
       )

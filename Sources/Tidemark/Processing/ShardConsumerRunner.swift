@@ -144,20 +144,30 @@ final class ShardConsumerRunner: Sendable {
       let ended = wakeUpTimer.next()
       return { await self.awaitWakeUp(at: instant, id, unless: ended) }
     case .initialize:
-      return { [context] in await self.call { processor, _ in try await processor.initialize(context) } }
+      return { [context] in
+        await self.call(.initialize) { processor, _ in try await processor.initialize(context) }
+      }
     case .process(let batch): return { await self.process(batch) }
     case .wakeProcessor: return { await self.wakeProcessor() }
-    case .requestShutdown: return { await self.call { try await $0.shutdownRequested(checkpointer: $1) } }
-    case .handleShardEnd: return { await self.call { try await $0.shardEnded(checkpointer: $1) } }
-    case .notifyLeaseLost: return { await self.call { processor, _ in await processor.leaseLost() } }
+    case .requestShutdown:
+      return { await self.call(.shutdownRequested) { try await $0.shutdownRequested(checkpointer: $1) } }
+    case .handleShardEnd:
+      return { await self.call(.shardEnded) { try await $0.shardEnded(checkpointer: $1) } }
+    case .notifyLeaseLost:
+      return { await self.call(.leaseLost) { processor, _ in await processor.leaseLost() } }
     case .open(let position, let pause):
       return { await self.open(after: position, pause: pause, reader: reader) }
-    case .read(let pause): return { await self.read(pause: pause, reader: reader) }
+    case .read: return { await self.read(reader: reader) }
     case .findPosition: return { await self.findPosition() }
     case .sleep(let duration, let id):
       return {
         try? await self.environment.clock.sleep(for: duration)
-        self.send.yield(.slept(id: id))
+        self.send.yield(.pauseEnded(id: id))
+      }
+    case .awaitTrust(let id):
+      return {
+        try? await self.environment.trust.waitUntilOpen()
+        self.send.yield(.pauseEnded(id: id))
       }
     case .keepPlace(let place): return { await self.keepPlace(place) }
     case .deadLetter(let letters, let checkpoint):
@@ -173,13 +183,24 @@ final class ShardConsumerRunner: Sendable {
 
   // MARK: The processor
 
-  private func call(
-    _ body: @escaping @Sendable (inout any RecordProcessor, Checkpointer) async throws -> Void
-  ) async {
-    answer(await host.call { [checkpointer] in try await body(&$0, checkpointer) })
-  }
+  private struct Withheld: Error {}
 
-  private func answer(_ error: (any Error)?) {
+  /// - Parameter ended: is called once the processor was called, with the time that it took.
+  private func call(
+    _ call: ProcessorCall,
+    _ body: @escaping @Sendable (inout any RecordProcessor, Checkpointer) async throws -> Void,
+    then ended: (Duration, _ error: (any Error)?) -> Void = { _, _ in }
+  ) async {
+    let started = environment.clock.now
+    let error = await host.call { [checkpointer, trust = environment.trust] in
+      if call.needsTrust, !trust.isOpen { throw Withheld() }
+      try await body(&$0, checkpointer)
+    }
+    if error is Withheld {
+      send.yield(.withheld)
+      return
+    }
+    ended(started.duration(to: environment.clock.now), error)
     checkpointer.noteCallEnded(failed: error != nil)
     if let error {
       send.yield(.processorFailed(error, at: environment.clock.now))
@@ -189,16 +210,12 @@ final class ShardConsumerRunner: Sendable {
   }
 
   private func process(_ batch: RecordBatch) async {
-    let started = environment.clock.now
-    let error = await host.call { [checkpointer, trust = environment.trust] in
-      // Past the trust window the lease may be another worker's already.
-      try await trust.waitUntilOpen()
-      try await $0.process(batch, checkpointer: checkpointer)
-    }
-    let busy = started.duration(to: environment.clock.now)
-    let bytes = batch.reduce(0) { $0 + $1.sizeInBytes }
-    meter.add(busy: busy, bytes: bytes, millisBehindLatest: batch.millisBehindLatest)
-    if error == nil {
+    await call(.process) {
+      try await $0.process(batch, checkpointer: $1)
+    } then: { busy, error in
+      let bytes = batch.reduce(0) { $0 + $1.sizeInBytes }
+      meter.add(busy: busy, bytes: bytes, millisBehindLatest: batch.millisBehindLatest)
+      if error != nil { return }
       environment.events.batchProcessed(
         grant,
         records: batch.count,
@@ -207,17 +224,14 @@ final class ShardConsumerRunner: Sendable {
         millisBehindLatest: batch.millisBehindLatest
       )
     }
-    answer(error)
   }
 
   private func wakeProcessor() async {
-    let started = environment.clock.now
-    let error = await host.call { [checkpointer, trust = environment.trust] in
-      try await trust.waitUntilOpen()
-      try await $0.wokenUp(checkpointer: checkpointer)
+    await call(.wokenUp) {
+      try await $0.wokenUp(checkpointer: $1)
+    } then: { busy, _ in
+      meter.add(busy: busy)
     }
-    meter.add(busy: started.duration(to: environment.clock.now))
-    answer(error)
   }
 
   private func awaitWakeUp(
@@ -233,7 +247,9 @@ final class ShardConsumerRunner: Sendable {
   private func watch(for duration: Duration) async {
     let before = checkpointer.committed
     guard (try? await environment.clock.sleep(for: duration)) != nil else { return }
-    send.yield(.watched(hasProgressed: checkpointer.committed != before || !environment.trust.isOpen))
+    send.yield(
+      .watched(hasProgressed: checkpointer.committed != before, isTrusted: environment.trust.isOpen)
+    )
   }
 
   // MARK: The source
@@ -246,8 +262,8 @@ final class ShardConsumerRunner: Sendable {
     }
   }
 
-  private func read(pause: Duration, reader: ReaderSlot) async {
-    await reading(pause: pause) {
+  private func read(reader: ReaderSlot) async {
+    await reading {
       let reader = try reader.get()
       try await reader.waitForNews()
       let page = try await reader.nextPage(maximumRecords: self.environment.maximumRecords)
@@ -255,7 +271,7 @@ final class ShardConsumerRunner: Sendable {
     }
   }
 
-  private func reading(pause: Duration, _ body: () async throws -> Event) async {
+  private func reading(pause: Duration = .zero, _ body: () async throws -> Event) async {
     do {
       if pause > .zero { try await environment.clock.sleep(for: pause) }
       historyOfRead.withLock { $0 = environment.told.number }

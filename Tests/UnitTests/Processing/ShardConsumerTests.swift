@@ -116,7 +116,7 @@ struct ShardConsumerTests {
   /// What is under way when something comes in between.
   enum Stage: CaseIterable {
     case initializing, pausingBeforeInitialize, opening, openingAtLatest, keepingPlace, reading, processing
-    case findingPosition, pausing
+    case findingPosition, pausing, awaitingTrust
     case deadLettering, wakingUp, shuttingDown, handlingShardEnd, endingShard, transferring, stopping
 
     var consumer: Consumed {
@@ -139,6 +139,10 @@ struct ShardConsumerTests {
         var consumer = Consumed.processing(1...3)
         _ = consumer.fail()
         if self == .pausing { _ = consumer.send(.position(.trimHorizon)) }
+        return consumer
+      case .awaitingTrust:
+        var consumer = Consumed.processing(1...3)
+        _ = consumer.send(.withheld)
         return consumer
       case .deadLettering, .stopping:
         let policy = FailurePolicy(maximumAttempts: 1, whenExhausted: self == .stopping ? .stop : .deadLetter)
@@ -167,7 +171,7 @@ struct ShardConsumerTests {
 
   @Test(
     "a handoff is begun at once where nothing is under way but a read or a pause",
-    arguments: [Stage.opening, .reading, .pausing]
+    arguments: [Stage.opening, .reading, .pausing, .awaitingTrust]
   )
   func handOffAtOnce(stage: Stage) {
     var consumer = stage.consumer
@@ -255,7 +259,7 @@ struct ShardConsumerTests {
 
   @Test(
     "a lost lease is reported at once where nothing is under way but a read or a pause",
-    arguments: [Stage.opening, .reading, .pausing]
+    arguments: [Stage.opening, .reading, .pausing, .awaitingTrust]
   )
   func lostAtOnce(stage: Stage) {
     var consumer = stage.consumer
@@ -328,12 +332,48 @@ struct ShardConsumerTests {
     #expect(consumer.send(.written(.accepted)) == ["deadLettered 3", "handedOut 3", "leaseLost"])
   }
 
+  // MARK: Trust
+
+  @Test("what is withheld for want of trust is handed out once there is trust, and counts as no attempt")
+  func withheld() {
+    var consumer = Consumed.processing(1...3)
+    #expect(consumer.send(.withheld) == ["handedOut TRIM_HORIZON", "awaitTrust"])
+    #expect(consumer.page(4...5) == [])
+    #expect(consumer.wake() == ["handedOut 3", "process 1-3"])
+    #expect(consumer.previousAttempts == 0)
+    #expect(consumer.send(.withheld) == ["handedOut TRIM_HORIZON", "awaitTrust"], "it was gone again")
+    #expect(consumer.wake() == ["handedOut 3", "process 1-3"])
+    #expect(consumer.send(.processorReturned) == ["handedOut 5", "process 4-5", "read"])
+    #expect(consumer.send(.withheld) == ["handedOut 3", "awaitTrust"])
+  }
+
+  @Test("a wake-up that is withheld for want of trust is made once there is trust, if no other was asked for")
+  func withheldWakeUp() {
+    var consumer = Stage.wakingUp.consumer
+    #expect(consumer.send(.withheld) == ["handedOut TRIM_HORIZON", "awaitTrust"])
+    #expect(consumer.wake() == ["wake"])
+    _ = consumer.askForWakeUp()
+    _ = consumer.send(.withheld)
+    #expect(consumer.wake() == [])
+    #expect(consumer.send(.wakeUpDue(id: 2)) == ["wake"])
+  }
+
+  @Test("a handoff that was asked for and a lease that is lost go before what was withheld")
+  func withheldTooLate() {
+    var handedOff = Consumed.processing(1...3)
+    #expect(handedOff.send(.handOffRequested) == [])
+    #expect(handedOff.send(.withheld) == ["handedOut TRIM_HORIZON", "shutdown"])
+    var lost = Consumed.processing(1...3)
+    #expect(lost.send(.leaseLost) == ["cancel"])
+    #expect(lost.send(.withheld) == ["handedOut TRIM_HORIZON", "leaseLost"])
+  }
+
   // MARK: Late and doubled events
 
   @Test("answers that nothing asked for are ignored", arguments: Stage.allCases)
   func unasked(stage: Stage) {
     var consumer = stage.consumer
-    #expect(consumer.send(.slept(id: 999)) == [])
+    #expect(consumer.send(.pauseEnded(id: 999)) == [])
     #expect(consumer.send(.wakeUpDue(id: 999)) == [])
     #expect(consumer.send(.started) == [])
     if stage != .findingPosition { #expect(consumer.send(.position(.record(2))) == []) }
@@ -342,7 +382,10 @@ struct ShardConsumerTests {
       #expect(consumer.send(.written(.leaseLost)) == [])
       #expect(consumer.send(.writeAbandoned) == [])
     }
-    if [Stage.opening, .reading, .findingPosition, .pausing, .deadLettering, .endingShard].contains(stage) {
+    if ![Stage.processing, .wakingUp].contains(stage) { #expect(consumer.send(.withheld) == []) }
+    if [Stage.opening, .reading, .findingPosition, .pausing, .awaitingTrust, .deadLettering, .endingShard]
+      .contains(stage)
+    {
       #expect(consumer.send(.processorReturned) == [])
       #expect(consumer.fail() == [])
     }
@@ -576,7 +619,7 @@ struct Consumed {
   /// Of the last sleep, or before the last read.
   private(set) var pause: Duration = .zero
   private(set) var previousAttempts = 0
-  private var sleepID = 0
+  private var pauseID = 0
   private let now = ContinuousClock.now
   private var machine: ShardConsumer
 
@@ -618,9 +661,10 @@ struct Consumed {
   mutating func send(_ event: ShardConsumer.Event) -> [String] {
     machine.handle(event).map { action in
       switch action {
-      case .open(_, let pause), .read(let pause): self.pause = pause
+      case .open(_, let pause): self.pause = pause
       case .watch(let duration): pause = duration
-      case .sleep(let duration, let id): (pause, sleepID) = (duration, id)
+      case .sleep(let duration, let id): (pause, pauseID) = (duration, id)
+      case .awaitTrust(let id): pauseID = id
       case .process(let batch): previousAttempts = batch.previousAttempts
       default: break
       }
@@ -631,8 +675,8 @@ struct Consumed {
   /// The processor asks to be woken.
   mutating func askForWakeUp() -> [String] { send(.wakeUpRequested(at: now)) }
 
-  /// Ends the last sleep.
-  mutating func wake() -> [String] { send(.slept(id: sleepID)) }
+  /// Ends the last pause.
+  mutating func wake() -> [String] { send(.pauseEnded(id: pauseID)) }
 
   mutating func fail(naming number: UInt64? = nil, after delay: Duration = .zero) -> [String] {
     let error = number.map { RecordFailure(Self.record($0), underlying: Failed()) as any Error } ?? Failed()
@@ -692,6 +736,7 @@ extension ShardConsumer.Action {
     case .read: "read"
     case .findPosition: "find"
     case .sleep: "sleep"
+    case .awaitTrust: "awaitTrust"
     case .deadLetter(let letters, let checkpoint):
       "deadLetter \(letters.map(\.record.checkpoint.description).joined(separator: " ")) passing \(checkpoint)"
     case .endShard(let children): "end with \(children.map(\.id).joined(separator: " "))"

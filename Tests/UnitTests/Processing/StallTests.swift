@@ -100,6 +100,14 @@ struct StallTests {
     #expect(consumer.send(.processorReturned) == ["finish lost"])
   }
 
+  @Test("a stalled processor is not one that waits for a store that does not answer")
+  func untrusted() {
+    var consumer = consumer()
+    quietTicks(&consumer, 3)
+    #expect(consumer.send(.watched(hasProgressed: false, isTrusted: false)) == ["watch"])
+    quietTicks(&consumer, 3)
+  }
+
   @Test("a stalled processor is not noticed where that is not wanted")
   func unwatched() {
     var consumer = Consumed()

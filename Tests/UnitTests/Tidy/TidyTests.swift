@@ -68,6 +68,15 @@ struct TidyTests {
     }
   }
 
+  @Test("whatever performs what a state machine decides knows all of it: a new action is not overlooked")
+  func exhaustiveShells() throws {
+    let shells = try SourceFile.all(under: "Sources").filter {
+      $0.path.contains(/(Shell|Runner|AttemptLoop|CaptureSession|PumpSession|PumpDriver)[^\/]*\.swift$/)
+    }
+    #expect(shells.count > 6)
+    for shell in shells { #expect(!shell.code.contains(/\bdefault:/), "\(shell.path)") }
+  }
+
   @Test("a file with public types is named after one of them")
   func publicTypes() throws {
     for file in try SourceFile.all(under: "Sources") {
