@@ -40,7 +40,7 @@ struct LeaseCoordinator {
   enum Action {
     case register(streams: Set<String>)
     /// Says which streams this worker reads.
-    case serve(WorkerIncarnation, Set<String>, version: Int64)
+    case serve(WorkerIncarnation, ServedStreams.Statement)
     case heartbeat(WorkerIncarnation, WorkerRecord.State, refused: Set<LeaseKey>)
     case look(WorkerIncarnation)
     case plan(WorkerIncarnation)
@@ -74,43 +74,6 @@ struct LeaseCoordinator {
     case finished
   }
 
-  /// A call to the store of which one is under way at most; what is asked for meanwhile happens after it.
-  private struct Call {
-    var isUnderWay = false
-    var isWanted = false
-
-    /// Whether to make the call now.
-    mutating func want() -> Bool {
-      isWanted = isUnderWay
-      defer { isUnderWay = true }
-      return !isUnderWay
-    }
-
-    /// Whether to make it again at once.
-    mutating func end(isWantedStill: Bool) -> Bool {
-      isUnderWay = false
-      defer { isWanted = false }
-      return isWanted && isWantedStill && want()
-    }
-
-    /// Ends it, and forgets what was asked for meanwhile.
-    mutating func abandon() {
-      isUnderWay = false
-      isWanted = false
-    }
-  }
-
-  /// Something for which leases are given up only once the store knows of it and a plan was made that knew it: the plan
-  /// may name who takes them.
-  private struct Announcement {
-    var isKnown = false
-    var isPlanned = false
-
-    var needsPlan: Bool { isKnown && !isPlanned }
-
-    mutating func notePlan() { isPlanned = isKnown }
-  }
-
   private struct Consumer {
     var grant: LeaseGrant
     var isHandOffRequested = false
@@ -142,20 +105,13 @@ struct LeaseCoordinator {
   private var memory = HistoryMemory()
   /// When the last heartbeat that was answered was sent.
   private var lastBeat: ContinuousClock.Instant?
-  private var heartbeat = Call()
-  private var look = Call()
-  private var plan = Call()
-  private var refresh = Call()
-  private var shardSync = Call()
+  private var heartbeat = PendingCall()
+  private var look = PendingCall()
+  private var plan = PendingCall()
+  private var refresh = PendingCall()
+  private var shardSync = PendingCall()
   private var partialSyncs = 0
-  private var serve = Call()
-  /// What this worker reads, what it has said of that last, and that it does not read others any more.
-  private var streams: Set<String>
-  private var saidStreams: Set<String> = []
-  private var saidVersion: Int64 = 0
-  private var letGo = Announcement()
-  /// The leases of other streams that were given back since the store has heard of that.
-  private var givenBack: Set<LeaseKey> = []
+  private var streams: ServedStreams
   private var drain = Announcement()
   private var consumers: [LeaseKey: Consumer] = [:]
   /// The leases that no plan may give to this worker, as the last heartbeat says, and as the store knows.
@@ -176,7 +132,7 @@ struct LeaseCoordinator {
     random: SharedRandom
   ) {
     self.scope = scope
-    self.streams = streams
+    self.streams = ServedStreams(streams)
     self.configuration = configuration
     self.random = random
   }
@@ -201,10 +157,10 @@ struct LeaseCoordinator {
       // The version is forgotten, so that the next heartbeat or look asks for it again.
       assignmentVersion = AssignmentVersion()
       return endRefresh()
-    case .streamsListed(let streams): return streamsListed(streams)
+    case .streamsListed(let listed): return streams.list(listed) ? wantServe() : []
     case .served: return served()
     case .serveFailed:
-      serve.abandon()
+      streams.abandon()
       return [.startTimer(.serve, jittered(.milliseconds(200)))]
     case .synced:
       partialSyncs = 0
@@ -224,10 +180,7 @@ struct LeaseCoordinator {
 
   // MARK: Registration and heartbeats
 
-  private mutating func register() -> [Action] {
-    (saidStreams, saidVersion) = (streams, 0)
-    return [.register(streams: streams)]
-  }
+  private mutating func register() -> [Action] { [.register(streams: streams.register())] }
 
   private mutating func registered(
     _ incarnation: WorkerIncarnation,
@@ -239,7 +192,7 @@ struct LeaseCoordinator {
     finished = [:]
     finishedDuringRefresh = []
     knownRefusals = []
-    letGo.isKnown = saidStreams == streams
+    streams.registered()
     lastBeat = sentAt
     if isDrainWanted { return deregister() }
     phase = .running
@@ -248,7 +201,7 @@ struct LeaseCoordinator {
       .startTimer(.heartbeat, configuration.failover.heartbeatInterval),
       lookLater(),
       .startTimer(.plan, jittered(configuration.planning.interval)),
-    ] + sync() + (saidStreams == streams ? [] : wantServe())
+    ] + sync() + (streams.isKnown ? [] : wantServe())
   }
 
   private mutating func registrationFailed() -> [Action] {
@@ -294,8 +247,7 @@ struct LeaseCoordinator {
     let again = endHeartbeat()
     var actions = [trust(from: sentAt)]
     if areRefusalsNew { actions += wantRefresh() }
-    // The store has come back without what this worker had said.
-    if letGo.isKnown, !serve.isUnderWay, reply.streamsVersion < saidVersion { actions += sayAgain() }
+    if streams.isLost(in: reply.streamsVersion) { actions += serveAgain() }
     actions += again.isEmpty ? [.startTimer(.heartbeat, configuration.failover.heartbeatInterval)] : again
     actions += noteVersion(reply.assignmentVersion, reply.history)
     if isDraining && again.isEmpty && !drain.isKnown {
@@ -314,7 +266,7 @@ struct LeaseCoordinator {
       return actions + finishIfIdle()
     }
     phase = .registering
-    serve.abandon()
+    streams.abandon()
     return actions + register()
   }
 
@@ -369,7 +321,7 @@ struct LeaseCoordinator {
       var actions = endPlan()
       if actions.isEmpty {
         drain.notePlan()
-        letGo.notePlan()
+        streams.notePlan()
       }
       if !assignments.isEmpty || !dead.isEmpty { actions.append(.planApplied(assignments, dead: dead)) }
       // A drain goes on from what the leases say now, even if no step was needed.
@@ -390,7 +342,7 @@ struct LeaseCoordinator {
   /// fleet of a hundred hears of a change at once, and one plan is enough. A worker with leases to give up needs a plan
   /// that knew of it.
   private mutating func planAgain() -> [Action] {
-    let needsOwn = isDraining && drain.needsPlan || hasLetGo && letGo.needsPlan
+    let needsOwn = isDraining && drain.needsPlan || hasLetGo && streams.needsPlan
     return isOtherPlanning && !needsOwn ? wantLook() : wantPlan()
   }
 
@@ -409,36 +361,23 @@ struct LeaseCoordinator {
   /// Whether a consumer still reads a stream that is not the worker's any more.
   private var hasLetGo: Bool { consumers.keys.contains { !streams.contains($0.stream) } }
 
-  private mutating func streamsListed(_ listed: Set<String>) -> [Action] {
-    guard listed != streams else { return [] }
-    streams = listed
-    letGo = Announcement()
-    return wantServe()
-  }
-
   private mutating func wantServe() -> [Action] {
-    guard incarnation != nil, serve.want() else { return [] }
-    return say()
+    guard let incarnation, let statement = streams.want() else { return [] }
+    return [.serve(incarnation, statement)]
   }
 
-  private mutating func say() -> [Action] {
-    guard let incarnation else { return [] }
-    if saidStreams != streams { saidVersion += 1 }
-    saidStreams = streams
-    return [.serve(incarnation, streams, version: saidVersion)]
-  }
-
-  private mutating func sayAgain() -> [Action] {
-    letGo = Announcement()
+  private mutating func serveAgain() -> [Action] {
+    streams.forget()
     return wantServe()
   }
 
   private mutating func served() -> [Action] {
-    if serve.end(isWantedStill: incarnation != nil && saidStreams != streams) { return say() }
-    guard incarnation != nil, saidStreams == streams else { return [] }
-    letGo.isKnown = true
-    givenBack = []
-    return wantPlan() + wantRefresh()
+    guard let incarnation else {
+      streams.abandon()
+      return []
+    }
+    if let statement = streams.answered() { return [.serve(incarnation, statement)] }
+    return streams.isKnown ? wantPlan() + wantRefresh() : []
   }
 
   // MARK: Leases
@@ -520,15 +459,15 @@ struct LeaseCoordinator {
   /// Gives up a lease that nobody here can read. Not before the store knows that, or the next plan would give it again; if
   /// one does so nevertheless, the store may have lost it.
   private mutating func giveBack(_ grant: LeaseGrant) -> [Action] {
-    guard letGo.isKnown else { return [] }
-    return givenBack.insert(grant.key).inserted ? [.release(grant)] : sayAgain()
+    guard streams.isKnown else { return [] }
+    return streams.giveBack(grant.key) ? [.release(grant)] : serveAgain()
   }
 
   private mutating func handOffIfAsked(_ lease: Lease) -> [Action] {
     guard var consumer = consumers[lease.key], !consumer.isLost else { return [] }
     let isAsked =
       lease.handoffTo != nil || (isDraining && drain.isPlanned)
-      || (!streams.contains(lease.stream) && letGo.isPlanned)
+      || (!streams.contains(lease.stream) && streams.isPlanned)
     guard isAsked != consumer.isHandOffRequested else { return [] }
     consumer.isHandOffRequested = isAsked
     consumers[lease.key] = consumer
@@ -623,7 +562,7 @@ struct LeaseCoordinator {
   private mutating func fired(_ timer: Timer) -> [Action] {
     switch timer {
     case .register: return isDrainWanted ? finish() : register()
-    case .serve: return saidStreams == streams && letGo.isKnown ? [] : wantServe()
+    case .serve: return streams.isKnown ? [] : wantServe()
     case .heartbeat: return wantHeartbeat()
     case .look: return wantLook()
     case .planAgain: return planAgain()

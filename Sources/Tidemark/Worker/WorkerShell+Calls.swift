@@ -3,8 +3,9 @@ import Synchronization
 
 /// The calls to the lease store and to the streams, each of which posts what came of it.
 extension WorkerShell {
-  func serve(_ streams: Set<String>, _ version: Int64, as incarnation: WorkerIncarnation) async {
+  func serve(_ statement: ServedStreams.Statement, as incarnation: WorkerIncarnation) async {
     await answer(.serveFailed) {
+      let (streams, version) = (statement.streams, statement.version)
       try await self.store.serve(streams, version: version, as: incarnation, in: self.scope)
       return .served
     }

@@ -180,8 +180,8 @@ final class WorkerShell: Sendable {
       let known = state.streams.filter { state.listed.contains($0.key) }.mapValues(\.source)
       group.addTask { await self.syncShards(known, consumers) }
     case .register(let streams): group.addTask { await self.register(serving: streams) }
-    case .serve(let incarnation, let streams, let version):
-      group.addTask { await self.serve(streams, version, as: incarnation) }
+    case .serve(let incarnation, let statement):
+      group.addTask { await self.serve(statement, as: incarnation) }
     case .look(let incarnation): group.addTask { await self.look(as: incarnation) }
     case .plan(let incarnation): group.addTask { await self.plan(as: incarnation) }
     case .release(let grant): group.addTask { await self.release(grant) }

@@ -629,8 +629,9 @@ extension LeaseCoordinator.Action {
     func text(_ grant: LeaseGrant) -> String { "\(grant.shardID)@\(grant.epoch)" }
     switch self {
     case .register: return "register"
-    case .serve(let incarnation, let streams, let version):
-      return "serve\(version) \(incarnation) \(streams.sorted().joined(separator: " "))"
+    case .serve(let incarnation, let statement):
+      return
+        "serve\(statement.version) \(incarnation) \(statement.streams.sorted().joined(separator: " "))"
     case .heartbeat(let incarnation, let state, let refused):
       let refusing =
         refused.isEmpty ? "" : " refusing \(refused.sorted().map(\.shardID).joined(separator: " "))"
