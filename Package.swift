@@ -69,14 +69,16 @@ let package = Package(
       pkgConfig: "libpq",
       providers: [.apt(["libpq-dev"]), .brew(["libpq"])]
     ),
+    .target(name: "Waiting", swiftSettings: swiftSettings),
     .target(
       name: "LibPQ",
-      dependencies: ["CLibPQ", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["CLibPQ", "Waiting", .product(name: "Logging", package: "swift-log")],
       swiftSettings: swiftSettings
     ),
     .target(
       name: "Tidemark",
       dependencies: [
+        "Waiting",
         .product(name: "HeapModule", package: "swift-collections"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -85,14 +87,15 @@ let package = Package(
     ),
     .target(
       name: "TidemarkPostgres",
-      dependencies: ["Tidemark", "LibPQ", .product(name: "Logging", package: "swift-log")],
+      dependencies: ["Tidemark", "LibPQ", "Waiting", .product(name: "Logging", package: "swift-log")],
       resources: [.embedInCode("Migrations")],
       swiftSettings: swiftSettings
     ),
     .target(
       name: "TidemarkStreams",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "LibPQ", .product(name: "Logging", package: "swift-log"),
+        "Tidemark", "TidemarkPostgres", "LibPQ", "Waiting",
+        .product(name: "Logging", package: "swift-log"),
       ],
       resources: [.embedInCode("Migrations")],
       swiftSettings: swiftSettings
@@ -111,13 +114,13 @@ let package = Package(
     ),
     .target(
       name: "TidemarkTestKit",
-      dependencies: ["Tidemark", .product(name: "HeapModule", package: "swift-collections")],
+      dependencies: ["Tidemark", "Waiting", .product(name: "HeapModule", package: "swift-collections")],
       swiftSettings: swiftSettings
     ),
     .executableTarget(
       name: "Simulation",
       dependencies: [
-        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LibPQ",
+        "Tidemark", "TidemarkPostgres", "TidemarkStreams", "TidemarkTestKit", "LibPQ", "Waiting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycleTestKit", package: "swift-service-lifecycle"),
@@ -153,7 +156,7 @@ let package = Package(
       dependencies: [
         "Tidemark", .target(name: "TidemarkAWS", condition: .when(traits: [aws])), "TidemarkPostgres",
         "TidemarkStreams", "LibPQ", "LocalPostgres",
-        "FleetDrill",
+        "FleetDrill", "Waiting",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "UnixSignals", package: "swift-service-lifecycle"),

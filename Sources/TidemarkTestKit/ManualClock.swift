@@ -1,5 +1,6 @@
 import Synchronization
 import Tidemark
+import Waiting
 
 /// A clock that stands still until a test or a simulation moves it.
 ///
@@ -10,18 +11,16 @@ public final class ManualClock: MonotonicClock {
   public typealias Duration = Swift.Duration
 
   private struct Sleeper {
-    var id: UInt64
     var deadline: Instant
-    var continuation: CheckedContinuation<Void, any Error>
+    let end = OneShotSignal()
   }
 
   private struct State {
     var now: Instant
-    var nextID: UInt64 = 0
-    /// Ordered by deadline, then by id.
+    /// Ordered by deadline, then in the order in which they came. Some may have been cancelled.
     var sleepers: [Sleeper] = []
-    /// Sleeps that were cancelled before they got as far as the list.
-    var cancelledEarly: Set<UInt64> = []
+
+    mutating func forgetCancelled() { sleepers.removeAll { $0.end.isOver } }
   }
 
   /// Where the clock started.
@@ -41,10 +40,10 @@ public final class ManualClock: MonotonicClock {
   public var elapsed: Swift.Duration { start.duration(to: now) }
 
   /// When the next sleeper is due; `nil` if nobody sleeps.
-  public var nextDeadline: Instant? { state.withLock { $0.sleepers.first?.deadline } }
+  public var nextDeadline: Instant? { state.withLock { $0.sleepers.first { !$0.end.isOver }?.deadline } }
 
   /// How many sleep.
-  public var sleeperCount: Int { state.withLock { $0.sleepers.count } }
+  public var sleeperCount: Int { state.withLock { $0.sleepers.count { !$0.end.isOver } } }
 
   /// Moves the clock forward and wakes the sleepers that are due.
   public func advance(by duration: Swift.Duration) {
@@ -59,7 +58,7 @@ public final class ManualClock: MonotonicClock {
       defer { state.sleepers.removeFirst(count) }
       return Array(state.sleepers.prefix(count))
     }
-    for sleeper in due { sleeper.continuation.resume() }
+    for sleeper in due { sleeper.end.fire() }
   }
 
   /// Moves the clock to the next sleeper's deadline and wakes it.
@@ -77,36 +76,14 @@ public final class ManualClock: MonotonicClock {
   /// - Throws: `CancellationError` if the task is cancelled meanwhile.
   public func sleep(until deadline: Instant, tolerance: Swift.Duration?) async throws {
     try Task.checkCancellation()
-    let id = state.withLock { state in
-      state.nextID += 1
-      return state.nextID
+    let sleeper = Sleeper(deadline: deadline)
+    let isDue = state.withLock { state in
+      if deadline <= state.now { return true }
+      state.forgetCancelled()
+      let index = state.sleepers.firstIndex { $0.deadline > deadline } ?? state.sleepers.endIndex
+      state.sleepers.insert(sleeper, at: index)
+      return false
     }
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        let outcome = state.withLock { state -> Result<Void, any Error>? in
-          if state.cancelledEarly.remove(id) != nil { return .failure(CancellationError()) }
-          if deadline <= state.now { return .success(()) }
-          let sleeper = Sleeper(id: id, deadline: deadline, continuation: continuation)
-          let index = state.sleepers.firstIndex { $0.deadline > deadline } ?? state.sleepers.endIndex
-          state.sleepers.insert(sleeper, at: index)
-          return nil
-        }
-        if let outcome { continuation.resume(with: outcome) }
-      }
-      state.withLock { _ = $0.cancelledEarly.remove(id) }
-    } onCancel: {
-      cancel(id)
-    }
-  }
-
-  private func cancel(_ id: UInt64) {
-    let sleeper = state.withLock { state -> Sleeper? in
-      guard let index = state.sleepers.firstIndex(where: { $0.id == id }) else {
-        state.cancelledEarly.insert(id)
-        return nil
-      }
-      return state.sleepers.remove(at: index)
-    }
-    sleeper?.continuation.resume(throwing: CancellationError())
+    if !isDue, await sleeper.end.wait() == nil { throw CancellationError() }
   }
 }

@@ -1,6 +1,7 @@
 import CLibPQ
 import Foundation
 import Synchronization
+import Waiting
 
 /// Makes one connection, on a thread of its own.
 ///
@@ -10,7 +11,9 @@ import Synchronization
 struct Handshake: Sendable {
   private let configuration: PQConfiguration
   private let loop: EventLoop
-  private let outcome = Outcome()
+  /// The thread, the timer or the cancellation, whichever is first, decides. A connection that comes too late is closed by
+  /// being dropped.
+  private let outcome = OneShot<Result<ConnectionHandle, any Error>>()
   /// The hosts that this process has had connections to, as its URLs name them.
   static let reached = Mutex<Set<String>>([])
 
@@ -31,24 +34,19 @@ struct Handshake: Sendable {
     let deadline = ContinuousClock.now + configuration.totalConnectTimeout
     // The thread keeps the deadline, too, but cannot while a name lookup blocks it.
     let timer = loop.schedule(at: deadline) { [outcome, configuration] in
-      outcome.set(.failure(configuration.connectTimeoutError(lastMessage: nil)))
+      outcome.fire(.failure(configuration.connectTimeoutError(lastMessage: nil)))
     }
     defer { loop.cancelTimer(timer) }
-    return try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { waiter in
-        outcome.setWaiter(waiter)
-        Thread.detachNewThread { run(until: deadline) }
-      }
-    } onCancel: {
-      outcome.set(.failure(PQError.cancelled))
-    }
+    Thread.detachNewThread { run(until: deadline) }
+    guard let result = await outcome.wait() else { throw PQError.cancelled }
+    return try result.get()
   }
 
   private func run(until deadline: ContinuousClock.Instant) {
     do {
-      outcome.set(.success(try connectBlocking(until: deadline)))
+      outcome.fire(.success(try connectBlocking(until: deadline)))
     } catch {
-      outcome.set(.failure(error))
+      outcome.fire(.failure(error))
     }
   }
 
@@ -65,7 +63,7 @@ struct Handshake: Sendable {
     PQsetErrorVerbosity(connection, PQERRORS_VERBOSE)
     var interest = Int16(POLLOUT)
     while true {
-      if outcome.isSet { throw PQError.cancelled }
+      if outcome.isOver { throw PQError.cancelled }
       // The socket may be another one after each PQconnectPoll.
       var descriptor = pollfd(fd: PQsocket(connection), events: interest, revents: 0)
       let wait = min(ContinuousClock.now.duration(to: deadline), .milliseconds(100))
@@ -121,41 +119,6 @@ struct Handshake: Sendable {
         // With several hosts the last one's decides.
         sqlState: message.matches(of: state).last.map { String($0.1) } ?? (lacksPassword ? "28P01" : nil)
       )
-    }
-  }
-
-  /// Whoever comes first, the thread, the timer or the cancellation, decides. A connection that comes too late
-  /// is closed by being dropped.
-  private final class Outcome: Sendable {
-    private typealias Answer = Result<ConnectionHandle, any Error>
-
-    private struct State {
-      var isSet = false
-      var answer: Answer?
-      var waiter: CheckedContinuation<ConnectionHandle, any Error>?
-    }
-
-    private let state = Mutex(State())
-
-    var isSet: Bool { state.withLock(\.isSet) }
-
-    func setWaiter(_ waiter: CheckedContinuation<ConnectionHandle, any Error>) {
-      let answer = state.withLock { state in
-        if !state.isSet { state.waiter = waiter }
-        return state.answer
-      }
-      if let answer { waiter.resume(with: answer) }
-    }
-
-    func set(_ answer: Result<ConnectionHandle, any Error>) {
-      let waiter = state.withLock { state in
-        if state.isSet { return CheckedContinuation<ConnectionHandle, any Error>?.none }
-        state.isSet = true
-        if state.waiter == nil { state.answer = answer }
-        defer { state.waiter = nil }
-        return state.waiter
-      }
-      waiter?.resume(with: answer)
     }
   }
 }

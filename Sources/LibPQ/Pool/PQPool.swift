@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import Waiting
 
 /// A bounded number of connections that are made on demand and shared.
 ///
@@ -118,7 +119,8 @@ public final class PQPool: PQQueryable, Sendable {
   private nonisolated(nonsending) func connect(
     until deadline: ContinuousClock.Instant
   ) async throws -> PQConnection {
-    var backoff = Backoff()
+    var backoff = DoublingDelay(from: .milliseconds(50), to: .seconds(2), jitter: 0.5)
+    var random = SystemRandomNumberGenerator()
     while true {
       var configuration = configuration
       let remaining = ContinuousClock.now.duration(to: deadline)
@@ -126,7 +128,7 @@ public final class PQPool: PQQueryable, Sendable {
       do {
         return try await PQConnection.connect(configuration, logger: logger)
       } catch let error as PQError where error.isRetryable {
-        let pause = backoff.next()
+        let pause = backoff.next(using: &random)
         if ContinuousClock.now + pause >= deadline || state.withLock(\.isClosed) { throw error }
         logger.debug("Cannot reach PostgreSQL; trying again", metadata: ["error": "\(error)"])
         try await EventLoop.shared.sleep(for: pause)

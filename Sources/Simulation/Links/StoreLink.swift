@@ -1,6 +1,7 @@
 import Synchronization
 import Tidemark
 import TidemarkTestKit
+import Waiting
 
 /// One member's connections to the lease store's server. Requests and answers take time, get lost and come twice;
 /// what was sent is done even if its sender is stopped meanwhile, and what a dead sender had not sent yet never is.
@@ -63,11 +64,12 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
     let request = Request()
     underWay[ObjectIdentifier(request)] = request
     defer { underWay[ObjectIdentifier(request)] = nil }
-    let answer = Answer<Value>()
+    let answer = OneShot<Result<Value, any Error>>()
     request.task = world.server.start { [self] in
-      answer.give(await serve(call, fault, request, body))
+      answer.fire(await serve(call, fault, request, body))
     }
-    return try await answer.wait()
+    guard let result = await answer.wait() else { throw CancellationError() }
+    return try result.get()
   }
 
   /// What happens at the server's end.
@@ -268,28 +270,5 @@ final class StoreLink: LeaseStore, @unchecked Sendable {
 
   func deleteEndedLeases(_ keys: [LeaseKey], in scope: LeaseScope) async throws {
     try await call(.deleteEndedLeases) { try await $0.deleteEndedLeases(keys, in: scope) }
-  }
-}
-
-/// What one task waits for and another gives; the task that waits may be cancelled.
-private final class Answer<Value: Sendable>: @unchecked Sendable {
-  // `@unchecked Sendable`: the scheduler's one thread uses it.
-  private var result: Result<Value, any Error>?
-  private var continuation: CheckedContinuation<Value, any Error>?
-
-  func give(_ result: Result<Value, any Error>) {
-    guard self.result == nil else { return }
-    self.result = result
-    continuation.take()?.resume(with: result)
-  }
-
-  func wait() async throws -> Value {
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        if let result { continuation.resume(with: result) } else { self.continuation = continuation }
-      }
-    } onCancel: {
-      give(.failure(CancellationError()))
-    }
   }
 }

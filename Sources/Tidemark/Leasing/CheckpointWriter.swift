@@ -1,25 +1,26 @@
 import Logging
 import Synchronization
+import Waiting
 
 /// Gathers the checkpoints of all of a worker's shards into one statement in flight: while one is under way,
 /// what comes in waits for the next. The more shards, the larger the batches, not the more statements.
 final class CheckpointWriter: Checkpointer.Sink {
+  private typealias Answer = OneShot<Result<WriteOutcome, any Error>>
+
   private struct Entry {
     var checkpoint: Checkpoint
     var from: Checkpoint
-    var waiters: [UInt64] = []
+    var waiting: [Answer] = []
 
-    mutating func add(_ write: CheckpointWrite, _ waiter: UInt64) {
+    mutating func add(_ write: CheckpointWrite, _ answer: Answer) {
       checkpoint = max(checkpoint, write.checkpoint)
       from = max(from, write.from)
-      waiters.append(waiter)
+      waiting.append(answer)
     }
   }
 
   private struct State {
     var pending: [LeaseGrant: Entry] = [:]
-    var continuations: [UInt64: CheckedContinuation<WriteOutcome, any Error>] = [:]
-    var nextWaiter: UInt64 = 0
     var isFinished = false
   }
 
@@ -40,14 +41,8 @@ final class CheckpointWriter: Checkpointer.Sink {
     for await _ in wakeUps {
       while let batch = takePending() { await write(batch) }
     }
-    let left = state.withLock { state in
-      state.isFinished = true
-      defer { state.continuations = [:] }
-      return state.continuations
-    }
-    for (_, continuation) in left.sorted(by: { $0.key < $1.key }) {
-      continuation.resume(throwing: CancellationError())
-    }
+    state.withLock { $0.isFinished = true }
+    for (_, entry) in takePending() ?? [] { answer(entry, .failure(CancellationError())) }
   }
 
   func write(_ write: CheckpointWrite) async throws {
@@ -66,26 +61,20 @@ final class CheckpointWriter: Checkpointer.Sink {
     .orThrow(for: grant)
   }
 
+  /// - Throws: `CancellationError`. The write itself may still happen; it is as good as one whose answer was lost.
   private func enqueue(_ write: CheckpointWrite) async throws -> WriteOutcome {
-    let id = state.withLock { state in
-      state.nextWaiter += 1
-      return state.nextWaiter
+    try Task.checkCancellation()
+    let answer = Answer()
+    let isAccepted = state.withLock { state in
+      if state.isFinished { return false }
+      let entry = Entry(checkpoint: write.checkpoint, from: write.from)
+      state.pending[write.grant, default: entry].add(write, answer)
+      return true
     }
-    return try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        let accepted = state.withLock { state in
-          if state.isFinished || Task.isCancelled { return false }
-          state.continuations[id] = continuation
-          let entry = Entry(checkpoint: write.checkpoint, from: write.from)
-          state.pending[write.grant, default: entry].add(write, id)
-          return true
-        }
-        if accepted { wakeUp.yield() } else { continuation.resume(throwing: CancellationError()) }
-      }
-    } onCancel: {
-      // The write itself may still happen; it is as good as one whose answer was lost.
-      state.withLock { $0.continuations.removeValue(forKey: id) }?.resume(throwing: CancellationError())
-    }
+    guard isAccepted else { throw CancellationError() }
+    wakeUp.yield()
+    guard let result = await answer.wait() else { throw CancellationError() }
+    return try result.get()
   }
 
   /// In the order of the leases: what happens must not depend on how a dictionary is laid out.
@@ -101,15 +90,13 @@ final class CheckpointWriter: Checkpointer.Sink {
     do {
       // Repeating is harmless, so an unknown outcome is resolved by writing again.
       let outcomes = try await retry.untilAnswered("checkpoint") { try await self.store.checkpoint(writes) }
-      for ((_, entry), outcome) in zip(batch, outcomes) { resume(entry.waiters, with: .success(outcome)) }
+      for ((_, entry), outcome) in zip(batch, outcomes) { answer(entry, .success(outcome)) }
     } catch {
-      for (_, entry) in batch { resume(entry.waiters, with: .failure(error)) }
+      for (_, entry) in batch { answer(entry, .failure(error)) }
     }
   }
 
-  private func resume(_ waiters: [UInt64], with result: Result<WriteOutcome, any Error>) {
-    for id in waiters {
-      state.withLock { $0.continuations.removeValue(forKey: id) }?.resume(with: result)
-    }
+  private func answer(_ entry: Entry, _ result: Result<WriteOutcome, any Error>) {
+    for waiter in entry.waiting { waiter.fire(result) }
   }
 }

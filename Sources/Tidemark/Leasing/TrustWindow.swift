@@ -1,4 +1,5 @@
 import Synchronization
+import Waiting
 
 /// Until when a worker may act on its leases without asking anybody: the moment it sent its last successful
 /// heartbeat, plus the failover interval, minus a margin.
@@ -8,8 +9,7 @@ import Synchronization
 final class TrustWindow: Sendable {
   private struct State {
     var end: ContinuousClock.Instant?
-    var waiters: [UInt64: CheckedContinuation<Void, Never>] = [:]
-    var nextWaiter: UInt64 = 0
+    var waiting: [OneShotSignal] = []
   }
 
   private let clock: any MonotonicClock
@@ -20,39 +20,30 @@ final class TrustWindow: Sendable {
   }
 
   var isOpen: Bool {
-    state.withLock { $0.end.map { clock.now < $0 } ?? false }
+    state.withLock { isOpen($0) }
   }
+
+  private func isOpen(_ state: State) -> Bool { state.end.map { clock.now < $0 } ?? false }
 
   /// Moves the end forward; an answer that comes late does not move it back.
   func extend(to end: ContinuousClock.Instant) {
-    let waiters = state.withLock { state in
+    let waiting = state.withLock { state in
       state.end = state.end.map { max($0, end) } ?? end
-      defer { state.waiters = [:] }
-      return state.waiters
+      defer { state.waiting = [] }
+      return state.waiting
     }
-    for (_, waiter) in waiters.sorted(by: { $0.key < $1.key }) { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
   }
 
   /// Returns once the window is open.
   /// - Throws: `CancellationError`.
   func waitUntilOpen() async throws {
     while !isOpen {
-      let id = state.withLock { state in
-        state.nextWaiter += 1
-        return state.nextWaiter
+      let opened = OneShotSignal()
+      state.withLock { state in
+        if isOpen(state) { opened.fire() } else { state.waiting.append(opened) }
       }
-      await withTaskCancellationHandler {
-        await withCheckedContinuation { continuation in
-          let alreadyOver = state.withLock { state in
-            if Task.isCancelled || state.end.map({ clock.now < $0 }) ?? false { return true }
-            state.waiters[id] = continuation
-            return false
-          }
-          if alreadyOver { continuation.resume() }
-        }
-      } onCancel: {
-        state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
-      }
+      await opened.wait()
       try Task.checkCancellation()
     }
   }

@@ -1,4 +1,5 @@
 import Synchronization
+import Waiting
 
 /// Holds the processor of one shard and makes the calls to it, each of which can be cancelled by itself.
 ///

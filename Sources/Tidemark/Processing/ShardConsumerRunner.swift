@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import Waiting
 
 /// Performs what ``ShardConsumer`` decides, for one lease: reads, calls the processor, writes to the store.
 final class ShardConsumerRunner: Sendable {

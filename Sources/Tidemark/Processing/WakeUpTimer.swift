@@ -1,4 +1,5 @@
 import Synchronization
+import Waiting
 
 /// Asks to be woken after a time; with `nil` not any more.
 package typealias WakeUpRequest = @Sendable (Duration?) -> Void

@@ -1,3 +1,5 @@
+import Waiting
+
 /// Pauses that grow exponentially, with jitter, up to a cap.
 public struct Backoff: Sendable, Hashable {
   /// The first pause. Default 100 ms; more than 0.
@@ -24,11 +26,9 @@ public struct Backoff: Sendable, Hashable {
 
   /// The pause after the `attempt`th failure in a row, counted from 1.
   package func pause(afterAttempt attempt: Int, using random: inout some RandomNumberGenerator) -> Duration {
-    var pause = initial
-    for _ in 1..<max(attempt, 1) where pause < maximum {
-      pause = min(pause * multiplier, maximum)
-    }
-    return pause * (1 - Double.random(in: 0...jitter, using: &random))
+    var delay = DoublingDelay(from: initial, to: maximum, factor: multiplier, jitter: jitter)
+    for _ in 1..<max(attempt, 1) { _ = delay.next() }
+    return delay.next(using: &random)
   }
 
   package func violations(of name: String) -> [String] {

@@ -1,5 +1,6 @@
 import Logging
 import ServiceLifecycle
+import Waiting
 
 /// Consumes streams together with all other workers of the same application: each shard is read by exactly one of
 /// them, in order, resuming where it stopped.

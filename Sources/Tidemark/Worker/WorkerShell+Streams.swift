@@ -1,4 +1,5 @@
 import Logging
+import Waiting
 
 /// The streams that come and go: the work of their sources, and snapshots before their first read.
 extension WorkerShell {

@@ -1,5 +1,6 @@
 import Logging
 import Synchronization
+import Waiting
 
 /// Performs what ``LeaseCoordinator`` decides: one loop takes events, child tasks make the calls and post what
 /// came of them.

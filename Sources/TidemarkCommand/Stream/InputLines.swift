@@ -1,6 +1,6 @@
 import Dispatch
 import Foundation
-import Synchronization
+import Waiting
 
 /// The lines of standard input without their ends, in portions as they arrive.
 /// Nothing is read ahead of demand.
@@ -11,7 +11,7 @@ struct InputLines: AsyncSequence {
 
     mutating func next() async throws -> [[UInt8]]? {
       while !isAtEnd {
-        let bytes = try await InputRead().bytes()
+        let bytes = try await InputRead.bytes()
         isAtEnd = bytes.isEmpty
         let lines = take(bytes)
         if !lines.isEmpty { return lines }
@@ -35,40 +35,16 @@ struct InputLines: AsyncSequence {
 
 /// One read of standard input that a cancelled task need not wait for: the thread that is in `read` then
 /// stays there until the process ends.
-private final class InputRead: Sendable {
+private enum InputRead {
   private static let portion = 65_536
 
-  private enum State {
-    case idle
-    case waiting(CheckedContinuation<[UInt8], any Error>)
-    case over
-  }
-
-  private let state = Mutex(State.idle)
-
   /// - Returns: nothing at the end of standard input.
-  func bytes() async throws -> [UInt8] {
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { continuation in
-        let isCancelled = state.withLock { state in
-          if case .over = state { return true }
-          state = .waiting(continuation)
-          return false
-        }
-        if isCancelled { return continuation.resume(throwing: CancellationError()) }
-        DispatchQueue.global().async { self.end(with: Self.read()) }
-      }
-    } onCancel: {
-      end(with: .failure(CancellationError()))
-    }
-  }
-
-  private func end(with result: Result<[UInt8], any Error>) {
-    let before = state.withLock { state in
-      defer { state = .over }
-      return state
-    }
-    if case .waiting(let continuation) = before { continuation.resume(with: result) }
+  static func bytes() async throws -> [UInt8] {
+    try Task.checkCancellation()
+    let answer = OneShot<Result<[UInt8], any Error>>()
+    DispatchQueue.global().async { answer.fire(Self.read()) }
+    guard let result = await answer.wait() else { throw CancellationError() }
+    return try result.get()
   }
 
   private static func read() -> Result<[UInt8], any Error> {

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Removes slot and publication of a capture whose stream is not enabled, and restores its table's REPLICA IDENTITY.
 struct CaptureRemoval: Sendable {

@@ -1,5 +1,6 @@
 import LibPQ
 import Tidemark
+import Waiting
 
 /// One session with the slot: a task decodes what comes, another appends it to the log and then confirms it.
 struct CaptureSession: Sendable {

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Captures the changes of one stream's table from its replication slot.
 ///

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 extension PostgresStream {
   private func capture(_ stream: StreamGeneration) -> LogicalCapture {

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Keeps a pump going on one connection after the other, until the task is cancelled.
 struct PumpDriver: Sendable {

@@ -1,4 +1,5 @@
 import Tidemark
+import Waiting
 
 /// Decides which streams of a process to look at, and when, from the bells and from what the looks have found.
 ///

@@ -3,6 +3,7 @@ import Logging
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Keeps all streams of a pool moving that are run in this process, on one connection.
 ///

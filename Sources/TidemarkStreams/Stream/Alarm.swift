@@ -1,41 +1,35 @@
 import Synchronization
 import Tidemark
+import Waiting
 
 /// Wakes one waiting task. A ring while nobody waits is kept, and several are one.
 final class Alarm: Sendable {
-  private struct State {
-    var isRinging = false
-    var waiter: CheckedContinuation<Void, Never>?
+  private enum State {
+    case quiet
+    case ringing
+    case awaited(OneShotSignal)
   }
 
-  private let state = Mutex(State())
+  private let state = Mutex(State.quiet)
 
   func ring() {
-    let waiter = state.withLock { state in
-      if state.waiter == nil { state.isRinging = true }
-      return state.waiter.take()
+    state.withLock { state in
+      if case .awaited(let ring) = state, ring.fire() { state = .quiet } else { state = .ringing }
     }
-    waiter?.resume()
   }
 
   /// Returns at the next ring, or when the task is cancelled. For one task at a time.
   func wait() async {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          // The cancellation handler may have run already and found nobody.
-          if state.isRinging || Task.isCancelled {
-            state.isRinging = false
-            return true
-          }
-          state.waiter = continuation
-          return false
-        }
-        if isOver { continuation.resume() }
+    let ring = OneShotSignal()
+    state.withLock { state in
+      if case .ringing = state {
+        ring.fire()
+        state = .quiet
+      } else {
+        state = .awaited(ring)
       }
-    } onCancel: {
-      state.withLock { $0.waiter.take() }?.resume()
     }
+    await ring.wait()
   }
 }
 

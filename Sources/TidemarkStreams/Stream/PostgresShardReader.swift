@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// A cursor in one shard of a PostgreSQL stream: the last sequence number that was returned.
 actor PostgresShardReader: ShardReader {

@@ -3,6 +3,7 @@ import Logging
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// A change stream, or a stream of records that were put, in PostgreSQL.
 ///

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Why an attempt to make a snapshot was given up. Another one may be luckier.
 struct SnapshotHindrance: Error {

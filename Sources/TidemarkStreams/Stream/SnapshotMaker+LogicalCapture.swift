@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// How a snapshot begins where the table is captured by decoding; the migration `logical_snapshots` says why.
 extension SnapshotMaker {

@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// Makes the snapshot of a stream's table for one application; the migrations `snapshots` and `logical_snapshots` say
 /// how it works.

@@ -1,6 +1,7 @@
 import Synchronization
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// What this process knows about the newest records of a stream, so that readers wait in memory and ask the
 /// database only when their shard has something new.
@@ -19,10 +20,10 @@ final class StreamHeads: Sendable {
     var shard: Int32
     /// What it would read; `nil` if it wants to read by itself.
     var wish: PageWish?
-    fileprivate var continuation: CheckedContinuation<FreshRecords?, Never>
+    fileprivate let news = OneShot<FreshRecords?>()
 
     /// - Parameter records: what its wish was for, if somebody has read that.
-    func resume(with records: FreshRecords? = nil) { continuation.resume(returning: records) }
+    func resume(with records: FreshRecords? = nil) { news.fire(records) }
   }
 
   private struct State {
@@ -107,24 +108,16 @@ final class StreamHeads: Sendable {
   /// - Returns: what `wish` is for, if it was read along with others' wishes.
   @discardableResult
   func news(of shard: Int32, since mark: Mark, wish: PageWish? = nil) async -> FreshRecords? {
-    let id = state.withLock { state in
+    let waiter = Waiter(shard: shard, wish: wish)
+    let id = state.withLock { state -> UInt64? in
+      if state.mark(of: shard) != mark { return nil }
       state.lastWaiter += 1
+      state.waiters[state.lastWaiter] = waiter
       return state.lastWaiter
     }
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let isOver = state.withLock { state in
-          // The cancellation handler may have run already and found nobody.
-          if Task.isCancelled || state.mark(of: shard) != mark {
-            return true
-          }
-          state.waiters[id] = Waiter(shard: shard, wish: wish, continuation: continuation)
-          return false
-        }
-        if isOver { continuation.resume(returning: nil) }
-      }
-    } onCancel: {
-      state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
-    }
+    guard let id else { return nil }
+    if let news = await waiter.news.wait() { return news }
+    state.withLock { _ = $0.waiters.removeValue(forKey: id) }
+    return nil
   }
 }

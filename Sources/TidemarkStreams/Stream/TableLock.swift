@@ -2,6 +2,7 @@ import LibPQ
 import Logging
 import Tidemark
 import TidemarkPostgres
+import Waiting
 
 /// How a lock on a user's table is taken that others may hold for long. Whoever comes after a statement that waits has
 /// to wait, too: so each attempt is short (the functions' own `lock_timeout`), and between two attempts nobody waits.

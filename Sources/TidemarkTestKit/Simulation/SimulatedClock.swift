@@ -1,4 +1,5 @@
 import Tidemark
+import Waiting
 
 /// The clock of one simulated process: virtual time, faster or slower than others' by some parts per million, and
 /// shifted when somebody sets it.
@@ -6,12 +7,6 @@ public final class SimulatedClock: MonotonicClock, @unchecked Sendable {
   // `@unchecked Sendable`: the scheduler's one thread uses it.
   public typealias Instant = ContinuousClock.Instant
   public typealias Duration = Swift.Duration
-
-  private final class Sleeper: @unchecked Sendable {
-    // `@unchecked Sendable`: the scheduler's one thread uses it.
-    var continuation: CheckedContinuation<Void, any Error>?
-    var isCancelled = false
-  }
 
   /// An instant of the continuous clock has no origin that could be chosen; only differences mean anything.
   private static let origin = ContinuousClock.now
@@ -43,18 +38,8 @@ public final class SimulatedClock: MonotonicClock, @unchecked Sendable {
     try Task.checkCancellation()
     let own = now.duration(to: deadline)
     if own <= .zero { return }
-    let sleeper = Sleeper()
-    try await withTaskCancellationHandler {
-      try await withCheckedThrowingContinuation { (continuation: CheckedContinuation<Void, any Error>) in
-        if sleeper.isCancelled { return continuation.resume(throwing: CancellationError()) }
-        sleeper.continuation = continuation
-        scheduler.schedule(after: own * 1_000_000 / (1_000_000 + driftPPM)) {
-          sleeper.continuation.take()?.resume()
-        }
-      }
-    } onCancel: {
-      sleeper.isCancelled = true
-      sleeper.continuation.take()?.resume(throwing: CancellationError())
-    }
+    let end = OneShotSignal()
+    scheduler.schedule(after: own * 1_000_000 / (1_000_000 + driftPPM)) { end.fire() }
+    if await end.wait() == nil { throw CancellationError() }
   }
 }

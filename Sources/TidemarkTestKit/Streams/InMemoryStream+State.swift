@@ -1,4 +1,5 @@
 import Tidemark
+import Waiting
 
 extension InMemoryStream {
   /// A shard and its records. Positions count all records that it ever had, also the trimmed ones.
@@ -40,19 +41,12 @@ extension InMemoryStream {
   }
 
   struct State {
-    private struct Waiter {
-      var id: Int
-      var continuation: CheckedContinuation<Void, Never>
-    }
-
     var shards: [String: ShardLog] = [:]
     /// Shard ids, oldest first.
     var order: [String] = []
     private var lastSequenceNumber: UInt64 = 0
     private var lastShardNumber = -1
-    private var lastWaiterID = 0
-    private var waiters: [String: [Waiter]] = [:]
-    private var cancelledEarly: Set<Int> = []
+    private var waiting: [String: [OneShotSignal]] = [:]
     /// How often it has lost its tail: readers from before have positions that mean nothing any more.
     private(set) var losses = 0
 
@@ -164,38 +158,23 @@ extension InMemoryStream {
 
     // MARK: Waiting readers
 
-    mutating func nextWaiterID() -> Int {
-      lastWaiterID += 1
-      return lastWaiterID
-    }
-
-    /// - Returns: whether there is something to wait for; if not, the caller resumes by itself.
-    mutating func wait(
-      _ continuation: CheckedContinuation<Void, Never>,
-      id: Int,
-      for shardID: String,
-      at cursor: Int
-    ) -> Bool {
-      if cancelledEarly.remove(id) != nil { return false }
+    /// - Returns: whether there is something to wait for.
+    mutating func wait(_ news: OneShotSignal, for shardID: String, at cursor: Int) -> Bool {
       guard let log = shards[shardID], log.shard.isOpen, cursor >= log.endIndex else { return false }
-      waiters[shardID, default: []].append(Waiter(id: id, continuation: continuation))
+      waiting[shardID, default: []].append(news)
       return true
     }
 
-    mutating func takeWaiting(_ shardID: String) -> [CheckedContinuation<Void, Never>] {
-      (waiters.removeValue(forKey: shardID) ?? []).map(\.continuation)
+    mutating func takeWaiting(_ shardID: String) -> [OneShotSignal] {
+      waiting.removeValue(forKey: shardID) ?? []
     }
 
-    mutating func takeAllWaiting() -> [CheckedContinuation<Void, Never>] {
-      waiters.keys.sorted().flatMap { takeWaiting($0) }
+    mutating func takeAllWaiting() -> [OneShotSignal] {
+      waiting.keys.sorted().flatMap { takeWaiting($0) }
     }
 
-    mutating func cancelWaiter(_ id: Int, of shardID: String) -> CheckedContinuation<Void, Never>? {
-      guard let index = waiters[shardID]?.firstIndex(where: { $0.id == id }) else {
-        cancelledEarly.insert(id)
-        return nil
-      }
-      return waiters[shardID]?.remove(at: index).continuation
+    mutating func remove(_ news: OneShotSignal, of shardID: String) {
+      waiting[shardID]?.removeAll { $0 === news }
     }
   }
 }

@@ -1,5 +1,6 @@
 import Synchronization
 import Tidemark
+import Waiting
 
 /// A stream that lives in memory, for tests and simulations: shards that are split, merged, trimmed and closed
 /// on demand.
@@ -78,7 +79,7 @@ public final class InMemoryStream: StreamSource {
         state.append(payloads, partitionKey: partitionKey, to: shardID, at: time), state.takeWaiting(shardID)
       )
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
     return records
   }
 
@@ -136,7 +137,7 @@ public final class InMemoryStream: StreamSource {
       let children = state.replace(parents, by: ranges, at: time)
       return (children, children.isEmpty ? [] : parents.flatMap { state.takeWaiting($0) })
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
     return children
   }
 
@@ -149,7 +150,7 @@ public final class InMemoryStream: StreamSource {
       }
       return state.order.flatMap { state.takeWaiting($0) }
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
   }
 
   /// Drops a shard's records up to and including this one, as retention does.
@@ -158,7 +159,7 @@ public final class InMemoryStream: StreamSource {
       state.shards[shardID]?.trim(through: sequenceNumber)
       return state.takeWaiting(shardID)
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
   }
 
   /// Lists a shard no more and forgets its records, as retention does with a closed shard.
@@ -168,7 +169,7 @@ public final class InMemoryStream: StreamSource {
       state.order.removeAll { $0 == shardID }
       return state.takeWaiting(shardID)
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
   }
 
   // MARK: Histories
@@ -189,7 +190,7 @@ public final class InMemoryStream: StreamSource {
       state.enterHistory(number)
       return state.takeAllWaiting()
     }
-    for waiter in waiting { waiter.resume() }
+    for waiter in waiting { waiter.fire() }
   }
 
   // MARK: StreamSource
@@ -305,14 +306,8 @@ public final class InMemoryStream: StreamSource {
   }
 
   private func waitForChange(of shardID: String, at cursor: Int) async {
-    let id = state.withLock { $0.nextWaiterID() }
-    await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        let waits = state.withLock { $0.wait(continuation, id: id, for: shardID, at: cursor) }
-        if !waits { continuation.resume() }
-      }
-    } onCancel: {
-      state.withLock { $0.cancelWaiter(id, of: shardID) }?.resume()
-    }
+    let news = OneShotSignal()
+    let waits = state.withLock { $0.wait(news, for: shardID, at: cursor) }
+    if waits, await news.wait() == nil { state.withLock { $0.remove(news, of: shardID) } }
   }
 }

@@ -97,7 +97,8 @@ extension SourceRule {
     ),
     SourceRule(
       name: "no database, no network, no operating system",
-      pattern: #"(^|\n)[ @\w()]*\bimport\s+(?!(HeapModule|Logging|ServiceLifecycle|Synchronization)\b)\w"#,
+      pattern:
+        #"(^|\n)[ @\w()]*\bimport\s+(?!(HeapModule|Logging|ServiceLifecycle|Synchronization|Waiting)\b)\w"#,
       exceptions: [
         // For the types of users' fields: Date, Decimal and their like.
         Exception(path: "Sources/Tidemark/JSON/FoundationValues.swift", line: "import FoundationEssentials"),

@@ -2,7 +2,9 @@ import Testing
 
 @Suite("The sources")
 struct TidyTests {
-  private static let tidemark = Result { try SourceFile.all(under: "Sources/Tidemark") }
+  private static let tidemark = Result {
+    try SourceFile.all(under: "Sources/Tidemark") + SourceFile.all(under: "Sources/Waiting")
+  }
 
   @Test("Tidemark keeps what makes it deterministic and small", arguments: SourceRule.forTidemark)
   func tidemark(rule: SourceRule) throws {
@@ -66,6 +68,15 @@ struct TidyTests {
       let suite = try #require(row.firstMatch(of: /"([^"]+)" \|$/), "\(row)").1
       #expect(suites.contains(String(suite)), "\(row)")
     }
+  }
+
+  @Test("a task waits for another by OneShot alone, where its cancellation ends the wait")
+  func cancellableWaits() throws {
+    // First come, first served, with a deadline and with waits that cancellation does not end.
+    let ownQueue = "Sources/LibPQ/Connection/FairQueue.swift"
+    let cancellable = /withTaskCancellationHandler[^}]*withChecked(Throwing)?Continuation/
+    let files = try SourceFile.all(under: "Sources").filter { $0.code.contains(cancellable) }.map(\.path)
+    #expect(files == [ownQueue, "Sources/Waiting/OneShot.swift"])
   }
 
   @Test("whatever performs what a state machine decides knows all of it: a new action is not overlooked")
