@@ -81,19 +81,40 @@ package enum JSONEscapes {
     }
   }
 
-  /// Appends a string as JSON writes it, with its quotes.
-  static func write(_ text: String, to json: inout [UInt8]) {
+  /// Appends a string as JSON writes it, with its quotes. What JSON does not require stays as it is.
+  package static func write(_ text: String, to json: inout [UInt8]) {
+    var text = text
+    text.withUTF8 { write(UnsafeRawBufferPointer($0), to: &json) }
+  }
+
+  package static func write(_ text: UnsafeRawBufferPointer, to json: inout [UInt8]) {
     json.append(UInt8(ascii: "\""))
-    for byte in text.utf8 {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"): json += [UInt8(ascii: "\\"), byte]
-      case 0x0a: json += Array("\\n".utf8)
-      case 0..<0x20:
-        let digits = String(byte, radix: 16)
-        json += Array("\\u00\(digits.count == 1 ? "0" : "")\(digits)".utf8)
-      default: json.append(byte)
-      }
+    var start = 0
+    for index in 0..<text.count {
+      let byte = text[index]
+      if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
+      json.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start..<index]))
+      writeEscape(of: byte, to: &json)
+      start = index + 1
     }
+    json.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...]))
     json.append(UInt8(ascii: "\""))
+  }
+
+  private static func writeEscape(of byte: UInt8, to json: inout [UInt8]) {
+    json.append(UInt8(ascii: "\\"))
+    switch byte {
+    case 0x08: json.append(UInt8(ascii: "b"))
+    case 0x0c: json.append(UInt8(ascii: "f"))
+    case 0x0a: json.append(UInt8(ascii: "n"))
+    case 0x0d: json.append(UInt8(ascii: "r"))
+    case 0x09: json.append(UInt8(ascii: "t"))
+    case UInt8(ascii: "\""), UInt8(ascii: "\\"): json.append(byte)
+    default:
+      let digits = Array("0123456789abcdef".utf8)
+      json.append(contentsOf: "u00".utf8)
+      json.append(digits[Int(byte >> 4)])
+      json.append(digits[Int(byte & 15)])
+    }
   }
 }

@@ -1,4 +1,6 @@
 #if AWS
+import Tidemark
+
 extension JSONScanner {
   /// Where the digits of a sequence number lie, which both services write as text.
   mutating func sequenceNumber() throws(Failure) -> Range<Int> {

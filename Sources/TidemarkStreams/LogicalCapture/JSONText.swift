@@ -5,10 +5,10 @@ import Tidemark
 enum JSONText {
   static func append(_ text: UnsafeRawBufferPointer, as format: JSONFormat, to json: inout [UInt8]) throws {
     switch format {
-    case .text, .paddedText: appendQuoted(text, to: &json)
+    case .text, .paddedText: JSONEscapes.write(text, to: &json)
     case .bool: json.append(contentsOf: text.first == UInt8(ascii: "t") ? "true".utf8 : "false".utf8)
     case .number:
-      if isNumber(text) { json.append(contentsOf: text) } else { appendQuoted(text, to: &json) }
+      if isNumber(text) { json.append(contentsOf: text) } else { JSONEscapes.write(text, to: &json) }
     case .timestamp: appendTimestamp(text, hasZone: false, to: &json)
     case .timestampWithZone: appendTimestamp(text, hasZone: true, to: &json)
     case .json: json.append(contentsOf: text)
@@ -18,42 +18,10 @@ enum JSONText {
     }
   }
 
-  /// As `escape_json` does: what JSON does not require stays as it is.
-  static func appendQuoted(_ text: UnsafeRawBufferPointer, to json: inout [UInt8]) {
-    json.append(UInt8(ascii: "\""))
-    var start = 0
-    for index in 0..<text.count {
-      let byte = text[index]
-      if byte >= 0x20, byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\") { continue }
-      json.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start..<index]))
-      appendEscape(of: byte, to: &json)
-      start = index + 1
-    }
-    json.append(contentsOf: UnsafeRawBufferPointer(rebasing: text[start...]))
-    json.append(UInt8(ascii: "\""))
-  }
-
   static func quoted(_ text: ServerText) -> [UInt8] {
     var json: [UInt8] = []
-    text.bytes.withUnsafeBytes { appendQuoted($0, to: &json) }
+    text.bytes.withUnsafeBytes { JSONEscapes.write($0, to: &json) }
     return json
-  }
-
-  private static func appendEscape(of byte: UInt8, to json: inout [UInt8]) {
-    json.append(UInt8(ascii: "\\"))
-    switch byte {
-    case 0x08: json.append(UInt8(ascii: "b"))
-    case 0x0c: json.append(UInt8(ascii: "f"))
-    case 0x0a: json.append(UInt8(ascii: "n"))
-    case 0x0d: json.append(UInt8(ascii: "r"))
-    case 0x09: json.append(UInt8(ascii: "t"))
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"): json.append(byte)
-    default:
-      let digits = Array("0123456789abcdef".utf8)
-      json.append(contentsOf: "u00".utf8)
-      json.append(digits[Int(byte >> 4)])
-      json.append(digits[Int(byte & 15)])
-    }
   }
 
   /// The texts of numbers are JSON's numbers, unless they are words.
