@@ -55,9 +55,3 @@ extension JSONNumber {
     return Decimal(sign: sign, exponent: power, significand: significand)
   }
 }
-
-/// Bytes as DynamoDB's JSON has them.
-enum Base64 {
-  static func encode(_ bytes: [UInt8]) -> String { Data(bytes).base64EncodedString() }
-  static func decode(_ text: String) -> [UInt8]? { Data(base64Encoded: text).map { [UInt8]($0) } }
-}

@@ -12,7 +12,22 @@ enum TimestampText {
     // The year before 1 is 1 BC; only now is it known which of them was meant.
     let isBefore = scanner.skip(" BC")
     guard scanner.isAtEnd, let day = isBefore ? days.before : days.since else { return nil }
-    let seconds = day * 86_400 - offset
+    return timestamp(day, time, offset)
+  }
+
+  /// - Returns: `nil` also where the time of day or the zone is missing: what ISO 8601 calls a moment in time.
+  static func parseMoment(_ text: UnsafeRawBufferPointer) -> Timestamp? {
+    var scanner = Scanner(text: text)
+    guard let day = scanner.date()?.since else { return nil }
+    let startOfTime = scanner.position
+    guard let time = scanner.timeOfDay(), scanner.position > startOfTime else { return nil }
+    let startOfZone = scanner.position
+    guard let offset = scanner.zone(), scanner.position > startOfZone, scanner.isAtEnd else { return nil }
+    return timestamp(day, time, offset)
+  }
+
+  private static func timestamp(_ day: CivilDate, _ time: Int64, _ offset: Int64) -> Timestamp? {
+    let seconds = day.daysSince1970 * 86_400 - offset
     let (microseconds, overflow) = seconds.multipliedReportingOverflow(by: 1_000_000)
     let (sum, carry) = microseconds.addingReportingOverflow(time)
     return overflow || carry ? nil : Timestamp(microsecondsSinceEpoch: sum)
@@ -42,18 +57,22 @@ enum TimestampText {
       return digits.reduce(0) { $0 * 10 + Int64($1 - UInt8(ascii: "0")) }
     }
 
-    /// Days since 1970, if the year is after and if it is before Christ.
-    mutating func date() -> (since: Int64?, before: Int64?)? {
+    /// The day if the year is after and if it is before Christ.
+    mutating func date() -> (since: CivilDate?, before: CivilDate?)? {
       guard let year = digits(4...7), skip("-"), let month = digits(2...2), skip("-"),
-        let day = digits(2...2),
-        (1...12).contains(month), (1...31).contains(day)
+        let day = digits(2...2)
       else { return nil }
-      return (Self.days(year, month, day), Self.days(1 - year, month, day))
+      return (
+        CivilDate(year: year, month: month, day: day), CivilDate(year: 1 - year, month: month, day: day)
+      )
     }
 
     /// Microseconds since midnight; 0 if there is no time.
     mutating func timeOfDay() -> Int64? {
-      guard skip("T") || !isAtEnd && text[position] == 0x20 && hasDigit(at: position + 1) && skip(" ") else {
+      guard
+        skip("T") || skip("t")
+          || !isAtEnd && text[position] == 0x20 && hasDigit(at: position + 1) && skip(" ")
+      else {
         return 0
       }
       guard let hour = digits(2...2), skip(":"), let minute = digits(2...2), skip(":"),
@@ -64,19 +83,21 @@ enum TimestampText {
       guard skip(".") else { return whole }
       let start = position
       guard let fraction = digits(1...6) else { return nil }
-      return whole + (position - start..<6).reduce(fraction) { value, _ in value * 10 }
+      let count = position - start
+      while hasDigit(at: position) { position += 1 }
+      return whole + (count..<6).reduce(fraction) { value, _ in value * 10 }
     }
 
     private func hasDigit(at position: Int) -> Bool { position < text.count && isDigit(text[position]) }
 
     /// Seconds east of UTC.
     mutating func zone() -> Int64? {
-      if skip("Z") { return 0 }
+      if skip("Z") || skip("z") || skip("UTC") { return 0 }
       let isWest = skip("-")
       guard isWest || skip("+") else { return 0 }
       guard let hours = digits(2...2) else { return nil }
       var offset = hours * 3600
-      if skip(":") {
+      if skip(":") || hasDigit(at: position) {
         guard let minutes = digits(2...2) else { return nil }
         offset += minutes * 60
       }
@@ -85,18 +106,6 @@ enum TimestampText {
         offset += seconds
       }
       return isWest ? -offset : offset
-    }
-
-    /// https://howardhinnant.github.io/date_algorithms.html#days_from_civil, `nil` for a day that the month has not.
-    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64? {
-      let isLeap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
-      let last = month == 2 ? (isLeap ? 29 : 28) : [4, 6, 9, 11].contains(month) ? 30 : 31
-      if day > last { return nil }
-      let year = month <= 2 ? year - 1 : year
-      let era = (year >= 0 ? year : year - 399) / 400
-      let yearOfEra = year - era * 400
-      let dayOfYear = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1
-      return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
     }
   }
 }

@@ -1,4 +1,3 @@
-import Foundation
 import Tidemark
 import TidemarkPostgres
 import TidemarkStreams
@@ -36,7 +35,7 @@ extension Record {
         "size_bytes": JSON(sizeInBytes),
         "data": JSON(String(validating: data, as: UTF8.self)),
         "data_base64": JSON(
-          String(validating: data, as: UTF8.self) == nil ? Data(data).base64EncodedString() : nil
+          String(validating: data, as: UTF8.self) == nil ? Base64.encode(Array(data)) : nil
         ),
       ])
     }
@@ -52,7 +51,7 @@ extension Record {
       if let image = change.newImage { words.append("new=\(image)") }
       if change.omits(.newImage) { words.append("new=omitted") }
     case .data(let data):
-      let text = String(validating: data, as: UTF8.self) ?? "base64:\(Data(data).base64EncodedString())"
+      let text = String(validating: data, as: UTF8.self) ?? "base64:\(Base64.encode(Array(data)))"
       words += ["DATA", "key=\(partitionKey)", text]
     }
     return words.joined(separator: " ").printable
