@@ -1,6 +1,7 @@
 /// How long something has been kept waiting, and whether it is time to say so.
 package struct LongWait: Sendable {
-  private static let patience = Duration.seconds(5)
+  /// How long something may take before that is reported.
+  static let patience = Duration.seconds(5)
   private static let repetition = Duration.seconds(30)
 
   private var due: ContinuousClock.Instant?

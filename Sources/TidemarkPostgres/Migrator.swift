@@ -52,8 +52,24 @@ public struct Migrator: Sendable {
     if isThere(current, oldestProgram, version), try await !isSuperuser() { return }
     try await writing(.schema) {
       try await setUp()
-      while try await takingLocks({ try await pool.transaction { try await step(to: version, in: $0) } }) {}
+      while try await locks.taking({ try await pool.transaction { try await step(to: version, in: $0) } }) {}
     }
+  }
+
+  /// How long a migration waits for a lock. Whoever comes after it waits as long, writers too; between two attempts
+  /// nobody does.
+  static let lockTimeout = "500ms"
+
+  private var locks: PatientLock {
+    PatientLock(
+      purpose: "The migration of the schema \(schema.name)",
+      lock: "its locks",
+      holding: "the schema is used by",
+      refusals: ["55P03", "40P01", "40001"],
+      patience: patience,
+      logger: logger,
+      holders: { [schema, pool] in try await LockHolder.of(schema: schema.name, on: pool) }
+    )
   }
 
   /// The version that the database has; 0 without the schema.

@@ -19,8 +19,6 @@ final class QueryResult: @unchecked Sendable {
   var rowCount: Int32 { PQntuples(result) }
   var columnCount: Int32 { PQnfields(result) }
   var affectedRows: Int { Int(String(cString: PQcmdTuples(result))) ?? 0 }
-  /// The command as the server names it, such as `COMMIT`.
-  var commandTag: String { String(cString: PQcmdStatus(result)) }
 
   func columnName(_ column: Int32) -> String {
     PQfname(result, column).map { String(cString: $0) } ?? ""

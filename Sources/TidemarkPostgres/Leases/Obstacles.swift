@@ -2,9 +2,6 @@ import Tidemark
 
 /// What a store knows of what is in the way of its plans.
 struct Obstacles {
-  /// How long a lease may be locked before that is reported.
-  static let patience = Duration.seconds(5)
-
   var listeners: [WorkerIncarnation: AsyncStream<LeaseBlockage>.Continuation] = [:]
   private var skippedSince: [LeaseScope: [LeaseKey: ContinuousClock.Instant]] = [:]
   private var told: Set<LeaseBlockage> = []
@@ -19,7 +16,7 @@ struct Obstacles {
     let before = skippedSince[scope] ?? [:]
     let since = Dictionary(uniqueKeysWithValues: keys.map { ($0, before[$0] ?? now) })
     skippedSince[scope] = since.isEmpty ? nil : since
-    return Set(since.filter { $0.value.duration(to: now) >= Self.patience }.keys)
+    return Set(since.filter { $0.value.duration(to: now) >= LongWait.patience }.keys)
   }
 
   /// Notes whether a plan could not be made because somebody else has the turn.

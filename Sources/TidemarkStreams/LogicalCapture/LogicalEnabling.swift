@@ -82,8 +82,8 @@ struct LogicalEnabling: Sendable {
     }
   }
 
-  private var lock: TableLock {
-    TableLock(
+  private var lock: PatientLock {
+    .on(
       table: wish.table,
       purpose: "Enabling the stream",
       pool: pool,

@@ -103,7 +103,7 @@ extension PostgresStreamAdmin {
     LogicalCapture(PostgresCaptureStore(stream: id, pool: pool), clock: ContinuousClock(), logger: logger)
   }
 
-  func lock(on table: Int64?, for purpose: String) -> TableLock {
-    TableLock(table: table, purpose: purpose, pool: pool, logger: logger)
+  func lock(on table: Int64?, for purpose: String) -> PatientLock {
+    .on(table: table, purpose: purpose, pool: pool, logger: logger)
   }
 }
