@@ -13,21 +13,21 @@ import TidemarkStreams
 /// the program, and orders are written to it so that there is something to see.
 ///
 /// A service, so that a `ServiceGroup` closes it after the worker that uses it.
-public final class ExampleDatabase: Service {
-  public let configuration: PQConfiguration
-  public let pool: PQPool
+package final class ExampleDatabase: Service {
+  package let configuration: PQConfiguration
+  package let pool: PQPool
   private let server: LocalPostgres?
   private let hasOrders: Bool
 
   /// - Parameter tables: SQL that creates what the example needs besides, where it does not exist yet.
-  public static func open(creating tables: String = "", logger: Logger) async throws -> ExampleDatabase {
+  package static func open(creating tables: String = "", logger: Logger) async throws -> ExampleDatabase {
     let database = try await open(hasOrders: true, logger)
     try await database.setUp(tables)
     return database
   }
 
   /// Without orders: for an example whose stream is elsewhere.
-  public static func openForLeases(logger: Logger) async throws -> ExampleDatabase {
+  package static func openForLeases(logger: Logger) async throws -> ExampleDatabase {
     try await open(hasOrders: false, logger)
   }
 
@@ -74,7 +74,7 @@ public final class ExampleDatabase: Service {
     );
     """
 
-  public func run() async throws {
+  package func run() async throws {
     if server != nil, hasOrders { try await writeOrders() } else { try await gracefulShutdown() }
     await pool.close()
     await server?.stop()

@@ -2,7 +2,7 @@ import LibPQ
 
 extension DrillFleet {
   /// How many records of each shard come after its checkpoint, in the log or still to be sequenced.
-  public func unread() async throws -> [String: Int] {
+  package func unread() async throws -> [String: Int] {
     let stream = try await pool.query("SELECT tidemark.find_stream('orders')")[0].decode(Int32.self)
     let rows = try await pool.query(
       """

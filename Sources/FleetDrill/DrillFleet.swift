@@ -7,17 +7,17 @@ import TidemarkPostgres
 import TidemarkStreams
 
 /// A fleet of real worker processes over a real table: what the demonstration shows and what fleet tests drive.
-public final class DrillFleet: Sendable {
-  public let database: String
+package final class DrillFleet: Sendable {
+  package let database: String
   /// The database that the leases are in, if it is another one.
   private let leases: String?
-  public let directory: String
-  public let pool: PQPool
+  package let directory: String
+  package let pool: PQPool
   /// Of the database with the leases.
-  public let leasePool: PQPool
-  public let table: OrdersTable
-  public let audit: LeaseAudit
-  public let admin: PostgresStreamAdmin
+  package let leasePool: PQPool
+  package let table: OrdersTable
+  package let audit: LeaseAudit
+  package let admin: PostgresStreamAdmin
   /// What the workers write down.
   let follower: HistoryFollower
   private let executable: String
@@ -31,7 +31,7 @@ public final class DrillFleet: Sendable {
   ///   - directory: for the workers' histories and logs.
   ///   - leases: another database that the leases shall be in.
   ///   - options: further arguments of every worker.
-  public init(
+  package init(
     database: String,
     leases: String? = nil,
     executable: String,
@@ -66,7 +66,7 @@ public final class DrillFleet: Sendable {
 
   /// Starts a worker process.
   /// - Parameter launcher: a command that runs the worker's, which it is put before.
-  public func start(_ name: String, launcher: [String] = []) throws -> WorkerProcess {
+  package func start(_ name: String, launcher: [String] = []) throws -> WorkerProcess {
     let arguments = ["drill-worker", "--name", name, "--history", "\(directory)/\(name).jsonl"]
     let process = try WorkerProcess(
       name: name,
@@ -80,13 +80,13 @@ public final class DrillFleet: Sendable {
   }
 
   /// Leaves no worker behind, whatever happened.
-  public func killAll() {
+  package func killAll() {
     for process in processes.withLock({ $0 }) where process.isRunning { process.crash() }
   }
 
   /// Ends the workers with SIGTERM, one after the other.
   /// - Returns: the names of those that did not end in good order.
-  public func endWorkers() async throws -> [String] {
+  package func endWorkers() async throws -> [String] {
     var disorderly: [String] = []
     for process in processes.withLock({ $0 }) where process.isRunning {
       process.terminate()
@@ -97,11 +97,11 @@ public final class DrillFleet: Sendable {
   }
 
   /// Everything that the workers wrote down, in the order of time.
-  public func history() throws -> [HistoryEntry] {
+  package func history() throws -> [HistoryEntry] {
     try follower.entries()
   }
 
-  public let scope = LeaseScope(application: "drill")
+  package let scope = LeaseScope(application: "drill")
 
   /// Waits until the server has ended the session that says that a worker lives.
   /// - Returns: when, as ``HistoryEntry/at``.
@@ -121,22 +121,22 @@ public final class DrillFleet: Sendable {
   }
 
   /// What is in the lease and worker tables, with the owners' names.
-  public struct Standing: Sendable {
-    public var leases: [Lease]
-    public var workers: [WorkerIncarnation: WorkerRecord]
+  package struct Standing: Sendable {
+    package var leases: [Lease]
+    package var workers: [WorkerIncarnation: WorkerRecord]
 
     /// Leases that have not ended.
-    public var open: [Lease] { leases.filter { !$0.isEnded } }
+    package var open: [Lease] { leases.filter { !$0.isEnded } }
 
     /// The shards that a worker reads now.
-    public func shards(of name: String) -> [String] {
+    package func shards(of name: String) -> [String] {
       leases.filter { lease in lease.owner.flatMap { workers[$0] }?.registration.workerID == name }.map(
         \.shardID
       )
     }
 
     /// Leases that have not ended, by the name of their owner.
-    public var countByOwner: [String: Int] {
+    package var countByOwner: [String: Int] {
       open.reduce(into: [:]) { counts, lease in
         guard let owner = lease.owner.flatMap({ workers[$0] }) else { return }
         counts[owner.registration.workerID, default: 0] += 1
@@ -145,7 +145,7 @@ public final class DrillFleet: Sendable {
 
     /// Every lease that has not ended is owned by one of these workers and stays there: none has two more than
     /// another, or by the measured loads there is nothing to move.
-    public func isBalanced(among names: [String]) -> Bool {
+    package func isBalanced(among names: [String]) -> Bool {
       let counts = names.map { countByOwner[$0, default: 0] }
       guard !open.isEmpty, counts.reduce(0, +) == open.count, open.allSatisfy({ $0.handoffTo == nil }) else {
         return false
@@ -163,7 +163,7 @@ public final class DrillFleet: Sendable {
     }
   }
 
-  public func standing() async throws -> Standing {
+  package func standing() async throws -> Standing {
     let store = PostgresLeaseStore(
       try PQConfiguration(url: leases ?? database),
       pool: leasePool,
@@ -178,7 +178,7 @@ public final class DrillFleet: Sendable {
 
   /// Polls until `condition` holds.
   /// - Throws: ``DrillTimeout``.
-  public nonisolated(nonsending) func wait(
+  package nonisolated(nonsending) func wait(
     _ what: String,
     within limit: Duration = .seconds(120),
     every interval: Duration = .milliseconds(10),
@@ -192,7 +192,7 @@ public final class DrillFleet: Sendable {
   }
 
   /// Waits until everything that was committed was handled.
-  public func waitUntilConsumed(within limit: Duration = .seconds(300)) async throws {
+  package func waitUntilConsumed(within limit: Duration = .seconds(300)) async throws {
     let committed = Set(try await table.journal().values.joined())
     try await wait("every committed change is handled", within: limit, every: .milliseconds(100)) {
       committed.isSubset(of: Set(try history().compactMap(\.change)))
@@ -200,7 +200,7 @@ public final class DrillFleet: Sendable {
   }
 
   /// How long after `moment` each of `shards` was read again, by somebody other than `victim`.
-  public static func recoveries(
+  package static func recoveries(
     of shards: [String],
     from victim: String,
     since moment: Int64,
@@ -215,7 +215,7 @@ public final class DrillFleet: Sendable {
     return found
   }
 
-  public func check() async throws -> FleetCheck {
+  package func check() async throws -> FleetCheck {
     let shards = try await PostgresStream("orders", pool: pool).shards()
     return FleetCheck(
       journal: try await table.journal(),

@@ -1,7 +1,7 @@
 /// Something that a drill waited for did not happen in time.
-public struct DrillTimeout: Error, CustomStringConvertible {
-  public var what: String
-  public var limit: Duration
+package struct DrillTimeout: Error, CustomStringConvertible {
+  package var what: String
+  package var limit: Duration
 
-  public var description: String { "Not within \(limit): \(what)." }
+  package var description: String { "Not within \(limit): \(what)." }
 }

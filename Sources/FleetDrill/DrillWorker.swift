@@ -8,21 +8,21 @@ import TidemarkStreams
 import UnixSignals
 
 /// A worker process of a drill.
-public struct DrillWorker: Sendable {
-  public var name: String
+package struct DrillWorker: Sendable {
+  package var name: String
   let database: String
   private let leases: String?
-  public var application = "drill"
-  public var stream = "orders"
+  package var application = "drill"
+  package var stream = "orders"
   /// The file that its history is appended to.
-  public var history: String
-  public var recordPause: Duration = .zero
+  package var history: String
+  package var recordPause: Duration = .zero
   /// Checkpoints in transactions of the worker's own that stay open for this long.
-  public var transactionPause: Duration?
-  public var configuration = WorkerConfiguration()
+  package var transactionPause: Duration?
+  package var configuration = WorkerConfiguration()
 
   /// Works on the database that ``WorkerProcess`` has put into the environment.
-  public init(name: String, history: String) throws {
+  package init(name: String, history: String) throws {
     guard let url = ProcessInfo.processInfo.environment[WorkerProcess.databaseVariable] else {
       throw PQError(.invalidConfiguration, "\(WorkerProcess.databaseVariable) is not set.")
     }
@@ -33,7 +33,7 @@ public struct DrillWorker: Sendable {
   }
 
   /// Works until SIGTERM or SIGINT, on which it hands everything off.
-  public func run(logger: Logger) async throws {
+  package func run(logger: Logger) async throws {
     let history = try HistoryFile(path: history)
     let (name, recordPause, transactionPause) = (name, recordPause, transactionPause)
     try await run(logger: logger) { shard, pool in
@@ -49,7 +49,7 @@ public struct DrillWorker: Sendable {
   }
 
   /// The same with processors of the drill's own, which get the worker's pool.
-  public func run(
+  package func run(
     logger: Logger,
     processor: @escaping @Sendable (ShardContext, PQPool) -> sending any RecordProcessor
   ) async throws {

@@ -2,24 +2,24 @@ import Tidemark
 
 /// Compares what the workers say they did with what was committed and with what the lease table went through.
 /// It shares no code with the protocol.
-public struct FleetCheck: Sendable {
+package struct FleetCheck: Sendable {
   /// What is wrong, in sentences. Empty is good.
-  public private(set) var violations: [String] = []
+  package private(set) var violations: [String] = []
   /// Changes that were committed.
-  public private(set) var committed = 0
+  package private(set) var committed = 0
   /// Changes that were handled at least once.
-  public private(set) var delivered = 0
+  package private(set) var delivered = 0
   /// Handlings beyond the first of a change.
-  public private(set) var repeats = 0
+  package private(set) var repeats = 0
   /// Checkpoints under an epoch that was over that were tried and refused.
-  public private(set) var refusedCheckpoints = 0
+  package private(set) var refusedCheckpoints = 0
 
   /// - Parameters:
   ///   - journal: the committed changes of each order, in order.
   ///   - history: what all workers wrote down.
   ///   - parents: the parent shards of each shard.
   ///   - audit: every change of a lease.
-  public init(
+  package init(
     journal: [Int64: [OrderChange]],
     history: [HistoryEntry],
     parents: [String: [String]],
@@ -39,7 +39,7 @@ public struct FleetCheck: Sendable {
   /// A worker that was declared dead while its lease's row was locked has lost its lease by its own account only: no plan
   /// could raise the epoch. If it then checkpoints in a transaction of its own, that is accepted under the epoch that is
   /// still the lease's, and the audit has it so.
-  public static func staleCheckpointsAccepted(
+  package static func staleCheckpointsAccepted(
     in history: [HistoryEntry],
     audit: [LeaseAudit.Change]
   ) -> [HistoryEntry] {
@@ -57,7 +57,7 @@ public struct FleetCheck: Sendable {
   }
 
   /// How many records were handled that had been handled before, by anybody, counted from `moment` on.
-  public static func repeats(in history: [HistoryEntry], since moment: Int64 = 0) -> Int {
+  package static func repeats(in history: [HistoryEntry], since moment: Int64 = 0) -> Int {
     var seen: Set<OrderChange> = []
     return history.filter { $0.kind == .handled }.compactMap { entry in entry.change.map { (entry.at, $0) } }
       .count { at, change in !seen.insert(change).inserted && at >= moment }
@@ -121,7 +121,7 @@ public struct FleetCheck: Sendable {
 
   /// What is wrong with the leases: an epoch never falls and rises exactly when the owner changes; a checkpoint never
   /// goes back.
-  public static func leaseViolations(_ audit: [LeaseAudit.Change]) -> [String] {
+  package static func leaseViolations(_ audit: [LeaseAudit.Change]) -> [String] {
     var violations: [String] = []
     for change in audit {
       if change.newEpoch < change.oldEpoch { violations.append("\(change.shard): the epoch fell") }

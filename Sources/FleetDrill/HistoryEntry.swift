@@ -4,8 +4,8 @@ import Tidemark
 /// One line of a worker's history: what it did, when, under which epoch.
 ///
 /// All processes of a drill run on one host, so their wall clock readings can be compared.
-public struct HistoryEntry: Codable, Sendable, Hashable {
-  public enum Kind: String, Codable, Sendable {
+package struct HistoryEntry: Codable, Sendable, Hashable {
+  package enum Kind: String, Codable, Sendable {
     /// A lease was granted and its shard is being read.
     case leaseStarted
     /// A record was handled.
@@ -23,20 +23,20 @@ public struct HistoryEntry: Codable, Sendable, Hashable {
   }
 
   /// Microseconds since 1970.
-  public var at: Int64
-  public var worker: String
-  public var kind: Kind
-  public var shard: String
-  public var epoch: Int64
+  package var at: Int64
+  package var worker: String
+  package var kind: Kind
+  package var shard: String
+  package var epoch: Int64
   /// Of a handled record: where it stands, and which change of which order it is.
-  public var sequence: Int64?
+  package var sequence: Int64?
   /// Of a handled record: when its change was captured, by the database's clock, as ``at``.
-  public var written: Int64?
-  public var change: OrderChange?
+  package var written: Int64?
+  package var change: OrderChange?
   /// Of a handled record: `true` if it is a row of a snapshot.
-  public var isSnapshot: Bool?
+  package var isSnapshot: Bool?
 
-  public static func now() -> Int64 {
+  package static func now() -> Int64 {
     Int64(Date().timeIntervalSince1970 * 1_000_000)
   }
 }

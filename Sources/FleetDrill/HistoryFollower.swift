@@ -3,7 +3,7 @@ import Synchronization
 
 /// Reads the histories in a directory while they grow. What was read once is not read again: a drill looks often, and
 /// must not take the processor from what it measures.
-public final class HistoryFollower: Sendable {
+package final class HistoryFollower: Sendable {
   private struct File {
     var read: UInt64 = 0
     var entries: [HistoryEntry] = []
@@ -13,12 +13,12 @@ public final class HistoryFollower: Sendable {
   private let files = Mutex<[String: File]>([:])
 
   /// - Parameter directory: that of the histories, files whose names end with `.jsonl`.
-  public init(directory: String) {
+  package init(directory: String) {
     self.directory = directory
   }
 
   /// What was done since `moment`, in the order of time.
-  public func entries(since moment: Int64 = 0) throws -> [HistoryEntry] {
+  package func entries(since moment: Int64 = 0) throws -> [HistoryEntry] {
     try files.withLock { files in
       try follow(&files)
       return files.values.flatMap { file in

@@ -2,29 +2,29 @@ import LibPQ
 
 /// A trigger on the lease table that writes down every change of a lease, whoever makes it: an account of what
 /// was accepted that does not depend on any worker.
-public struct LeaseAudit: Sendable {
+package struct LeaseAudit: Sendable {
   /// A lease before and after one change.
-  public struct Change: Sendable {
+  package struct Change: Sendable {
     /// Microseconds since 1970, by the database's clock.
-    public var at: Int64
-    public var shard: String
-    public var oldOwner: Int64?
-    public var newOwner: Int64?
-    public var oldEpoch: Int64
-    public var newEpoch: Int64
-    public var oldCheckpoint: String
-    public var newCheckpoint: String
+    package var at: Int64
+    package var shard: String
+    package var oldOwner: Int64?
+    package var newOwner: Int64?
+    package var oldEpoch: Int64
+    package var newEpoch: Int64
+    package var oldCheckpoint: String
+    package var newCheckpoint: String
     /// Whether the checkpoint moved back.
-    public var wentBack: Bool
+    package var wentBack: Bool
   }
 
   private let pool: PQPool
 
-  public init(_ pool: PQPool) {
+  package init(_ pool: PQPool) {
     self.pool = pool
   }
 
-  public func install() async throws {
+  package func install() async throws {
     try await pool.execute(
       """
       CREATE TABLE lease_audit (
@@ -53,7 +53,7 @@ public struct LeaseAudit: Sendable {
     )
   }
 
-  public func changes() async throws -> [Change] {
+  package func changes() async throws -> [Change] {
     let rows = try await pool.query(
       """
       SELECT at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back

@@ -1,20 +1,20 @@
 import Tidemark
 
 /// A change of the table `orders`: which order, what happened to it, and the version that it had then.
-public struct OrderChange: Codable, Sendable, Hashable {
-  public var order: Int64
-  public var event: Change.EventName
+package struct OrderChange: Codable, Sendable, Hashable {
+  package var order: Int64
+  package var event: Change.EventName
   /// The version after an INSERT or MODIFY, before a REMOVE.
-  public var version: Int64
+  package var version: Int64
 
-  public init(order: Int64, event: Change.EventName, version: Int64) {
+  package init(order: Int64, event: Change.EventName, version: Int64) {
     self.order = order
     self.event = event
     self.version = version
   }
 
   /// - Throws: if the table has no columns `id` and `version`, or an image is missing.
-  public init(_ change: Change) throws {
+  package init(_ change: Change) throws {
     struct Keys: Decodable { var id: Int64 }
     struct Image: Decodable { var version: Int64 }
     let image = change.eventName == .remove ? change.oldImage : change.newImage

@@ -3,7 +3,7 @@ import Synchronization
 import Tidemark
 
 /// Steady writes to the table `orders`.
-public final class OrdersLoad: Sendable {
+package final class OrdersLoad: Sendable {
   private let table: OrdersTable
   private let writers: Int
   private let transactionsPerSecond: Int
@@ -12,22 +12,22 @@ public final class OrdersLoad: Sendable {
   private let longest = Mutex(Duration.zero)
 
   /// - Parameter transactionsPerSecond: of all writers together.
-  public init(_ table: OrdersTable, writers: Int = 4, transactionsPerSecond: Int = 200) {
+  package init(_ table: OrdersTable, writers: Int = 4, transactionsPerSecond: Int = 200) {
     self.table = table
     self.writers = writers
     self.transactionsPerSecond = transactionsPerSecond
   }
 
   /// Transactions so far.
-  public var transactions: Int { count.load(ordering: .relaxed) }
+  package var transactions: Int { count.load(ordering: .relaxed) }
 
   /// How long the slowest of them took.
-  public var slowest: Duration { longest.withLock { $0 } }
+  package var slowest: Duration { longest.withLock { $0 } }
 
-  public func stop() { isStopped.withLock { $0 = true } }
+  package func stop() { isStopped.withLock { $0 = true } }
 
   /// Writes until ``stop()`` or cancellation. It waits for a database that is away.
-  public func run() async throws {
+  package func run() async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for _ in 0..<writers { group.addTask { try await self.write() } }
       try await group.waitForAll()

@@ -4,14 +4,14 @@ import TidemarkPostgres
 
 /// The table `orders` that a drill writes to, and beside it a journal of every committed change, written by the
 /// same transactions and independent of the stream: what must have been delivered in the end.
-public struct OrdersTable: Sendable {
+package struct OrdersTable: Sendable {
   private let pool: PQPool
 
-  public init(_ pool: PQPool) {
+  package init(_ pool: PQPool) {
     self.pool = pool
   }
 
-  public func create() async throws {
+  package func create() async throws {
     try await pool.execute(
       """
       CREATE TABLE orders (
@@ -69,7 +69,7 @@ public struct OrdersTable: Sendable {
   }
 
   /// Every committed change, for each order in the order in which it happened.
-  public func journal() async throws -> [Int64: [OrderChange]] {
+  package func journal() async throws -> [Int64: [OrderChange]] {
     let rows = try await pool.query(
       "SELECT id, event, version FROM order_journal ORDER BY id, version, event = 'REMOVE'"
     )

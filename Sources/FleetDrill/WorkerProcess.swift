@@ -2,7 +2,7 @@ import Foundation
 import LocalPostgres
 
 /// A worker of a drill as a process that can be killed, paused and ended.
-public final class WorkerProcess: @unchecked Sendable {
+package final class WorkerProcess: @unchecked Sendable {
   // `@unchecked Sendable`: `Process` may be asked for its state from any thread once it was started, and is not
   // changed after that.
   private let process = Process()
@@ -10,15 +10,15 @@ public final class WorkerProcess: @unchecked Sendable {
   private let lifeline = Pipe()
 
   /// The environment's variable that names the database.
-  public static let databaseVariable = "TIDEMARK_DATABASE_URL"
+  package static let databaseVariable = "TIDEMARK_DATABASE_URL"
   /// Where the leases are kept, if that is another database.
   static let leasesVariable = "TIDEMARK_LEASES_URL"
 
-  public let name: String
-  public var processID: Int32 { process.processIdentifier }
-  public var isRunning: Bool { process.isRunning }
+  package let name: String
+  package var processID: Int32 { process.processIdentifier }
+  package var isRunning: Bool { process.isRunning }
   /// What it ended with; only once ``isRunning`` is false.
-  public var exitStatus: Int32 { process.terminationStatus }
+  package var exitStatus: Int32 { process.terminationStatus }
 
   /// Starts a worker.
   /// - Parameters:
@@ -26,7 +26,7 @@ public final class WorkerProcess: @unchecked Sendable {
   ///   - database: its URL, which the worker finds in its environment as ``databaseVariable``.
   ///   - leases: the URL of the database with the leases, if they are not in that one.
   ///   - log: the file that its output is appended to.
-  public init(name: String, command: [String], database: String, leases: String? = nil, log: String) throws {
+  package init(name: String, command: [String], database: String, leases: String? = nil, log: String) throws {
     self.name = name
     let output = try PrivateFiles.open(log, O_WRONLY | O_APPEND)
     process.executableURL = URL(fileURLWithPath: command[0])
@@ -42,15 +42,15 @@ public final class WorkerProcess: @unchecked Sendable {
   }
 
   /// SIGKILL: the process is gone at once.
-  public func crash() { kill(processID, SIGKILL) }
+  package func crash() { kill(processID, SIGKILL) }
   /// SIGSTOP: it stands still, its connections stay open.
-  public func pause() { kill(processID, SIGSTOP) }
+  package func pause() { kill(processID, SIGSTOP) }
   /// SIGCONT.
-  public func resume() { kill(processID, SIGCONT) }
+  package func resume() { kill(processID, SIGCONT) }
   /// SIGTERM: it hands everything off and ends.
-  public func terminate() { kill(processID, SIGTERM) }
+  package func terminate() { kill(processID, SIGTERM) }
 
-  public func waitUntilExit() async throws {
+  package func waitUntilExit() async throws {
     while process.isRunning { try await ContinuousClock().sleep(for: .milliseconds(5)) }
   }
 }

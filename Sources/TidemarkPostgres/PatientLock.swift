@@ -43,7 +43,7 @@ package struct PatientLock: Sendable {
 
   /// Runs `body` until it has got its locks.
   ///
-  /// - Throws: `sourceUnavailable` that names who holds them.
+  /// - Throws: `sourceUnavailable` that names the sessions that hold them.
   package func taking<Result: Sendable>(_ body: () async throws -> Result) async throws -> Result {
     let deadline = clock.now.advanced(by: patience)
     var pause = DoublingDelay(from: .milliseconds(100), to: .seconds(2))

@@ -2,31 +2,31 @@ import LibPQ
 import Logging
 import Testing
 
-public let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
+package let quietLogger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 
 /// A configuration for a new, empty database.
-public func newDatabase() async throws -> PQConfiguration {
+package func newDatabase() async throws -> PQConfiguration {
   try await PQConfiguration(url: TestServer.shared().makeDatabase())
 }
 
-public func connect(_ configuration: PQConfiguration) async throws -> PQConnection {
+package func connect(_ configuration: PQConfiguration) async throws -> PQConnection {
   try await PQConnection.connect(configuration, logger: quietLogger)
 }
 
 /// Connects to a new, empty database.
-public func connectToNewDatabase() async throws -> PQConnection {
+package func connectToNewDatabase() async throws -> PQConnection {
   try await connect(newDatabase())
 }
 
 extension PQQueryable {
   /// The value of a statement that returns one row with one column.
-  public func value<T: PQDecodable>(_ statement: PQStatement, as type: T.Type = T.self) async throws -> T {
+  package func value<T: PQDecodable>(_ statement: PQStatement, as type: T.Type = T.self) async throws -> T {
     try await #require(query(statement).first).decode(T.self)
   }
 }
 
 /// The error that the operation throws, which must be a `PQError`.
-public func postgresError(
+package func postgresError(
   sourceLocation: SourceLocation = #_sourceLocation,
   _ operation: () async throws -> Void
 ) async throws -> PQError {
@@ -40,7 +40,7 @@ public func postgresError(
 }
 
 /// Waits until a session runs a statement that begins so, as the server sees it.
-public func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async throws {
+package func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable) async throws {
   try await eventually("a session runs \(prefix)") {
     try await observer.value(
       """
@@ -54,13 +54,13 @@ public func waitUntilRunning(_ prefix: String, seenBy observer: some PQQueryable
 }
 
 /// What several tasks note, in order.
-public actor Journal<Entry: Sendable> {
-  public private(set) var entries: [Entry] = []
+package actor Journal<Entry: Sendable> {
+  package private(set) var entries: [Entry] = []
 
-  public init() {}
+  package init() {}
 
   @discardableResult
-  public func note(_ entry: Entry) -> Int {
+  package func note(_ entry: Entry) -> Int {
     entries.append(entry)
     return entries.count
   }

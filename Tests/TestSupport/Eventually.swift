@@ -6,7 +6,7 @@ import Testing
 ///
 /// - Parameter what: what should happen, as a sentence, for the failure's message.
 /// - Throws: ``NotInTime`` after the given time; what the condition throws.
-public func eventually(
+package func eventually(
   within limit: Duration = .seconds(120),
   _ what: String,
   isolation: isolated (any Actor)? = #isolation,
@@ -24,10 +24,10 @@ public func eventually(
 }
 
 /// What ``eventually(within:_:isolation:sourceLocation:_:)`` waited for did not come.
-public struct NotInTime: Error, CustomStringConvertible {
+package struct NotInTime: Error, CustomStringConvertible {
   var what: String
   var limit: Duration
   var sourceLocation: SourceLocation
 
-  public var description: String { "Not within \(limit): \(what) (\(sourceLocation))" }
+  package var description: String { "Not within \(limit): \(what) (\(sourceLocation))" }
 }

@@ -5,14 +5,14 @@ import Testing
 ///
 /// It also bounds how long a test takes from when it has got its place: so long that a machine with much else to do does
 /// not reach it, since it is there for tests that hang. (Testing's `.timeLimit` counts the wait for the place, too.)
-public struct MachineShare: TestTrait, SuiteTrait, TestScoping {
+package struct MachineShare: TestTrait, SuiteTrait, TestScoping {
   var places: Int
   var limit = Duration.seconds(1200)
   var machine = Machine.shared
 
-  public var isRecursive: Bool { true }
+  package var isRecursive: Bool { true }
 
-  public func provideScope(
+  package func provideScope(
     for test: Test,
     testCase: Test.Case?,
     performing function: @Sendable () async throws -> Void
@@ -48,9 +48,9 @@ public struct MachineShare: TestTrait, SuiteTrait, TestScoping {
 
 extension Trait where Self == MachineShare {
   /// The test runs beside a few others.
-  public static var sharesMachine: Self { MachineShare(places: 1) }
+  package static var sharesMachine: Self { MachineShare(places: 1) }
   /// The test runs while no other of these does.
-  public static var needsMachineAlone: Self { MachineShare(places: Machine.sharedPlaces) }
+  package static var needsMachineAlone: Self { MachineShare(places: Machine.sharedPlaces) }
 }
 
 /// The places, given in the order in which they are asked for.

@@ -6,18 +6,18 @@ import Testing
 
 /// PgBouncer in front of a private server, giving each transaction another of the server's sessions. It ends with
 /// this reference, and with this process, however that ends.
-public final class Pooler: Sendable {
+package final class Pooler: Sendable {
   /// Where the program is; `nil` if it is not installed.
-  public static let program = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
+  package static let program = ["/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
     .map { "\($0)/pgbouncer" }.first(where: FileManager.default.isExecutableFile(atPath:))
 
   /// The libpq URL of the pooler's databases, which are the server's.
-  public let url: String
+  package let url: String
   private let directory: TemporaryDirectory
   private let lifeline: FileHandle
 
   /// Starts a pooler in front of a server that listens on a unix socket, and waits until it does so itself.
-  public static func start(inFrontOf server: LocalPostgres) async throws -> Pooler {
+  package static func start(inFrontOf server: LocalPostgres) async throws -> Pooler {
     let pooler = try Pooler(inFrontOf: server)
     let configuration = try PQConfiguration(url: pooler.url)
     // Its socket is there for a moment before it listens.

@@ -1,10 +1,10 @@
 import Foundation
 
 /// An empty directory that goes with this value.
-public final class TemporaryDirectory: Sendable {
-  public let path: String
+package final class TemporaryDirectory: Sendable {
+  package let path: String
 
-  public init() throws {
+  package init() throws {
     path = FileManager.default.temporaryDirectory.appending(path: "tidemark-test-\(UUID().uuidString)").path
     // The server's user is another one if this process is root's, and has to reach what is beneath.
     try FileManager.default.createDirectory(

@@ -7,21 +7,21 @@ import Logging
 /// the one that `TIDEMARK_TEST_DATABASE_URL` names (a superuser's URL; the tests' databases stay there).
 ///
 /// Each test takes a database of its own, so tests run in parallel.
-public struct TestServer: Sendable {
+package struct TestServer: Sendable {
   private static let started = Task { try await start() }
 
   private let server: String
   /// The private server ends with this reference.
   private let local: LocalPostgres?
 
-  public static func shared() async throws -> TestServer {
+  package static func shared() async throws -> TestServer {
     try await started.value
   }
 
   /// Creates an empty database.
   ///
   /// - Returns: its libpq URL.
-  public func makeDatabase(encoding: String? = nil) async throws -> String {
+  package func makeDatabase(encoding: String? = nil) async throws -> String {
     let name = "tidemark_test_" + UUID().uuidString.lowercased().replacing("-", with: "")
     if let local {
       try await local.createDatabase(name, encoding: encoding)
@@ -38,7 +38,7 @@ public struct TestServer: Sendable {
   }
 
   /// The libpq URL of a database of this server.
-  public func url(database: String) -> String {
+  package func url(database: String) -> String {
     if let local { return local.url(database: database) }
     // `URLComponents` does not take a socket's directory as the host.
     let parts = server.split(separator: "?", maxSplits: 1)

@@ -3,14 +3,14 @@ import Synchronization
 
 /// The command lines of the processes that this one starts and of those that they start: what other users of the machine
 /// can see of them.
-public enum WatchedArguments {
+package enum WatchedArguments {
   /// Whether there is a place to look at.
-  public static let canBeSeen = FileManager.default.fileExists(atPath: "/proc/self/cmdline")
+  package static let canBeSeen = FileManager.default.fileExists(atPath: "/proc/self/cmdline")
 
   /// Looks while `body` runs.
   ///
   /// - Returns: what `body` returns, and each command line that was seen, its words separated by spaces.
-  public static func during<Result: Sendable>(
+  package static func during<Result: Sendable>(
     _ body: () async throws -> Result
   ) async throws -> (result: Result, commands: Set<String>) {
     let seen = Seen()
@@ -35,7 +35,7 @@ public enum WatchedArguments {
   }
 
   /// Whether a command line has a connection URL, or the parts of one, with a password.
-  public static func showPassword(_ command: String) -> Bool {
+  package static func showPassword(_ command: String) -> Bool {
     command.contains(/postgres(ql)?:\/\/[^:@\/]*:[^@\/]*@/) || command.contains(/password=/)
   }
 

@@ -2,22 +2,22 @@ import Foundation
 import LocalPostgres
 
 /// Plays a scenario over and over, on a private PostgreSQL, with worker processes and steady writes, and measures it.
-public struct Drill: Sendable {
+package struct Drill: Sendable {
   /// The program `tidemark`; see ``DrillFleet``.
-  public var executable: String
-  public var rounds = 20
-  public var shards = 8
-  public var workers = 3
+  package var executable: String
+  package var rounds = 20
+  package var shards = 8
+  package var workers = 3
   /// Of all writers together; about twice as many changes.
-  public var transactionsPerSecond = 200
+  package var transactionsPerSecond = 200
   /// Gets what happens, a line at a time.
-  public var progress: @Sendable (String) -> Void = { _ in }
+  package var progress: @Sendable (String) -> Void = { _ in }
 
-  public init(executable: String) {
+  package init(executable: String) {
     self.executable = executable
   }
 
-  public func run(_ scenario: DrillScenario) async throws -> DrillResult {
+  package func run(_ scenario: DrillScenario) async throws -> DrillResult {
     if let obstacle = scenario.obstacle { return DrillResult(scenario: scenario, skipped: obstacle) }
     return switch scenario {
     case .kill: try await onOneStage(scenario) { try await $0.kill() }

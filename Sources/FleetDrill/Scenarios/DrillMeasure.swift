@@ -1,28 +1,28 @@
 /// What was measured in the rounds of a drill, and the limit that it is held to.
-public struct DrillMeasure: Sendable {
-  public enum Unit: String, Sendable {
+package struct DrillMeasure: Sendable {
+  package enum Unit: String, Sendable {
     case seconds
     case count
   }
 
   /// What none may be above. Measures without one are for information.
-  public struct Limit: Sendable, Hashable {
-    public var median: Double?
-    public var max: Double?
+  package struct Limit: Sendable, Hashable {
+    package var median: Double?
+    package var max: Double?
 
-    public init(median: Double? = nil, max: Double? = nil) {
+    package init(median: Double? = nil, max: Double? = nil) {
       self.median = median
       self.max = max
     }
   }
 
-  public var name: String
-  public var unit: Unit
-  public var limit: Limit?
+  package var name: String
+  package var unit: Unit
+  package var limit: Limit?
   /// In ascending order.
-  public private(set) var samples: [Double] = []
+  package private(set) var samples: [Double] = []
 
-  public init(_ name: String, _ unit: Unit, limit: Limit? = nil) {
+  package init(_ name: String, _ unit: Unit, limit: Limit? = nil) {
     self.name = name
     self.unit = unit
     self.limit = limit
@@ -34,12 +34,12 @@ public struct DrillMeasure: Sendable {
 
   mutating func add(_ sample: Duration) { add(sample / .seconds(1)) }
 
-  public var min: Double? { samples.first }
-  public var median: Double? { samples.isEmpty ? nil : samples[samples.count / 2] }
-  public var max: Double? { samples.last }
+  package var min: Double? { samples.first }
+  package var median: Double? { samples.isEmpty ? nil : samples[samples.count / 2] }
+  package var max: Double? { samples.last }
 
   /// Whether there are samples and the limit is kept.
-  public var isMet: Bool {
+  package var isMet: Bool {
     guard let median, let max else { return false }
     return median <= limit?.median ?? .infinity && max <= limit?.max ?? .infinity
   }

@@ -1,5 +1,5 @@
 /// What can happen to a fleet in a drill.
-public enum DrillScenario: String, CaseIterable, Sendable {
+package enum DrillScenario: String, CaseIterable, Sendable {
   /// A worker is killed with SIGKILL.
   case kill
   /// A worker's host is cut off the network, without a word to anybody.
@@ -14,5 +14,5 @@ public enum DrillScenario: String, CaseIterable, Sendable {
   case stale
 
   /// Why it cannot be played here, as half a sentence; `nil` if it can.
-  public var obstacle: String? { self == .vanish ? DrillNetwork.obstacle() : nil }
+  package var obstacle: String? { self == .vanish ? DrillNetwork.obstacle() : nil }
 }

@@ -1,12 +1,12 @@
 /// A random number generator whose numbers are decided by a seed: SplitMix64.
-public struct SeededRandom: RandomNumberGenerator, Sendable {
+package struct SeededRandom: RandomNumberGenerator, Sendable {
   private var state: UInt64
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     state = seed
   }
 
-  public mutating func next() -> UInt64 {
+  package mutating func next() -> UInt64 {
     state &+= 0x9e37_79b9_7f4a_7c15
     var mixed = state
     mixed = (mixed ^ mixed >> 30) &* 0xbf58_476d_1ce4_e5b9
@@ -15,17 +15,17 @@ public struct SeededRandom: RandomNumberGenerator, Sendable {
   }
 
   /// Another generator, whose numbers have nothing to do with those that this one goes on to make.
-  public mutating func fork() -> SeededRandom {
+  package mutating func fork() -> SeededRandom {
     SeededRandom(seed: next())
   }
 
   /// Whether something happens that has this chance, 0 … 1.
-  public mutating func happens(_ chance: Double) -> Bool {
+  package mutating func happens(_ chance: Double) -> Bool {
     Double(next() >> 11) * 0x1p-53 < chance
   }
 
   /// A duration between two others, to the microsecond.
-  public mutating func duration(in range: ClosedRange<Duration>) -> Duration {
+  package mutating func duration(in range: ClosedRange<Duration>) -> Duration {
     let width = (range.upperBound - range.lowerBound) / .microseconds(1)
     return range.lowerBound + .microseconds(Int64.random(in: 0...max(Int64(width), 0), using: &self))
   }

@@ -1,22 +1,22 @@
 /// A process in a simulation: an executor whose jobs a ``SimulatedScheduler`` runs, and which can be stopped as
 /// SIGSTOP stops a process.
-public final class SimulatedProcess: TaskExecutor, @unchecked Sendable {
+package final class SimulatedProcess: TaskExecutor, @unchecked Sendable {
   // `@unchecked Sendable`: the scheduler's one thread uses it.
 
-  public let name: String
-  public let scheduler: SimulatedScheduler
+  package let name: String
+  package let scheduler: SimulatedScheduler
   private var parked: [UnownedJob] = []
   private var trap: (steps: Int, action: () -> Void)?
 
   /// Whether it is stopped: nothing of it runs until ``resume()``.
-  public private(set) var isPaused = false
+  package private(set) var isPaused = false
 
-  public init(_ name: String, on scheduler: SimulatedScheduler) {
+  package init(_ name: String, on scheduler: SimulatedScheduler) {
     self.name = name
     self.scheduler = scheduler
   }
 
-  public func enqueue(_ job: UnownedJob) {
+  package func enqueue(_ job: UnownedJob) {
     if isPaused { parked.append(job) } else { scheduler.enqueue(job, of: self) }
   }
 
@@ -31,7 +31,7 @@ public final class SimulatedProcess: TaskExecutor, @unchecked Sendable {
 
   /// Starts a task of this process.
   @discardableResult
-  public func start<Value: Sendable>(
+  package func start<Value: Sendable>(
     _ body: @escaping @Sendable () async -> Value
   ) -> Task<Value, Never> {
     Task(executorPreference: self) { await body() }
@@ -39,15 +39,15 @@ public final class SimulatedProcess: TaskExecutor, @unchecked Sendable {
 
   /// Does something between two jobs of this process, after it has run `steps` more of them: a fault that may hit it
   /// at any suspension point. Another one replaces it.
-  public func afterSteps(_ steps: Int, _ action: @escaping () -> Void) {
+  package func afterSteps(_ steps: Int, _ action: @escaping () -> Void) {
     trap = (max(steps, 1), action)
   }
 
-  public func pause() {
+  package func pause() {
     isPaused = true
   }
 
-  public func resume() {
+  package func resume() {
     isPaused = false
     let jobs = parked
     parked = []

@@ -8,7 +8,7 @@ import HeapModule
 /// For that everything has to stay on this thread: work starts with ``SimulatedProcess/start(_:)``, waits on a
 /// ``SimulatedClock``, and makes no unstructured task, which would run on the global executor. A job that comes
 /// from another thread ends the program.
-public final class SimulatedScheduler: @unchecked Sendable {
+package final class SimulatedScheduler: @unchecked Sendable {
   // `@unchecked Sendable`: one thread uses it, and `belongsHere` makes sure of it.
 
   private struct Timer: Comparable {
@@ -27,22 +27,22 @@ public final class SimulatedScheduler: @unchecked Sendable {
   private var timerCount: UInt64 = 0
 
   /// The time since the start of the simulation. It stands still while anything can run.
-  public private(set) var now: Duration = .zero
+  package private(set) var now: Duration = .zero
   /// How many jobs have run.
-  public private(set) var steps: UInt64 = 0
+  package private(set) var steps: UInt64 = 0
 
-  public init(seed: UInt64) {
+  package init(seed: UInt64) {
     random = SeededRandom(seed: seed)
   }
 
   /// Does something at a later time, by nobody's doing; at once if the time has passed.
-  public func schedule(at time: Duration, _ action: @escaping () -> Void) {
+  package func schedule(at time: Duration, _ action: @escaping () -> Void) {
     belongsHere()
     timerCount += 1
     timers.insert(Timer(at: max(time, now), number: timerCount, action: action))
   }
 
-  public func schedule(after duration: Duration, _ action: @escaping () -> Void) {
+  package func schedule(after duration: Duration, _ action: @escaping () -> Void) {
     schedule(at: now + duration, action)
   }
 
@@ -53,7 +53,7 @@ public final class SimulatedScheduler: @unchecked Sendable {
 
   /// Runs until `end`, or until nothing is left to happen before.
   /// - Parameter afterEachStep: called after every job and every scheduled action; returning `false` ends the run.
-  public func run(until end: Duration, afterEachStep: () -> Bool = { true }) {
+  package func run(until end: Duration, afterEachStep: () -> Bool = { true }) {
     belongsHere()
     while true {
       if !runnable.isEmpty {
