@@ -124,16 +124,13 @@ public final class PostgresStream: StreamSource {
     let newest = try await identified()
     if newest.capture == .logical { try await captureCommitted(newest) }
     var delay = DoublingDelay(from: .milliseconds(1), to: pollInterval)
-    while true {
-      let (answer, isComplete) = try await StreamAdvance.advanceFully(
-        newest.id,
-        from: newest.heads.streamHead,
-        on: pool
-      )
-      newest.heads.apply(answer)
-      if isComplete { return }
-      if answer.isBusy { try await clock.sleep(for: delay.next()) }
-    }
+    try await StreamAdvance.advanceFully(
+      newest.id,
+      from: { newest.heads.streamHead },
+      on: pool,
+      answered: newest.heads.apply,
+      waitForTurn: { [clock] in try await clock.sleep(for: delay.next()) }
+    )
   }
 
   /// The newest stream of the name: the only one that can have records that are still without a place.

@@ -85,11 +85,7 @@ extension PostgresStreamAdmin {
   private func end(_ id: Int32) async throws {
     try await writing(.administration, on: pool) {
       // Most of the inbox, while the table is not locked yet.
-      var isBehind = true
-      while isBehind {
-        let (answer, isComplete) = try await StreamAdvance.advanceFully(id, from: nil, on: pool)
-        isBehind = !isComplete && !answer.isBusy
-      }
+      try await StreamAdvance.advanceFully(id, on: pool)
       let table = try await pool.query(
         "SELECT s.source_table::oid::bigint FROM tidemark.stream s WHERE s.stream_id = \(id)"
       ).first?.decode(Int64?.self)

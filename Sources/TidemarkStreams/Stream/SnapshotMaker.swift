@@ -109,12 +109,7 @@ struct SnapshotMaker: Sendable {
   }
 
   /// So that little is left for the moment in which nobody else can sequence.
-  private func sequenceMost() async throws {
-    while true {
-      let (answer, isComplete) = try await StreamAdvance.advanceFully(stream.id, from: nil, on: pool)
-      if isComplete || answer.isBusy { return }
-    }
-  }
+  private func sequenceMost() async throws { try await StreamAdvance.advanceFully(stream.id, on: pool) }
 
   /// Cuts the stream at one moment, which is also what `holder` then sees of the table.
   private func begin(seenBy holder: PQTransaction) async throws -> Target {

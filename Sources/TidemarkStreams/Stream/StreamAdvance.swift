@@ -81,16 +81,30 @@ struct StreamAdvance: Sendable {
     )
   }
 
-  /// A step that moves all that is committed by now, if that is not more than ``StepSize/maximumRows``. A caller that
-  /// waits for a step that finds nothing to move waits for ever where there are always writers.
+  /// Moves all that is committed by now, in steps of ``StepSize/maximumRows``. A caller that waits for a step that finds
+  /// nothing to move waits for ever where there are always writers.
   ///
-  /// - Returns: also whether nothing was left.
-  static func advanceFully(_ stream: Int32, from seenHead: Int64?, on pool: PQPool)
-    async throws
-    -> (answer: Self, isComplete: Bool)
-  {
-    let answer = try await advance(stream, from: seenHead, size: StepSize(bytes: .max), on: pool)
-    return (answer, !answer.isBusy && answer.moved < StepSize.maximumRows)
+  /// - Parameters:
+  ///   - seenHead: see ``advance(_:from:size:on:)``; asked before each step.
+  ///   - answered: is given the answer of each step.
+  ///   - waitForTurn: waits while somebody else has the turn; `nil` to leave the rest to them.
+  static func advanceFully(
+    _ stream: Int32,
+    from seenHead: () -> Int64? = { nil },
+    on pool: PQPool,
+    answered: (Self) -> Void = { _ in },
+    waitForTurn: (() async throws -> Void)? = nil
+  ) async throws {
+    while true {
+      let answer = try await advance(stream, from: seenHead(), size: StepSize(bytes: .max), on: pool)
+      answered(answer)
+      if answer.isBusy {
+        guard let waitForTurn else { return }
+        try await waitForTurn()
+      } else if answer.moved < StepSize.maximumRows {
+        return
+      }
+    }
   }
 }
 
