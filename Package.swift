@@ -101,9 +101,21 @@ let package = Package(
       swiftSettings: swiftSettings
     ),
     .target(
-      name: "TidemarkAWS",
+      name: "AWSRequests",
       dependencies: [
         "Tidemark",
+        amazons("AsyncHTTPClient", "async-http-client"),
+        amazons("Crypto", "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+        amazons("NIOCore", "swift-nio"),
+        amazons("NIOHTTP1", "swift-nio"),
+      ],
+      swiftSettings: swiftSettings
+    ),
+    .target(
+      name: "TidemarkAWS",
+      dependencies: [
+        "AWSRequests", "Tidemark",
         amazons("AsyncHTTPClient", "async-http-client"),
         amazons("Crypto", "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
@@ -220,7 +232,8 @@ let package = Package(
     .testTarget(
       name: "AWSTests",
       dependencies: [
-        "AmazonStreams", "LibPQ", "TestSupport", "Tidemark", "TidemarkAWS", "TidemarkCommand",
+        "AmazonStreams", "AWSRequests", "LibPQ", "TestSupport", "Tidemark", "TidemarkAWS",
+        "TidemarkCommand",
         "TidemarkPostgres", "TidemarkStreams",
         amazons("AsyncHTTPClient", "async-http-client"),
         amazons("Crypto", "swift-crypto"),

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// A cursor in one shard of a DynamoDB stream.

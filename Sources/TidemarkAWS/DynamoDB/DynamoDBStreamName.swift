@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// What a stream is asked for by.

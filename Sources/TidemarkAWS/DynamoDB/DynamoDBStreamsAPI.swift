@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// The operations of the service that describe streams, and those that read one.

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Logging
 import Synchronization
 import Tidemark
@@ -37,7 +38,23 @@ public final class DynamoDBStreamsSource: StreamSource {
     _ name: String,
     pollInterval: Duration = .seconds(1),
     configuration: AWSConfiguration = AWSConfiguration(),
-    environment: AWSEnvironment = AWSEnvironment(),
+    logger: Logger = Logger(label: "tidemark.dynamodb")
+  ) throws {
+    try self.init(
+      name,
+      pollInterval: pollInterval,
+      configuration: configuration,
+      environment: AWSEnvironment(),
+      logger: logger
+    )
+  }
+
+  /// - Parameter environment: what credentials, regions and pauses read of the machine.
+  package convenience init(
+    _ name: String,
+    pollInterval: Duration = .seconds(1),
+    configuration: AWSConfiguration,
+    environment: AWSEnvironment,
     logger: Logger = Logger(label: "tidemark.dynamodb")
   ) throws {
     let parsed = try DynamoDBStreamName(name)

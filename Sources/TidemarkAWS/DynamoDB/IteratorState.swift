@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// Where a reader of a shard stands, and what it does about errors of its iterator.

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Synchronization
 import Tidemark
 

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// What both kinds of readers need.

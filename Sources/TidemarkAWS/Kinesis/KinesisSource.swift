@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Logging
 import Synchronization
 import Tidemark
@@ -39,13 +40,28 @@ public final class KinesisSource: StreamSource {
   ///   - stream: The stream's name or its ARN.
   ///   - configuration: How Kinesis is reached.
   ///   - retrieval: How its records are read. Default polling once a second.
-  ///   - environment: What credentials, regions and pauses read of the machine.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration``.
   public convenience init(
     _ stream: String,
     configuration: AWSConfiguration = AWSConfiguration(),
     retrieval: KinesisRetrieval = .polling,
-    environment: AWSEnvironment = AWSEnvironment(),
+    logger: Logger = Logger(label: "tidemark.kinesis")
+  ) throws {
+    try self.init(
+      stream,
+      configuration: configuration,
+      retrieval: retrieval,
+      environment: AWSEnvironment(),
+      logger: logger
+    )
+  }
+
+  /// - Parameter environment: what credentials, regions and pauses read of the machine.
+  package convenience init(
+    _ stream: String,
+    configuration: AWSConfiguration,
+    retrieval: KinesisRetrieval = .polling,
+    environment: AWSEnvironment,
     logger: Logger = Logger(label: "tidemark.kinesis")
   ) throws {
     let reference = try StreamReference(stream)

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Foundation
 import NIOCore
 import Tidemark

@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import AsyncHTTPClient
 import Foundation
 import NIOCore
@@ -81,8 +82,9 @@ actor ShardSubscription {
       status: 200,
       requestID: requestID
     )
-    let kind = AWSErrorKind(code: error.code, status: error.status, skew: nil, of: Self.operation)
-    return AWSFailure(error, kind: kind, of: Self.operation).error
+    let kind = AWSErrorKind(code: error.code, status: error.status, skew: nil)
+    let meaning = AWSErrorMeaning.ofStreams(error.code, Self.operation)
+    return AWSFailure(error, kind: kind, of: Self.operation, meaning: meaning).error
   }
 }
 #endif

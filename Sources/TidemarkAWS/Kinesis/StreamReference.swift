@@ -1,4 +1,5 @@
 #if AWS
+import AWSRequests
 import Tidemark
 
 /// What the reader of a Kinesis stream calls it.

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Each error that the services may answer with, at each operation that a source asks for, and what it causes.

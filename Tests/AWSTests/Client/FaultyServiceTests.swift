@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("Workers over services that fail", .sharesMachine)

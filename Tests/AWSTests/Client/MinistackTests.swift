@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("Sources against ministack", .sharesMachine)

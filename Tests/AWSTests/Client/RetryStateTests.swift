@@ -2,6 +2,7 @@
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("Retries")
@@ -58,7 +59,7 @@ struct RetryStateTests {
     ] as [(String, Int, Duration?, AWSErrorKind)]
   )
   func kinds(code: String, status: Int, skew: Duration?, kind: AWSErrorKind) {
-    #expect(AWSErrorKind(code: code, status: status, skew: skew, of: "GetRecords") == kind)
+    #expect(AWSErrorKind(code: code, status: status, skew: skew) == kind)
   }
 
   @Test("retries take their code from types in all their forms")

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Each source of credentials alone and in its place of the chain, over real HTTP where it speaks that. All of them hold

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Containers, instances and SSO, played by servers on loopback.

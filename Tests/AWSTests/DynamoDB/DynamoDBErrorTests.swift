@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Each error that the service may answer with, and what it causes.

@@ -2,6 +2,7 @@
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("The lineage of a table's streams")

@@ -3,6 +3,7 @@ import NIOCore
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("Records of DynamoDB Streams")

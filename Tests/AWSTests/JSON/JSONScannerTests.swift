@@ -3,6 +3,7 @@ import Foundation
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("The JSON scanner")

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Packs user records as the Kinesis Producer Library does.

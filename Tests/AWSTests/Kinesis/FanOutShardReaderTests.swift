@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 private let streamARN = "arn:aws:kinesis:eu-central-1:123456789012:stream/orders"

@@ -4,6 +4,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// The shard has the lower half of the hash keys. MD5 of "a" is 0cc1…, "k0" 28d6…, "k2" 6162…; of "b" 92eb…, "k1" b637…,

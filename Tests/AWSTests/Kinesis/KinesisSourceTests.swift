@@ -3,6 +3,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 @Suite("The Kinesis source", .sharesMachine)

@@ -6,6 +6,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A shard of a Kinesis that answers by a script.

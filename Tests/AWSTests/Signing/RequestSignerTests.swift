@@ -4,6 +4,7 @@ import NIOHTTP1
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A request, and the signature that somebody else made of it.

@@ -2,6 +2,7 @@
 import NIOCore
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 extension AWSClient {

@@ -1,4 +1,5 @@
 #if AWS
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 extension AWSConfiguration {

@@ -3,6 +3,7 @@ import NIOHTTP1
 import Synchronization
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A ``FakeDynamoDBStreams`` behind a server, with a source that reads it.

@@ -5,6 +5,7 @@ import TestSupport
 import Testing
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A server that others wrote to stand for AWS, which lives as long as this reference.

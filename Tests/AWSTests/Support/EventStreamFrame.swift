@@ -1,6 +1,7 @@
 #if AWS
 import NIOCore
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// Frames a message with headers that are strings.

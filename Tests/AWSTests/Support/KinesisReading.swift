@@ -4,6 +4,7 @@ import NIOHTTP1
 import Synchronization
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A Kinesis stream of one open shard behind a server, with a source that reads it: for what moto does not do, which is

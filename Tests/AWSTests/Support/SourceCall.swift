@@ -2,6 +2,7 @@
 import Synchronization
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// An operation of a service, asked for through a source as workers ask for it.

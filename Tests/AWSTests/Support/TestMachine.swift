@@ -3,6 +3,7 @@ import Logging
 import Synchronization
 import Tidemark
 
+@testable import AWSRequests
 @testable import TidemarkAWS
 
 /// A machine that has only what a test gives it.

@@ -17,7 +17,7 @@ struct PackageTraitTests {
 
   @Test(
     "whatever is for Amazon's streams alone is left out without the trait",
-    arguments: ["Sources/TidemarkAWS", "Tests/AWSTests", "Examples/AmazonStreams"]
+    arguments: ["Sources/AWSRequests", "Sources/TidemarkAWS", "Tests/AWSTests", "Examples/AmazonStreams"]
   )
   func guarded(directory: String) throws {
     let files = try SourceFile.all(under: directory)

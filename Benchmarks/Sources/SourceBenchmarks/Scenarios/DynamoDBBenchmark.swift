@@ -27,7 +27,6 @@ struct DynamoDBBenchmark: AsyncParsableCommand {
         try DynamoDBStreamsSource(
           MeasuredStream.dynamoDBARN,
           configuration: $0,
-          environment: AWSEnvironment(variables: [:]),
           logger: BenchmarkDatabase.logger
         )
       },

@@ -28,7 +28,6 @@ struct KinesisBenchmark: AsyncParsableCommand {
         try KinesisSource(
           MeasuredStream.name,
           configuration: $0,
-          environment: AWSEnvironment(variables: [:]),
           logger: BenchmarkDatabase.logger
         )
       },

@@ -1,6 +1,6 @@
 #if AWS
 /// A service with a JSON protocol.
-struct AWSService: Sendable, Hashable {
+package struct AWSService: Sendable {
   /// The first part of its host's name.
   var endpointPrefix: String
   /// What signatures name it.
@@ -11,28 +11,25 @@ struct AWSService: Sendable, Hashable {
   var jsonVersion: String
   /// As in `AWS_ENDPOINT_URL_DYNAMODB_STREAMS`; in lower case the key of a profile's `services` section.
   var identifier: String
+  /// What its own errors mean, before what they mean everywhere.
+  var meaning: AWSErrorMeaning.Finder
 
-  static let dynamoDBStreams = AWSService(
-    endpointPrefix: "streams.dynamodb",
-    signingName: "dynamodb",
-    targetPrefix: "DynamoDBStreams_20120810",
-    jsonVersion: "1.0",
-    identifier: "DYNAMODB_STREAMS"
-  )
-  static let dynamoDB = AWSService(
-    endpointPrefix: "dynamodb",
-    signingName: "dynamodb",
-    targetPrefix: "DynamoDB_20120810",
-    jsonVersion: "1.0",
-    identifier: "DYNAMODB"
-  )
-  static let kinesis = AWSService(
-    endpointPrefix: "kinesis",
-    signingName: "kinesis",
-    targetPrefix: "Kinesis_20131202",
-    jsonVersion: "1.1",
-    identifier: "KINESIS"
-  )
+  package init(
+    endpointPrefix: String,
+    signingName: String,
+    targetPrefix: String,
+    jsonVersion: String,
+    identifier: String,
+    meaning: @escaping AWSErrorMeaning.Finder = { _, _ in nil }
+  ) {
+    self.endpointPrefix = endpointPrefix
+    self.signingName = signingName
+    self.targetPrefix = targetPrefix
+    self.jsonVersion = jsonVersion
+    self.identifier = identifier
+    self.meaning = meaning
+  }
+
   /// It speaks the query protocol; only where it is found is as with the others.
   static let sts = AWSService(
     endpointPrefix: "sts",

@@ -1,6 +1,6 @@
 #if AWS
 /// What an error asks of the caller that made the request.
-enum AWSErrorKind: Sendable, Equatable {
+package enum AWSErrorKind: Sendable, Equatable {
   /// Call less often.
   case throttle
   /// The same request may succeed.
@@ -42,13 +42,8 @@ enum AWSErrorKind: Sendable, Equatable {
     "InvalidSignatureException", "RequestExpired", "SignatureDoesNotMatch",
   ]
 
-  /// Operations for which it is no use to wait until something is not in use any more, or that do so themselves.
-  private static let claims: Set<String> = ["RegisterStreamConsumer", "SubscribeToShard"]
-
-  /// - Parameters:
-  ///   - skew: how far this machine's clock is behind, if the answer says so.
-  ///   - operation: what was asked for.
-  init(code: String, status: Int, skew: Duration?, of operation: String) {
+  /// - Parameter skew: how far this machine's clock is behind, if the answer says so.
+  package init(code: String, status: Int, skew: Duration?) {
     let isOff = skew.map { abs($0) > .seconds(240) } ?? false
     if Self.skews.contains(code) || isOff && Self.signatures.contains(code) {
       self = skew == nil ? .denied : .skew
@@ -58,8 +53,6 @@ enum AWSErrorKind: Sendable, Equatable {
       self = .expired
     } else if Self.denials.contains(code) || status == 401 || status == 403 {
       self = .denied
-    } else if code == "ResourceInUseException", Self.claims.contains(operation) {
-      self = .fatal
     } else if Self.transients.contains(code) || status >= 500 {
       self = .transient
     } else {

@@ -10,6 +10,7 @@ struct AnswerReader: Sendable {
   /// What this machine's clock said, and what the request was signed with.
   var now: Timestamp
   var signedAt: Timestamp
+  var meaning: AWSErrorMeaning.Finder = { _, _ in nil }
 
   func response(of answer: HTTPAnswer) throws -> AWSResponse {
     guard answer.isSuccess else { throw failure(of: answer) }
@@ -29,10 +30,15 @@ struct AnswerReader: Sendable {
     let kind = AWSErrorKind(
       code: error.code,
       status: error.status,
-      skew: date.map { $0 - signedAt },
-      of: operation
+      skew: date.map { $0 - signedAt }
     )
-    return AWSFailure(error, kind: kind, of: operation, clockOffset: date.map { $0 - now })
+    return AWSFailure(
+      error,
+      kind: kind,
+      of: operation,
+      meaning: meaning(error.code, operation),
+      clockOffset: date.map { $0 - now }
+    )
   }
 
   /// Reads it without parsing, which is for the caller that knows what should be in it: a part of an answer, or what

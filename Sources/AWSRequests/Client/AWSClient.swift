@@ -10,21 +10,21 @@ import Tidemark
 /// Makes signed requests to AWS's services in one region.
 ///
 /// Its connections are the process's, so there is nothing to close. It is safe to use from many tasks.
-final class AWSClient: Sendable {
-  let region: String
+package final class AWSClient: Sendable {
+  package let region: String
   private let configuration: AWSConfiguration
   private let environment: AWSEnvironment
   private let profile: AWSProfiles.Profile?
   private let cache: CredentialsCache
   private let loop: AttemptLoop
   /// How long an attempt may take.
-  var timeout: Duration { configuration.timeout }
+  package var timeout: Duration { configuration.timeout }
   /// How far this machine's clock is behind, as far as the services complained.
   private let clockOffset = Mutex(Duration.zero)
 
-  /// - Parameter region: the region of the stream's ARN, if it is known.
+  /// - Parameter region: the region of what is asked for, if it is known.
   /// - Throws: `TidemarkError` (`invalidConfiguration`).
-  init(
+  package init(
     _ configuration: AWSConfiguration = AWSConfiguration(),
     region: String? = nil,
     environment: AWSEnvironment = AWSEnvironment(),
@@ -45,7 +45,7 @@ final class AWSClient: Sendable {
   }
 
   /// Sends a request whose input is small, and is encoded with Foundation.
-  func send(
+  package func send(
     _ operation: String,
     to service: AWSService,
     _ input: some Encodable
@@ -57,7 +57,7 @@ final class AWSClient: Sendable {
   ///
   /// - Parameter body: a JSON object.
   /// - Throws: `TidemarkError`, whose `underlying` is the ``AWSError`` if the service answered; `CancellationError`.
-  func send(
+  package func send(
     _ operation: String,
     to service: AWSService,
     body: ByteBuffer = ByteBuffer(string: "{}")
@@ -68,7 +68,7 @@ final class AWSClient: Sendable {
   }
 
   /// Sends a request whose answer is a stream, which the caller reads. Tried again only until the stream begins.
-  func open(_ operation: String, to service: AWSService, _ input: some Encodable) async throws
+  package func open(_ operation: String, to service: AWSService, _ input: some Encodable) async throws
     -> HTTPClientResponse
   {
     let body = try ByteBuffer(bytes: JSONEncoder().encode(input))
@@ -101,7 +101,12 @@ final class AWSClient: Sendable {
         do {
           return try await exchange(
             signer.sign(call, as: credentials, at: signedAt),
-            AnswerReader(operation: operation, now: now, signedAt: signedAt)
+            AnswerReader(
+              operation: operation,
+              now: now,
+              signedAt: signedAt,
+              meaning: service.meaning
+            )
           )
         } catch let failure as HTTPFailure {
           throw AWSFailure(failure, asking: operation, at: call.origin)

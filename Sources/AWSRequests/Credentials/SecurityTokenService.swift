@@ -85,8 +85,7 @@ struct SecurityTokenService: Sendable {
       : AWSErrorKind(
         code: error.code,
         status: error.status,
-        skew: date.map { $0 - (now + offset) },
-        of: action
+        skew: date.map { $0 - (now + offset) }
       )
     throw AWSFailure(error, kind: kind, of: action, clockOffset: date.map { $0 - now })
   }

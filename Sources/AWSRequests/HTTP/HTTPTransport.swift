@@ -5,7 +5,7 @@ import NIOHTTP1
 import Synchronization
 
 /// Sends requests over connections that all clients of the process share, and which are kept open between requests.
-enum HTTPTransport {
+package enum HTTPTransport {
   /// The largest body that is taken: the largest answer of Kinesis is 10 MiB, which base64 makes a third longer.
   static let bodyLimit = 32 << 20
 
@@ -66,7 +66,7 @@ enum HTTPTransport {
   /// The client's own deadline ends with the head. A body that never comes needs this one.
   ///
   /// - Throws: ``HTTPFailure``, `CancellationError`.
-  static func within<Output: Sendable>(
+  package static func within<Output: Sendable>(
     _ timeout: Duration,
     _ body: @escaping @Sendable () async throws -> Output
   ) async throws -> Output {

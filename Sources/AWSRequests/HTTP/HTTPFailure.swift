@@ -3,8 +3,8 @@ import AsyncHTTPClient
 import NIOCore
 
 /// No answer, or only a part of one.
-struct HTTPFailure: Error, Sendable, CustomStringConvertible {
-  var description: String
+package struct HTTPFailure: Error, Sendable, CustomStringConvertible {
+  package var description: String
   var isTimeout = false
 
   static func timeout(_ timeout: Duration) -> HTTPFailure {

@@ -3,34 +3,34 @@ import Foundation
 import Tidemark
 
 /// What credentials, regions and retries read of the machine. Tests bring their own.
-public struct AWSEnvironment: Sendable {
+package struct AWSEnvironment: Sendable {
   /// Environment variables.
-  public var variables: [String: String]
+  package var variables: [String: String]
   /// Where `~/.aws` is.
-  public var homeDirectory: String
+  package var homeDirectory: String
   /// The text of a file; `nil` if there is none.
-  public var readFile: @Sendable (String) throws -> String?
+  package var readFile: @Sendable (String) throws -> String?
   /// Runs a program with its arguments and returns what it wrote, without a shell.
-  public var runCommand: @Sendable ([String]) async throws -> CommandResult
+  package var runCommand: @Sendable ([String]) async throws -> CommandResult
   /// The wall clock, which signatures and expirations are about.
-  public var now: @Sendable () -> Timestamp
+  package var now: @Sendable () -> Timestamp
   /// What pauses are measured with.
-  public var clock: any MonotonicClock
-  public var random: SharedRandom
+  package var clock: any MonotonicClock
+  package var random: SharedRandom
 
   /// What a program said.
-  public struct CommandResult: Sendable {
-    public var exitCode: Int32
-    public var output: String
+  package struct CommandResult: Sendable {
+    package var exitCode: Int32
+    package var output: String
 
-    public init(exitCode: Int32, output: String) {
+    package init(exitCode: Int32, output: String) {
       self.exitCode = exitCode
       self.output = output
     }
   }
 
   /// Defaults to what this process has.
-  public init(
+  package init(
     variables: [String: String] = ProcessInfo.processInfo.environment,
     homeDirectory: String? = nil,
     readFile: @escaping @Sendable (String) throws -> String? = Self.readFileOfMachine,
@@ -61,17 +61,17 @@ public struct AWSEnvironment: Sendable {
     path == "~" || path.hasPrefix("~/") ? homeDirectory + path.dropFirst() : path
   }
 
-  public static func readFileOfMachine(_ path: String) throws -> String? {
+  package static func readFileOfMachine(_ path: String) throws -> String? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }
     return try String(contentsOfFile: path, encoding: .utf8)
   }
 
-  public static func wallClockOfMachine() -> Timestamp {
+  package static func wallClockOfMachine() -> Timestamp {
     Timestamp(microsecondsSinceEpoch: Int64(Date().timeIntervalSince1970 * 1_000_000))
   }
 
   /// What the program says to its standard error goes to this process's, as with the SDKs: it may ask for a code.
-  public static func runCommandOfMachine(_ command: [String]) async throws -> CommandResult {
+  package static func runCommandOfMachine(_ command: [String]) async throws -> CommandResult {
     let process = Process()
     process.executableURL = URL(filePath: "/usr/bin/env")
     process.arguments = command

@@ -2,16 +2,16 @@
 import Tidemark
 
 extension Timestamp {
-  static func + (time: Timestamp, duration: Duration) -> Timestamp {
+  package static func + (time: Timestamp, duration: Duration) -> Timestamp {
     Timestamp(microsecondsSinceEpoch: time.microsecondsSinceEpoch + duration.microseconds)
   }
 
-  static func - (time: Timestamp, earlier: Timestamp) -> Duration {
+  package static func - (time: Timestamp, earlier: Timestamp) -> Duration {
     .microseconds(time.microsecondsSinceEpoch - earlier.microsecondsSinceEpoch)
   }
 
   /// `Sun, 30 Aug 2015 12:36:00 GMT`, as HTTP's `Date` header has it.
-  init?(httpDate text: String) {
+  package init?(httpDate text: String) {
     let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
     // Not a pattern: every page of records has a date.
     let parts = text.split { $0 == " " || $0 == ":" }
@@ -27,7 +27,7 @@ extension Timestamp {
 }
 
 extension Duration {
-  var microseconds: Int64 {
+  package var microseconds: Int64 {
     components.seconds * 1_000_000 + components.attoseconds / 1_000_000_000_000
   }
 }

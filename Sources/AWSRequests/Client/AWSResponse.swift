@@ -4,18 +4,25 @@ import NIOCore
 import Tidemark
 
 /// What a service answered to a request that succeeded: a JSON object.
-struct AWSResponse: Sendable {
-  var body: ByteBuffer
-  var requestID: String?
+package struct AWSResponse: Sendable {
+  package var body: ByteBuffer
+  package var requestID: String?
   /// When the service made it, cut off to the second; `nil` if it does not say.
-  var date: Timestamp?
+  package var date: Timestamp?
   /// The operation that was asked for, for errors.
-  var operation: String
+  package var operation: String
+
+  package init(body: ByteBuffer, requestID: String? = nil, date: Timestamp? = nil, operation: String) {
+    self.body = body
+    self.requestID = requestID
+    self.date = date
+    self.operation = operation
+  }
 
   /// Decodes the answer with Foundation, which is for the answers that come now and then, not for records.
   ///
   /// - Throws: `TidemarkError` (`sourceUnavailable`).
-  func decoded<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
+  package func decoded<Value: Decodable>(as type: Value.Type = Value.self) throws -> Value {
     do {
       return try JSONDecoder().decode(type, from: Data(body.readableBytesView))
     } catch {
@@ -24,7 +31,7 @@ struct AWSResponse: Sendable {
   }
 
   /// The error of an answer that is not what the operation is defined to answer.
-  func malformed(_ what: String) -> TidemarkError {
+  package func malformed(_ what: String) -> TidemarkError {
     TidemarkError(
       .sourceUnavailable,
       "Cannot read the answer to \(operation): \(what)",

@@ -7,7 +7,7 @@ import Tidemark
 /// A message is a prelude (its length, that of its headers, their CRC-32), headers, payload, and a CRC-32 of all that:
 /// https://smithy.io/2.0/aws/amazon-eventstream.html. Where one is wrong nothing after it can be found, so the same
 /// error comes from then on, and the connection is of no more use.
-struct EventStreamDecoder: Sendable {
+package struct EventStreamDecoder: Sendable {
   /// In bytes, as the format has it.
   static let maximumHeaders = 128 << 10
   static let maximumPayload = 24 << 20
@@ -23,10 +23,12 @@ struct EventStreamDecoder: Sendable {
 
   private var buffer = ByteBuffer()
 
-  /// Whether all bytes were parts of whole messages, so that the answer may end here.
-  var isBetweenMessages: Bool { buffer.readableBytes == 0 }
+  package init() {}
 
-  mutating func append(_ bytes: ByteBuffer) {
+  /// Whether all bytes were parts of whole messages, so that the answer may end here.
+  package var isBetweenMessages: Bool { buffer.readableBytes == 0 }
+
+  package mutating func append(_ bytes: ByteBuffer) {
     if isBetweenMessages {
       buffer = bytes
     } else {
@@ -38,7 +40,7 @@ struct EventStreamDecoder: Sendable {
 
   /// - Returns: `nil` until the next message is there to its end.
   /// - Throws: `TidemarkError` (`sourceUnavailable`).
-  mutating func next() throws -> EventStreamMessage? {
+  package mutating func next() throws -> EventStreamMessage? {
     guard let prelude = try prelude(), buffer.readableBytes >= prelude.total else { return nil }
     var rest = buffer
     guard var message = rest.readSlice(length: prelude.total) else { return nil }

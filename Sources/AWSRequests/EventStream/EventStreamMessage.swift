@@ -2,8 +2,8 @@
 import NIOCore
 
 /// One message of an `application/vnd.amazon.eventstream` answer.
-struct EventStreamMessage: Sendable, Equatable {
-  enum Header: Sendable, Equatable {
+package struct EventStreamMessage: Sendable, Equatable {
+  package enum Header: Sendable, Equatable {
     case bool(Bool)
     case byte(Int8)
     case short(Int16)
@@ -17,11 +17,11 @@ struct EventStreamMessage: Sendable, Equatable {
     case uuid([UInt8])
   }
 
-  var headers: [String: Header] = [:]
-  var payload = ByteBuffer()
+  package var headers: [String: Header] = [:]
+  package var payload = ByteBuffer()
 
   /// A header that is a string, such as `:message-type`.
-  subscript(name: String) -> String? {
+  package subscript(name: String) -> String? {
     if case .string(let text) = headers[name] { text } else { nil }
   }
 }
