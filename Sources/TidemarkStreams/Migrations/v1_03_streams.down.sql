@@ -32,6 +32,5 @@ BEGIN
     EXECUTE format('DROP SEQUENCE tidemark.%I', 'bell_' || bell);
   END LOOP;
 END $$;
-DROP FUNCTION tidemark.try_turn(integer);
 DROP FUNCTION tidemark.take_turn(integer);
 DROP TABLE tidemark.adding, tidemark.put_token, tidemark.jump, tidemark.step, tidemark.log_partition, tidemark.shard, tidemark.stream;

@@ -75,16 +75,6 @@ EXCEPTION WHEN undefined_table THEN
   NULL;
 END $$;
 
--- The same without waiting: whether the turn could be had.
-CREATE FUNCTION tidemark.try_turn(of_stream integer) RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  EXECUTE format('LOCK TABLE tidemark.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', 'turn_' || of_stream);
-  RETURN true;
-EXCEPTION WHEN lock_not_available OR undefined_table THEN
-  RETURN false;
-END $$;
-
 -- Rung by whoever writes to a stream's inbox, adds to its log or closes its shards. Nothing waits for a sequence, and a look
 -- at a few of them says for all streams whether there may be news: see tidemark.watch.
 DO $$
@@ -200,7 +190,8 @@ END $$;
 -- of the shards that the step wrote to. Rows are only ever appended, so a long-open snapshot, which keeps dead
 -- rows from being cleaned away, does not make the newest one slower to find.
 CREATE TABLE tidemark.step (
-  stream_id integer NOT NULL REFERENCES tidemark.stream ON DELETE CASCADE,
+  -- No reference: to check it would lock the stream's row at every step.
+  stream_id integer NOT NULL,
   head bigint NOT NULL,
   shard_ordinals integer[] NOT NULL,
   shard_heads bigint[] NOT NULL,

@@ -1,3 +1,10 @@
+-- Whether a log partition takes more records after that head.
+CREATE FUNCTION tidemark.has_room(
+  partition_ordinal bigint, made_at timestamptz, covers interval, stream_head bigint
+) RETURNS boolean
+LANGUAGE sql VOLATILE
+RETURN stream_head - (partition_ordinal << 32) < 2147483648 AND made_at + covers > clock_timestamp();
+
 -- The ordinal of the log partition to write to. A partition that covers its time already is closed and the next
 -- one made; while that would have to wait for somebody's lock, the old one is used on.
 CREATE FUNCTION tidemark.current_log_partition(of_stream integer, stream_head bigint) RETURNS bigint
@@ -8,8 +15,8 @@ DECLARE
   next_name text;
 BEGIN
   SELECT * INTO latest FROM tidemark.log_partition p WHERE p.stream_id = of_stream AND p.closed_at IS NULL;
-  IF FOUND AND stream_head - (latest.partition_ordinal << 32) < 2147483648 AND latest.created_at + (
-      SELECT s.partition_interval FROM tidemark.stream s WHERE s.stream_id = of_stream) > clock_timestamp() THEN
+  IF FOUND AND tidemark.has_room(latest.partition_ordinal, latest.created_at,
+      (SELECT s.partition_interval FROM tidemark.stream s WHERE s.stream_id = of_stream), stream_head) THEN
     RETURN latest.partition_ordinal;
   END IF;
   -- After the latest as well: a snapshot has made one ahead of the head.
@@ -64,92 +71,126 @@ BEGIN
 END $$;
 
 -- Moves committed inbox rows, in inbox order, to the log: at most maximum_rows and about maximum_bytes, and at
--- least one if there is one. Returns how many. The caller has the stream's turn. taken_id is the last number that the inbox
--- has given out, from before the caller's transaction had an id of its own; null if the caller has not looked.
-CREATE FUNCTION tidemark.sequence_inbox(
-  of_stream integer, maximum_rows integer, maximum_bytes bigint, taken_id bigint DEFAULT NULL)
-RETURNS integer
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- least one if there is one. Returns how many. The caller has the stream's turn.
+CREATE FUNCTION tidemark.sequence_inbox(of_stream integer, maximum_rows integer, maximum_bytes bigint) RETURNS integer
+LANGUAGE plpgsql SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   moved integer;
 BEGIN
-  EXECUTE format('SELECT tidemark.%I($1, $2, $3)', 'sequence_' || of_stream) INTO moved
-    USING maximum_rows, maximum_bytes, taken_id;
+  EXECUTE format('SELECT s.moved FROM tidemark.%I($1, $2, NULL) AS s', 'sequence_' || of_stream) INTO moved
+    USING maximum_rows, maximum_bytes;
   RETURN moved;
 END $$;
 
--- Writes the function that does this for one stream: with the tables' names in it, the server plans its statements
--- once a session and not at each step, which took longer than all the rest of moving one record.
+-- Writes the function that does this for one stream, if it is enabled: with the tables' names in it, the server plans
+-- its statements once a session and not at each step, which took longer than all the rest of moving one record. Most
+-- steps move a few records, so they cost what their statements cost: one asks for all that is to be known, one does all
+-- that is to be done.
+--
+-- taken_id is the last number that the inbox has given out, from before the caller's transaction had an id of its own;
+-- null if the caller has not looked. previous_head is the head before the step, and the changed shards are the step's.
+--
+-- Whoever calls it has switched scans of whole tables off: the inbox is empty or short most of the time, whatever its
+-- statistics say. A scan that is disabled and happens all the same, a sequence's, looks so expensive that the server
+-- would compile the statement. And a plan for one call's numbers would be no better than one for any.
 CREATE FUNCTION tidemark.create_sequencing_function(of_stream integer) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   EXECUTE format($create$
-CREATE OR REPLACE FUNCTION tidemark.%1$I(maximum_rows integer, maximum_bytes bigint, taken_id bigint) RETURNS integer
-LANGUAGE plpgsql
--- The inbox is empty or short most of the time, whatever its statistics say. A scan that is disabled and happens all
--- the same, a sequence's, looks so expensive that the server would compile the statement, each time anew.
-SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off SET search_path = pg_catalog, pg_temp AS $body$
+CREATE OR REPLACE FUNCTION tidemark.%1$I(
+  maximum_rows integer, maximum_bytes bigint, taken_id bigint, OUT enabled boolean, OUT moved integer,
+  OUT previous_head bigint, OUT head bigint, OUT changed_shards integer[], OUT changed_heads bigint[])
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $body$
 DECLARE
-  last tidemark.step;
-  last_id bigint;
+  state record;
   base bigint;
-  routing record;
-  moved integer;
-  is_settled boolean;
   next_floor bigint;
 BEGIN
-  SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = %2$s ORDER BY s.head DESC LIMIT 1;
-  -- Before the rows are looked for, so that they are seen if their transactions have ended by now.
-  is_settled := pg_snapshot_xmin(pg_current_snapshot()) >= last.candidate_xid;
-  SELECT max(i.id) INTO last_id FROM (
-    SELECT f.id, sum(f.size) OVER (ORDER BY f.id) - f.size AS preceding
-    FROM (SELECT b.id, %6$s AS size FROM tidemark.%3$I AS b WHERE b.id > last.inbox_floor
-      ORDER BY b.id LIMIT maximum_rows) AS f) AS i
-    WHERE i.preceding < maximum_bytes;
-  IF last_id IS NULL THEN
-    RETURN 0;
+  moved := 0;
+  changed_shards := '{}';
+  changed_heads := '{}';
+  LOOP
+    SELECT s.status = 'ENABLED' AS is_enabled, p.head, p.inbox_floor, p.candidate_id, p.candidate_xid,
+        -- By the snapshot with which the rows are looked for: those are seen whose transactions have ended by now.
+        pg_snapshot_xmin(pg_current_snapshot()) >= p.candidate_xid AS is_settled,
+        i.last_id, i.bytes, l.partition_ordinal,
+        s.routing_version = s.topology_version AS is_routed, s.routing_starts AS starts, s.routing_ordinals AS ordinals,
+        EXISTS (SELECT FROM tidemark.history h
+          WHERE h.history_number = s.history_number AND h.server_started_at = pg_postmaster_start_time()
+            AND h.table_oid = 'tidemark.history'::regclass
+            AND h.database_oid = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())) AS is_current
+      INTO STRICT state
+      FROM tidemark.stream s
+      CROSS JOIN LATERAL (SELECT * FROM tidemark.step p WHERE p.stream_id = %2$s ORDER BY p.head DESC LIMIT 1) AS p
+      CROSS JOIN LATERAL (
+        SELECT max(f.id) AS last_id, sum(f.size) AS bytes
+        FROM (SELECT b.id, %6$s AS size FROM tidemark.%3$I AS b WHERE b.id > p.inbox_floor
+          ORDER BY b.id LIMIT maximum_rows) AS f) AS i
+      LEFT JOIN tidemark.log_partition l ON l.stream_id = %2$s AND l.closed_at IS NULL
+        AND tidemark.has_room(l.partition_ordinal, l.created_at, s.partition_interval, p.head)
+      WHERE s.stream_id = %2$s;
+    enabled := state.is_enabled;
+    previous_head := state.head;
+    head := state.head;
+    IF NOT enabled OR state.last_id IS NULL THEN
+      RETURN;
+    END IF;
+    EXIT WHEN state.is_current AND current_setting('synchronous_commit') <> 'off';
+    EXIT WHEN NOT tidemark.follow_history(%2$s);
+  END LOOP;
+  IF state.bytes >= maximum_bytes THEN
+    SELECT max(i.id) INTO state.last_id FROM (
+      SELECT f.id, sum(f.size) OVER (ORDER BY f.id) - f.size AS preceding
+      FROM (SELECT b.id, %6$s AS size FROM tidemark.%3$I AS b
+        WHERE b.id > state.inbox_floor AND b.id <= state.last_id) AS f) AS i
+      WHERE i.preceding < maximum_bytes;
   END IF;
-  IF tidemark.follow_history(%2$s) THEN
-    SELECT * INTO STRICT last FROM tidemark.step s WHERE s.stream_id = %2$s ORDER BY s.head DESC LIMIT 1;
+  base := greatest(state.head,
+    coalesce(state.partition_ordinal, tidemark.current_log_partition(%2$s, state.head)) << 32);
+  IF state.is_routed IS NOT TRUE THEN
+    SELECT r.starts, r.ordinals INTO state.starts, state.ordinals FROM tidemark.route_records(%2$s) AS r;
   END IF;
-  base := greatest(last.head, tidemark.current_log_partition(%2$s, last.head) << 32);
-  routing := tidemark.route_records(%2$s);
-  next_floor := last.inbox_floor;
-  IF is_settled THEN
-    next_floor := greatest(next_floor, least(last.candidate_id, last_id));
+  next_floor := state.inbox_floor;
+  IF state.is_settled THEN
+    next_floor := greatest(next_floor, least(state.candidate_id, state.last_id));
     -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here. A
     -- transaction that has an xid already, be it for having made a log partition, proves nothing by it and leaves
     -- the candidate to the next step.
     IF taken_id IS NOT NULL THEN
-      last.candidate_id := taken_id;
-      last.candidate_xid := pg_current_xact_id();
+      state.candidate_id := taken_id;
+      state.candidate_xid := pg_current_xact_id();
     ELSIF pg_current_xact_id_if_assigned() IS NULL THEN
-      SELECT q.last_value INTO last.candidate_id FROM tidemark.%4$I AS q;
-      last.candidate_xid := pg_current_xact_id();
+      SELECT q.last_value INTO state.candidate_id FROM tidemark.%4$I AS q;
+      state.candidate_xid := pg_current_xact_id();
     END IF;
   END IF;
   -- A row up to last_id that became visible since then is taken along: its place is here by the inbox's order.
   WITH taken AS (
-    DELETE FROM tidemark.%3$I AS b WHERE b.id > last.inbox_floor AND b.id <= last_id RETURNING b.*, %6$s AS size
+    DELETE FROM tidemark.%3$I AS b WHERE b.id > state.inbox_floor AND b.id <= state.last_id RETURNING b.*, %6$s AS size
   ), written AS (
     INSERT INTO tidemark.%5$I (shard_ordinal, sequence_number, event_name, cause, partition_key, new_image,
       old_image, data, size_in_bytes, created_at)
-    SELECT routing.ordinals[width_bucket(tidemark.partition_hash(t.partition_key), routing.starts)],
+    SELECT state.ordinals[width_bucket(tidemark.partition_hash(t.partition_key), state.starts)],
       base + row_number() OVER (ORDER BY t.id), t.event_name, t.cause, t.partition_key, t.new_image, t.old_image,
       t.data, t.size, t.created_at
     FROM taken AS t
     RETURNING shard_ordinal, sequence_number
   ), heads AS (
     SELECT w.shard_ordinal, max(w.sequence_number) AS head, count(*) AS records FROM written AS w GROUP BY 1
-  ), stepped AS (
-    INSERT INTO tidemark.step
-      (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
-    SELECT %2$s, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.records::integer),
-      next_floor, last.candidate_id, last.candidate_xid
-    FROM heads AS h HAVING count(*) > 0
   )
-  SELECT coalesce(sum(h.records), 0) INTO moved FROM heads AS h;
-  RETURN moved;
+  INSERT INTO tidemark.step AS p
+    (stream_id, head, shard_ordinals, shard_heads, shard_counts, inbox_floor, candidate_id, candidate_xid)
+  SELECT %2$s, max(h.head), array_agg(h.shard_ordinal), array_agg(h.head), array_agg(h.records::integer),
+    next_floor, state.candidate_id, state.candidate_xid
+  FROM heads AS h HAVING count(*) > 0
+  RETURNING (SELECT sum(c) FROM unnest(p.shard_counts) AS c), p.head, p.shard_ordinals, p.shard_heads
+    INTO moved, head, changed_shards, changed_heads;
+  IF NOT FOUND THEN
+    -- Somebody has emptied the inbox.
+    moved := 0;
+    head := previous_head;
+  END IF;
 END $body$
 $create$,
     'sequence_' || of_stream, of_stream, 'inbox_' || of_stream, 'inbox_' || of_stream || '_id_seq',
@@ -188,20 +229,26 @@ BEGIN
     GROUP BY known.yes;
 END $$;
 
--- Takes the turn of an enabled stream, if nobody has it, and moves rows. enabled is null where the stream is gone.
+-- Takes the turn of a stream, if nobody has it, and moves rows if it is enabled. enabled is null where the stream is
+-- gone. The rest is what the stream's function says, or null if the turn was not to be had.
 CREATE FUNCTION tidemark.try_step(
   of_stream integer, maximum_rows integer, maximum_bytes bigint, taken_id bigint,
-  OUT enabled boolean, OUT busy boolean, OUT moved integer)
+  OUT enabled boolean, OUT busy boolean, OUT moved integer, OUT previous_head bigint, OUT head bigint,
+  OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  moved := 0;
-  busy := NOT tidemark.try_turn(of_stream);
-  -- After the turn was got: the stream may have been disabled before.
-  SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
-  busy := busy AND enabled IS TRUE;
-  IF enabled AND NOT busy THEN
-    moved := tidemark.sequence_inbox(of_stream, maximum_rows, maximum_bytes, taken_id);
-  END IF;
+  BEGIN
+    EXECUTE format('LOCK TABLE tidemark.%I IN SHARE UPDATE EXCLUSIVE MODE NOWAIT', 'turn_' || of_stream);
+  EXCEPTION WHEN lock_not_available OR undefined_table THEN
+    SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = of_stream;
+    busy := enabled IS TRUE;
+    moved := 0;
+    RETURN;
+  END;
+  busy := false;
+  EXECUTE format('SELECT * FROM tidemark.%I($1, $2, $3)', 'sequence_' || of_stream)
+    INTO enabled, moved, previous_head, head, changed_shards, changed_heads
+    USING maximum_rows, maximum_bytes, taken_id;
 END $$;
 
 -- The sequencing step of one stream, and what a consumer needs to know after it (see tidemark.news), in one statement.
@@ -213,7 +260,8 @@ CREATE FUNCTION tidemark.advance(
   maximum_bytes bigint DEFAULT 8388608,
   OUT busy boolean, OUT moved integer, OUT head bigint, OUT enabled boolean,
   OUT changed_shards integer[], OUT changed_heads bigint[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM tidemark.check_isolation();
   PERFORM tidemark.require('{consumer,administrator,capturer}', of_stream);
@@ -240,32 +288,49 @@ CREATE FUNCTION tidemark.advance_streams(
 ) RETURNS TABLE (
   stream_id integer, busy boolean, moved integer, head bigint, enabled boolean, last_id bigint, open_xid xid8,
   changed_shards integer[], changed_heads bigint[])
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
+SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   -- Before any inbox is looked at: what has ended by now is seen in it.
   oldest CONSTANT xid8 := pg_snapshot_xmin(pg_current_snapshot());
   is_first CONSTANT boolean := pg_current_xact_id_if_assigned() IS NULL;
-  taken_ids bigint[] := '{}';
+  previous_head bigint;
+  heads bigint[];
+  taken_ids bigint[];
+  are_enabled boolean[];
   total integer := 0;
 BEGIN
   PERFORM tidemark.check_isolation();
+  -- Whoever has this function's owner's rights need not be asked for others.
+  IF NOT pg_has_role(tidemark.caller(), current_user, 'USAGE') THEN
+    PERFORM tidemark.require('{consumer,administrator,capturer}', w.stream_id) FROM unnest(streams) AS w (stream_id);
+  END IF;
   -- All of them before this transaction has an id: whoever has taken one of these numbers has a smaller one.
-  FOR i IN 1 .. cardinality(streams) LOOP
-    PERFORM tidemark.require('{consumer,administrator,capturer}', s.stream_id) FROM tidemark.stream s
-      WHERE s.stream_id = streams[i];
-    taken_ids[i] := coalesce(pg_sequence_last_value(to_regclass(format('tidemark.inbox_%s_id_seq', streams[i]))), 0);
-  END LOOP;
+  SELECT array_agg(l.head ORDER BY l.position), array_agg(l.taken_id ORDER BY l.position),
+      array_agg(l.enabled ORDER BY l.position)
+    INTO heads, taken_ids, are_enabled
+    FROM (
+      SELECT w.position, s.status = 'ENABLED' AS enabled,
+        coalesce(pg_sequence_last_value(to_regclass(format('tidemark.inbox_%s_id_seq', w.stream_id))), 0) AS taken_id,
+        (SELECT p.head FROM tidemark.step p WHERE p.stream_id = s.stream_id ORDER BY p.head DESC LIMIT 1) AS head
+      FROM unnest(streams) WITH ORDINALITY AS w (stream_id, position)
+      LEFT JOIN tidemark.stream s ON s.stream_id = w.stream_id) AS l;
   FOR i IN 1 .. cardinality(streams) LOOP
     stream_id := streams[i];
     busy := false;
     moved := 0;
+    head := heads[i];
+    previous_head := head;
     last_id := taken_ids[i];
     open_xid := seen_xids[i];
-    SELECT s.status = 'ENABLED' INTO enabled FROM tidemark.stream s WHERE s.stream_id = streams[i];
+    enabled := are_enabled[i];
+    changed_shards := '{}';
+    changed_heads := '{}';
     IF enabled AND (last_id IS DISTINCT FROM seen_ids[i] OR open_xid IS NOT NULL) THEN
       busy := total >= maximum_rows;
       IF NOT busy THEN
-        SELECT t.enabled, t.busy, t.moved INTO enabled, busy, moved
+        SELECT t.enabled, t.busy, t.moved, t.previous_head, t.head, t.changed_shards, t.changed_heads
+          INTO enabled, busy, moved, previous_head, head, changed_shards, changed_heads
           FROM tidemark.try_step(streams[i], maximum_rows - total, maximum_bytes, CASE WHEN is_first THEN last_id END) AS t;
         total := total + moved;
       END IF;
@@ -278,8 +343,11 @@ BEGIN
         open_xid := NULL;
       END IF;
     END IF;
-    SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads
-      FROM tidemark.news(streams[i], seen_heads[i]) AS n;
+    -- What others have done as well.
+    IF busy OR previous_head IS DISTINCT FROM seen_heads[i] THEN
+      SELECT n.head, n.changed_shards, n.changed_heads INTO head, changed_shards, changed_heads
+        FROM tidemark.news(streams[i], seen_heads[i]) AS n;
+    END IF;
     IF busy OR moved > 0 OR enabled IS NOT TRUE OR head IS DISTINCT FROM seen_heads[i]
       OR last_id IS DISTINCT FROM seen_ids[i] OR open_xid IS DISTINCT FROM seen_xids[i]
     THEN
@@ -340,23 +408,30 @@ END $$;
 
 -- Returns when a bell was rung since known was returned, when another process watches already, or after the patience. To be
 -- called outside of a transaction: it ends its own ones often, so that it keeps vacuum from nothing. Therefore it has no
--- search_path of its own, and names the schema of all that it calls; what it does is in tidemark.look_at_bells.
+-- search_path of its own, and names the schema of all that it calls; what it does is in
+-- tidemark.look_at_bells. That no transaction has ended, which nearly all looks find, is found here.
 CREATE PROCEDURE tidemark.watch(
   INOUT known bigint[], INOUT is_watching boolean, patience double precision, pause double precision)
 LANGUAGE plpgsql AS $$
 DECLARE
   until CONSTANT timestamptz := pg_catalog.timestamptz_pl_interval(pg_catalog.clock_timestamp(),
     pg_catalog.make_interval(secs => patience));
+  current_snapshot text;
   snapshot text;
   is_over boolean;
 BEGIN
   LOOP
     is_watching := false;
-    FOR look IN 1 .. 16 LOOP
-      SELECT l.known, l.snapshot, l.is_watching, l.is_over INTO known, snapshot, is_watching, is_over
-        FROM tidemark.look_at_bells(known, snapshot, is_watching, until) AS l;
-      IF is_over THEN
-        RETURN;
+    FOR look IN 1 .. 32 LOOP
+      current_snapshot := pg_catalog.pg_current_snapshot();
+      IF NOT is_watching OR pg_catalog.textne(current_snapshot, snapshot)
+        OR pg_catalog.timestamptz_ge(pg_catalog.clock_timestamp(), until)
+      THEN
+        SELECT l.known, l.snapshot, l.is_watching, l.is_over INTO known, snapshot, is_watching, is_over
+          FROM tidemark.look_at_bells(known, snapshot, is_watching, until) AS l;
+        IF is_over THEN
+          RETURN;
+        END IF;
       END IF;
       PERFORM pg_catalog.pg_sleep(pause);
     END LOOP;

@@ -88,6 +88,7 @@ BEGIN
     EXECUTE format('DROP FUNCTION tidemark.%I(integer, bigint, bigint)', 'sequence_' || of_stream);
     -- Only a stream that was captured by decoding has one.
     EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I', 'append_' || of_stream);
+    DELETE FROM tidemark.step p WHERE p.stream_id = of_stream;
     DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
   END IF;
   RETURN true;

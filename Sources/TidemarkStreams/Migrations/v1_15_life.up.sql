@@ -49,6 +49,7 @@ BEGIN
   EXECUTE format('DROP FUNCTION IF EXISTS tidemark.%I, tidemark.%I', 'sequence_' || of_stream, 'append_' || of_stream);
   DELETE FROM tidemark.logical_capture c WHERE c.stream_id = of_stream;
   DELETE FROM tidemark.expiry_run r WHERE r.stream_id = of_stream;
+  DELETE FROM tidemark.step p WHERE p.stream_id = of_stream;
   DELETE FROM tidemark.stream s WHERE s.stream_id = of_stream;
   RETURN true;
 END $$;

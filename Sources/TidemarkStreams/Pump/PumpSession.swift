@@ -15,7 +15,7 @@ struct PumpSession: Sendable {
   /// How long a statement watches: so short that no log of slow statements has it.
   private static let watchInterval = Duration.milliseconds(200)
   /// What the one who watches rests between two looks at the bells, in seconds.
-  private static let watchPause = 0.002
+  private static let watchPause = 0.001
 
   /// - Parameter onSuccess: is called again and again while all goes well.
   func run(onSuccess: () -> Void) async throws {

@@ -79,8 +79,16 @@ extension SQLMutant {
       "steps-of-many-streams-are-anybodys",
       breaks: "rights",
       in: .streams,
-      "PERFORM «tidemark.require('{consumer,administrator,capturer}', s.stream_id)» FROM tidemark.stream s",
+      "PERFORM «tidemark.require('{consumer,administrator,capturer}', w.stream_id)» FROM unnest(streams)",
       becomes: "1",
+      killedBy: "AttackerTests/cells"
+    ),
+    SQLMutant(
+      "whoever-advances-many-streams-passes-for-the-schemas-owner",
+      breaks: "rights",
+      in: .streams,
+      "IF NOT pg_has_role(«tidemark.caller()», current_user, 'USAGE') THEN",
+      becomes: "current_user",
       killedBy: "AttackerTests/cells"
     ),
     SQLMutant(

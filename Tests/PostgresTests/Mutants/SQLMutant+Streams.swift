@@ -114,7 +114,7 @@ extension SQLMutant {
       "step-passes-what-is-not-committed",
       breaks: "exactly once",
       in: .streams,
-      "is_settled := «pg_snapshot_xmin»(",
+      "«pg_snapshot_xmin»(pg_current_snapshot()) >= p.candidate_xid",
       becomes: "pg_snapshot_xmax",
       killedBy: "StreamSequencingTests/pausedPut"
     ),
@@ -181,6 +181,14 @@ extension SQLMutant {
       "IF «is_current IS NOT TRUE» THEN\n    SELECT array_agg",
       becomes: "starts IS NULL",
       killedBy: "StreamReadingTests/splitAndMerge"
+    ),
+    SQLMutant(
+      "steps-of-others-are-no-news",
+      breaks: "liveness",
+      in: .streams,
+      "IF busy OR «previous_head IS DISTINCT FROM seen_heads[i]» THEN",
+      becomes: "false",
+      killedBy: "StreamSequencingTests/newsOfManyStreams"
     ),
     SQLMutant(
       "news-is-told-again",

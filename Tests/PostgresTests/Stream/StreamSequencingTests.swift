@@ -324,6 +324,41 @@ struct StreamSequencingTests {
     #expect(try await StreamAdvance.advance(id, from: next.head, on: database.pool).shardHeads == [:])
   }
 
+  @Test("A look at many streams tells of what it has moved, and of what others have moved before")
+  func newsOfManyStreams() async throws {
+    let database = try await makeItems(shardCount: 64)
+    let id = try await database.stream("item").identified().id
+    func look(from seen: Int64?) async throws -> (moved: Int, head: Int64, shards: [Int32]?) {
+      try await database.pool.query(
+        """
+        SELECT moved, head, changed_shards FROM tidemark.advance_streams(
+          \([id]), \([seen]), '{NULL}', ARRAY[NULL]::xid8[], 2000, 8388608)
+        """
+      )[0].decode((Int, Int64, [Int32]?).self)
+    }
+    func shards(after head: Int64) async throws -> Int {
+      Int(
+        try await database.number(
+          "SELECT count(DISTINCT shard_ordinal) FROM tidemark.log_\(id) WHERE sequence_number > \(head)"
+        )
+      )
+    }
+    try await database.run("INSERT INTO item VALUES (1)")
+    let first = try await look(from: nil)
+    #expect(first.moved == 1 && first.shards == nil)
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(2, 9) AS i")
+    let own = try await look(from: first.head)
+    #expect(own.moved == 8)
+    #expect(own.shards?.count == (try await shards(after: first.head)))
+    try await database.run("INSERT INTO item SELECT i FROM generate_series(10, 19) AS i")
+    #expect(try await StreamAdvance.advance(id, from: nil, on: database.pool).moved == 10)
+    try await database.run("INSERT INTO item VALUES (20)")
+    let all = try await look(from: own.head)
+    #expect(all.moved == 1)
+    #expect(all.shards?.count == (try await shards(after: own.head)))
+    #expect(try await look(from: all.head).shards == [])
+  }
+
   @Test("A reader in one process is woken by a writer in another within milliseconds")
   func wakeUpTime() async throws {
     let database = try await makeItems()
