@@ -8,7 +8,8 @@ public enum ShardSync {
   /// What a sync of all streams of an application adds and deletes.
   public struct Changes: Sendable {
     public var missing: [NewLease] = []
-    public var deletable: [LeaseKey] = []
+    /// One generation after the other: a store keeps a lease for as long as it has one of a parent's.
+    public var deletable: [[LeaseKey]] = []
   }
 
   /// Compares all streams at once.
@@ -26,7 +27,10 @@ public enum ShardSync {
       guard let listed = shards[stream] else { continue }
       let leased = leases[stream] ?? []
       changes.missing += missingLeases(of: stream, shards: listed, leases: leased, position: position)
-      changes.deletable += deletableLeases(leases: leased, listed: Set(listed.map(\.id)))
+      for (index, keys) in deletableLeases(leases: leased, listed: Set(listed.map(\.id))).enumerated() {
+        if index == changes.deletable.count { changes.deletable.append([]) }
+        changes.deletable[index] += keys
+      }
     }
     return changes
   }
@@ -87,20 +91,27 @@ public enum ShardSync {
   /// again). Nor may it list a parent, which would say that the listing is older than the shard. A shard that nothing
   /// descends from, such as the last of a disabled stream, goes only when the source lists nothing more: its lease is all
   /// that keeps the shard from being read from its beginning again, should the listing only have left it out.
-  public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [LeaseKey] {
+  ///
+  /// - Returns: one generation after the other, each without a parent's lease once those before it are deleted.
+  public static func deletableLeases(leases: [Lease], listed: Set<String>) -> [[LeaseKey]] {
     let byID = Dictionary(leases.map { ($0.shardID, $0) }, uniquingKeysWith: { first, _ in first })
     let parents = Set(leases.flatMap(\.parentShardIDs))
-    return
-      leases
-      .filter { lease in
-        let isLast = lease.childShardIDs.isEmpty && !parents.contains(lease.shardID)
-        return lease.isEnded && (!isLast || listed.isEmpty)
-          && !listed.contains(lease.shardID)
-          && lease.parentShardIDs.allSatisfy { !listed.contains($0) }
-          && lease.parentShardIDs.allSatisfy { byID[$0] == nil }
-          && lease.childShardIDs.allSatisfy { byID[$0].map(hasProgress) ?? false }
-      }
-      .map(\.key)
+    var left = leases.filter { lease in
+      let isLast = lease.childShardIDs.isEmpty && !parents.contains(lease.shardID)
+      return lease.isEnded && (!isLast || listed.isEmpty)
+        && !listed.contains(lease.shardID)
+        && lease.parentShardIDs.allSatisfy { !listed.contains($0) }
+        && lease.childShardIDs.allSatisfy { byID[$0].map(hasProgress) ?? false }
+    }
+    var remaining = Set(byID.keys)
+    var generations: [[LeaseKey]] = []
+    while true {
+      let next = left.filter { $0.parentShardIDs.allSatisfy { !remaining.contains($0) } }.map(\.key)
+      if next.isEmpty { return generations }
+      generations.append(next)
+      remaining.subtract(next.map(\.shardID))
+      left.removeAll { !remaining.contains($0.shardID) }
+    }
   }
 
   private static func hasProgress(_ lease: Lease) -> Bool {

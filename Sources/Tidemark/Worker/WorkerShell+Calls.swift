@@ -183,7 +183,7 @@ extension WorkerShell {
       position: configuration.reading.initialPosition
     )
     if !changes.missing.isEmpty { _ = try await store.createLeases(changes.missing, in: scope) }
-    if !changes.deletable.isEmpty { try await store.deleteEndedLeases(changes.deletable, in: scope) }
+    for keys in changes.deletable { try await store.deleteEndedLeases(keys, in: scope) }
   }
 
   /// How many streams are listed at once.

@@ -13,6 +13,10 @@ struct ShardSyncTests {
     Lease(shardID: id, parentShardIDs: parents, childShardIDs: children, checkpoint: checkpoint)
   }
 
+  private func deletableIDs(leases: [Lease], listed: Set<String>) -> [[String]] {
+    ShardSync.deletableLeases(leases: leases, listed: listed).map { $0.map(\.shardID) }
+  }
+
   @Test("leases are added oldest first")
   func oldestFirst() {
     let shards = [
@@ -60,31 +64,30 @@ struct ShardSyncTests {
     let parent = lease("p", children: ["c"], .shardEnd)
     let moved = lease("c", parents: ["p"], .record(5))
     let fresh = lease("c", parents: ["p"], .trimHorizon)
-    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["c"]).map(\.shardID) == ["p"])
-    #expect(ShardSync.deletableLeases(leases: [parent, fresh], listed: ["c"]).isEmpty)
-    #expect(ShardSync.deletableLeases(leases: [parent, moved], listed: ["p", "c"]).isEmpty)
-    #expect(ShardSync.deletableLeases(leases: [parent], listed: ["c"]).isEmpty)
+    #expect(deletableIDs(leases: [parent, moved], listed: ["c"]) == [["p"]])
+    #expect(deletableIDs(leases: [parent, fresh], listed: ["c"]).isEmpty)
+    #expect(deletableIDs(leases: [parent, moved], listed: ["p", "c"]).isEmpty)
+    #expect(deletableIDs(leases: [parent], listed: ["c"]).isEmpty)
   }
 
-  @Test("ended leases go oldest first, one generation at a time")
+  @Test("ended leases go oldest first, one generation after the other, as far as children have progress")
   func generations() {
     let leases = [
       lease("a", children: ["b"], .shardEnd), lease("b", parents: ["a"], children: ["c"], .shardEnd),
-      lease("c", parents: ["b"], .record(1)),
+      lease("c", parents: ["b"], children: ["d"], .shardEnd), lease("d", parents: ["c"], .trimHorizon),
     ]
-    #expect(ShardSync.deletableLeases(leases: leases, listed: ["c"]).map(\.shardID) == ["a"])
-    #expect(
-      ShardSync.deletableLeases(leases: Array(leases.dropFirst()), listed: ["c"]).map(\.shardID) == ["b"]
-    )
+    #expect(deletableIDs(leases: leases, listed: ["d"]) == [["a"], ["b"]])
+    #expect(deletableIDs(leases: leases, listed: ["b", "c", "d"]) == [["a"]])
+    #expect(deletableIDs(leases: leases, listed: ["a", "b", "c", "d"]) == [])
   }
 
   @Test("the end of a disabled stream has no children and goes when nothing is listed any more")
   func childless() {
     let last = lease("z", .shardEnd)
-    #expect(ShardSync.deletableLeases(leases: [last], listed: []).map(\.shardID) == ["z"])
-    #expect(ShardSync.deletableLeases(leases: [last], listed: ["z"]).isEmpty)
+    #expect(deletableIDs(leases: [last], listed: []) == [["z"]])
+    #expect(deletableIDs(leases: [last], listed: ["z"]).isEmpty)
     // A listing that leaves it out, not one from which it is gone.
-    #expect(ShardSync.deletableLeases(leases: [last], listed: ["y"]).isEmpty)
+    #expect(deletableIDs(leases: [last], listed: ["y"]).isEmpty)
   }
 
   @Test("a sync of several streams adds and deletes in those that were listed, and leaves the others alone")
@@ -98,7 +101,7 @@ struct ShardSyncTests {
       position: .trimHorizon
     )
     #expect(changes.missing.map(\.key) == [LeaseKey(stream: "new", shardID: "z")])
-    #expect(changes.deletable == [LeaseKey(stream: "gone", shardID: "z")])
+    #expect(changes.deletable == [[LeaseKey(stream: "gone", shardID: "z")]])
   }
 
   @Test("a child may start when both parents have ended or are gone")
