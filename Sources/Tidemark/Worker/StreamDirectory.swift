@@ -8,7 +8,7 @@ final class StreamDirectory: Sendable {
     var name: String
   }
 
-  private let catalog: any StreamCatalog
+  let catalog: any StreamCatalog
   private let named = Mutex<[ObjectIdentifier: Named]>([:])
 
   init(_ catalog: any StreamCatalog) {

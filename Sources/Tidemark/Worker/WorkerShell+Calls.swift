@@ -191,9 +191,18 @@ extension WorkerShell {
 
   /// The shards of those streams that could be listed.
   private func listShards(of streams: [String: any StreamSource]) async -> [String: [Shard]] {
-    await withTaskGroup(of: (String, [Shard]?).self) { group in
-      var waiting = streams.sorted { $0.key < $1.key }.makeIterator()
-      var shards: [String: [Shard]] = [:]
+    let together: [String: [Shard]]
+    do {
+      together = try await directory.catalog.shards(of: streams)
+    } catch {
+      if !(error is CancellationError) {
+        environment.logger.warning("could not list the shards", metadata: ["error": "\(error)"])
+      }
+      return [:]
+    }
+    return await withTaskGroup(of: (String, [Shard]?).self) { group in
+      var waiting = streams.filter { together[$0.key] == nil }.sorted { $0.key < $1.key }.makeIterator()
+      var shards = together
       for _ in 0..<Self.listings {
         if let next = waiting.next() { group.addTask { await self.listShards(of: next.key, next.value) } }
       }

@@ -16,7 +16,7 @@ extension PostgresStream {
     let pump = StreamPump.of(pool)
     try await withThrowingTaskGroup(of: Void.self) { group in
       group.addTask {
-        var stream = try await self.identified()
+        var stream = try await self.listedOrIdentified()
         while true {
           try await self.keepMoving(stream)
           stream = try await self.successor(of: stream)

@@ -26,6 +26,7 @@ public final class PostgresStream: StreamSource {
   /// The application whose snapshot comes first, if it has one.
   let application: String?
   private let generations = Mutex<[Int32: StreamGeneration]>([:])
+  private let listed = Mutex<StreamGeneration?>(nil)
   private let isSchemaChecked = Mutex(false)
 
   /// - Parameters:
@@ -93,7 +94,7 @@ public final class PostgresStream: StreamSource {
   }
 
   public func streamName() async throws -> String {
-    let newest = try await identified()
+    let newest = try await listedOrIdentified()
     return name.contains("/") ? newest.fullName : newest.name
   }
 
@@ -147,12 +148,19 @@ public final class PostgresStream: StreamSource {
         """
       )
     }
-    let (id, shortName, label, uid, viewType, capture) = try rows[0].decode(
-      (Int32, String, String, Int64, String?, String).self
-    )
-    return known(
-      StreamGeneration(id: id, name: shortName, label: label, uid: uid, viewType: viewType, capture: capture)
-    )
+    return known(try StreamGeneration(rows[0]))
+  }
+
+  /// Takes over what a catalog has found of many streams at once.
+  func noteListed(_ newest: StreamGeneration) {
+    listed.withLock { $0 = known(newest) }
+    isSchemaChecked.withLock { $0 = true }
+  }
+
+  /// The newest stream of the name as it was listed, or as it is now. A later one is found when that one has ended.
+  func listedOrIdentified() async throws -> StreamGeneration {
+    if let listed = listed.withLock(\.self) { return listed }
+    return try await identified()
   }
 
   /// What is known here of a stream, the same object each time.

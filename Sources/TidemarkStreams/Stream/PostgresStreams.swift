@@ -55,17 +55,30 @@ public final class PostgresStreams: StreamCatalog {
       try await Migrator(pool, schema: .streams, logger: logger).check()
       isSchemaChecked.withLock { $0 = true }
     }
-    let names = try await reading(.stream, on: pool) {
-      try await pool.query("SELECT DISTINCT s.name FROM tidemark.stream AS s ORDER BY s.name")
-        .map { try $0.decode(String.self) }
+    let newest = try await reading(.stream, on: pool) {
+      try await pool.query(
+        """
+        SELECT DISTINCT ON (s.name) s.stream_id, s.name, s.label, s.uid, s.view_type, s.capture
+        FROM tidemark.stream AS s ORDER BY s.name, s.status = 'ENABLED' DESC, s.created_at DESC
+        """
+      ).map { try StreamGeneration($0) }
     }
-    let wanted = names.filter(isWanted)
+    let wanted = newest.filter { isWanted($0.name) }
     return streams.withLock { known in
-      let found = wanted.map { name in
-        (name, known[name] ?? PostgresStream(name, pool: pool, logger: logger))
+      let found = wanted.map { generation in
+        let stream = known[generation.name] ?? PostgresStream(generation.name, pool: pool, logger: logger)
+        stream.noteListed(generation)
+        return (generation.name, stream)
       }
       known = Dictionary(uniqueKeysWithValues: found)
       return found.map(\.1)
+    }
+  }
+
+  public func shards(of streams: [String: any StreamSource]) async throws -> [String: [Shard]] {
+    let ours = streams.compactMapValues { $0 as? PostgresStream }.filter { $0.value.pool === pool }
+    return try await reading(.stream, on: pool) {
+      try await Shard.list(of: ours.map { ($0.key, $0.value.application) }, on: pool)
     }
   }
 }

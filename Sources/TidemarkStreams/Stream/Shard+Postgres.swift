@@ -13,42 +13,75 @@ extension Shard {
     childrenOf parent: String? = nil,
     on database: some PQQueryable
   ) async throws -> [Shard] {
+    if let parent, application == nil { return try await children(of: parent, in: name, on: database) }
+    return try await list(of: [(name, application)], childrenOf: parent, on: database)[name] ?? []
+  }
+
+  /// By an index, because thousands of shards may end at once.
+  private static func children(
+    of parent: String,
+    in name: String,
+    on database: some PQQueryable
+  ) async throws -> [Shard] {
+    try await database.query(
+      """
+      SELECT s.shard_id, s.parent_ids, s.hash_start, s.hash_end, s.starting_sequence, s.ending_sequence,
+        s.trimmed_through, (date_part('epoch', s.closed_at) * 1000000)::bigint, t.name
+      FROM tidemark.stream o JOIN tidemark.streams_named(\(name)) t ON t.stream_id = o.stream_id
+      JOIN tidemark.shard s ON s.stream_id = o.stream_id
+      WHERE s.application IS NULL AND s.parent_ids @> ARRAY[\(parent)]
+      ORDER BY s.shard_ordinal
+      """
+    ).map { try decode($0).1 }
+  }
+
+  /// The same of several streams, by their names; one that is gone is left out.
+  static func list(
+    of streams: [(name: String, application: String?)],
+    childrenOf parent: String? = nil,
+    on database: some PQQueryable
+  ) async throws -> [String: [Shard]] {
     let rows = try await database.query(
       PQStatement(
         """
         SELECT v.shard_id, v.parents, v.hash_start, v.hash_end, v.starting_sequence, v.ending_sequence, v.trimmed_through,
-          (date_part('epoch', v.closed_at) * 1000000)::bigint
-        FROM (
+          (date_part('epoch', v.closed_at) * 1000000)::bigint, w.name
+        FROM unnest($1::text[], $2::text[]) AS w (name, application) CROSS JOIN LATERAL (
           SELECT s.*, CASE WHEN s.application IS NULL AND s.starting_sequence = n.starting_sequence THEN
             ARRAY(SELECT p.shard_id FROM tidemark.shard p
-              WHERE p.stream_id = n.stream_id AND p.application = $2 AND p.hash_start = s.hash_start)
+              WHERE p.stream_id = n.stream_id AND p.application = w.application AND p.hash_start = s.hash_start)
             ELSE s.parent_ids END AS parents
           -- The table itself, too, so that it is what is locked first: see PostgresShardReader.
-          FROM tidemark.stream o JOIN tidemark.streams_named($1) t ON t.stream_id = o.stream_id
+          FROM tidemark.stream o JOIN tidemark.streams_named(w.name) t ON t.stream_id = o.stream_id
           JOIN tidemark.shard s ON s.stream_id = o.stream_id
           LEFT JOIN LATERAL (
             SELECT c.stream_id, c.starting_sequence
-            FROM tidemark.streams_named($1) u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id
-            WHERE c.application = $2 AND c.completed_at IS NOT NULL
+            FROM tidemark.streams_named(w.name) u JOIN tidemark.snapshot c ON c.stream_id = u.stream_id
+            WHERE c.application = w.application AND c.completed_at IS NOT NULL
             ORDER BY c.starting_sequence DESC LIMIT 1) AS n ON true
           WHERE CASE WHEN s.application IS NULL THEN s.starting_sequence >= coalesce(n.starting_sequence, 0)
-            ELSE s.application = $2 AND s.stream_id = n.stream_id END) AS v
+            ELSE s.application = w.application AND s.stream_id = n.stream_id END) AS v
         WHERE $3::text IS NULL OR v.parents @> ARRAY[$3]
         ORDER BY v.shard_ordinal
         """,
-        name,
-        application,
+        streams.map(\.name),
+        streams.map(\.application),
         parent
       )
     )
-    return try rows.map { try Shard($0) }
+    var shards: [String: [Shard]] = [:]
+    for row in rows {
+      let (name, shard) = try decode(row)
+      shards[name, default: []].append(shard)
+    }
+    return shards
   }
 
-  private init(_ row: PQRow) throws {
-    let (id, parents, hashStart, hashEnd, starting, ending, trimmed, closed) = try row.decode(
-      (String, [String], Int64, Int64, Int64, Int64?, Int64, Int64?).self
+  private static func decode(_ row: PQRow) throws -> (stream: String, Shard) {
+    let (id, parents, hashStart, hashEnd, starting, ending, trimmed, closed, stream) = try row.decode(
+      (String, [String], Int64, Int64, Int64, Int64?, Int64, Int64?, String).self
     )
-    self.init(
+    var shard = Shard(
       id: id,
       parentIDs: parents,
       hashRange: HashRange(topBits: UInt32(hashStart)...UInt32(hashEnd)),
@@ -62,8 +95,9 @@ extension Shard {
       trimmedThrough: trimmed,
       streamHead: starting
     )
-    beginning = .record(SequenceNumber(UInt64(bounds.beginning)))
-    horizon = .record(SequenceNumber(UInt64(bounds.horizon)))
+    shard.beginning = .record(SequenceNumber(UInt64(bounds.beginning)))
+    shard.horizon = .record(SequenceNumber(UInt64(bounds.horizon)))
+    return (stream, shard)
   }
 }
 

@@ -1,3 +1,4 @@
+import LibPQ
 import Tidemark
 
 /// One of the streams that follow each other under a name, and what this process knows of its newest records.
@@ -25,5 +26,13 @@ final class StreamGeneration: Sendable {
     self.uid = UInt64(bitPattern: uid)
     self.viewType = viewType.flatMap { StreamViewType(rawValue: $0) }
     self.capture = StreamCapture(rawValue: capture) ?? .trigger
+  }
+
+  /// - Parameter row: with the columns `stream_id, name, label, uid, view_type, capture` of `tidemark.stream`.
+  convenience init(_ row: PQRow) throws {
+    let (id, name, label, uid, viewType, capture) = try row.decode(
+      (Int32, String, String, Int64, String?, String).self
+    )
+    self.init(id: id, name: name, label: label, uid: uid, viewType: viewType, capture: capture)
   }
 }

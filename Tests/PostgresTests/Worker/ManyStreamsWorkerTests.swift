@@ -246,6 +246,25 @@ struct ManyStreamsWorkerTests {
   }
 
   @Test(
+    "lists the shards of all its streams together, as each lists its own, and leaves those out that are gone"
+  )
+  func shards() async throws {
+    let database = try await StreamDatabase.make()
+    for name in ["a", "b", "gone"] { try await database.admin.create(name, shardCount: 3) }
+    let shard = try await database.admin.describe("b").shards[0].id
+    try await database.admin.split(shard, of: "b")
+    let catalog = PostgresStreams(matching: "*", pool: database.pool)
+    var streams: [String: any StreamSource] = ["memory": InMemoryStream(name: "memory", shardCount: 1)]
+    for stream in try await catalog.streams() { streams[try await stream.streamName()] = stream }
+    try await database.admin.disable("gone")
+    try await database.admin.drop("gone")
+    let shards = try await catalog.shards(of: streams)
+    #expect(Set(shards.keys) == ["a", "b"])
+    for (name, listed) in shards { #expect(try await streams[name]?.shards() == listed) }
+    #expect(shards["b"]?.count == 5)
+  }
+
+  @Test(
     "matches names to patterns",
     arguments: [
       ("a", "a", true), ("a", "ab", false), ("*", "", true), ("*", "x", true), ("a*", "a", true),

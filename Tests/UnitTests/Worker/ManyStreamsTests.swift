@@ -103,6 +103,43 @@ struct ManyStreamsTests {
     #expect(streams.indices.allSatisfy { handled("stream-\($0)") == ["0", "1", "2", "3", "4", "5"] })
   }
 
+  /// A catalog that lists the shards of some streams together.
+  private final class Lister: StreamCatalog {
+    let together: [InMemoryStream]
+    let alone: [InMemoryStream]
+    let mayList = Mutex(false)
+    let asked = Mutex(0)
+
+    init(together: [InMemoryStream], alone: [InMemoryStream]) {
+      (self.together, self.alone) = (together, alone)
+    }
+
+    func streams() async throws -> [any StreamSource] { together + alone }
+
+    func shards(of streams: [String: any StreamSource]) async throws -> [String: [Shard]] {
+      asked.withLock { $0 += 1 }
+      guard mayList.withLock(\.self) else { throw TidemarkError(.sourceUnavailable, "Not now.") }
+      var shards: [String: [Shard]] = [:]
+      for stream in together { shards[try await stream.streamName()] = try await stream.shards() }
+      return shards
+    }
+  }
+
+  @Test(
+    "take shards that the catalog lists together, ask the other streams themselves, and wait until it can list"
+  )
+  func listedTogether() async throws {
+    let catalog = Lister(together: [stream("a"), stream("b", shards: 2)], alone: [stream("c")])
+    for stream in catalog.together + catalog.alone { try stream.put([0], partitionKey: "k") }
+    try await run([worker("a", catalog)]) {
+      try await eventually("it was asked twice") { catalog.asked.withLock { $0 >= 2 } }
+      #expect(store.currentLeases(in: scope).isEmpty)
+      catalog.mayList.withLock { $0 = true }
+      try await eventually("all handled") { history.entries.count == 3 }
+    }
+    #expect(store.currentLeases(in: scope).count == 4)
+  }
+
   @Test("pick up a stream that comes, let go of one that vanishes, and go on with it where they were")
   func comeAndGo() async throws {
     let (first, second) = (stream("first"), stream("second", shards: 2))
