@@ -33,7 +33,7 @@ enum PermissionAdvice {
   /// Whether the schema has, or may have, a table of this name. A message names it without its schema.
   static func isOurs(_ table: some StringProtocol) -> Bool {
     let names =
-      /(migration|history|access|presence|adding|worker|worker_stream|dead_letter|dead_letter_count|plan_turn|shard|step|jump|put_token|expiry_run|conditions_look|own_capture|watch_turn)/
+      /(migration|history|access|presence|adding|worker|worker_stream|dead_letter|dead_letter_count|plan_turn|shard|step|jump|put_token|expiry_run|conditions_look|maintenance_turn|own_capture|watch_turn)/
     let families = /(lease|stream|bell|log|inbox|turn|snapshot|logical|capture|visible)(_[a-z0-9_]+)?/
     let name = String(table)
     return name.wholeMatch(of: names) != nil || name.wholeMatch(of: families) != nil

@@ -124,7 +124,8 @@ CREATE TABLE tidemark.shard (
   CHECK ((ending_sequence IS NULL) = (closed_at IS NULL))
 );
 
-CREATE INDEX shard_by_parent ON tidemark.shard USING gin (parent_ids);
+-- Without a list of what is to be indexed later, which each look goes through: thousands of shards may be added at once.
+CREATE INDEX shard_by_parent ON tidemark.shard USING gin (parent_ids) WITH (fastupdate = off);
 
 -- The partitions of a stream's log. Ordinal p holds the sequence numbers from p << 32 up to (p + 1) << 32.
 CREATE TABLE tidemark.log_partition (

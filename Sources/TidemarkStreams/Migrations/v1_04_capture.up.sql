@@ -105,14 +105,18 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 CREATE FUNCTION tidemark.column_types(source oid) RETURNS oid[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_agg(a.atttypid) FROM pg_attribute a WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT array_agg(a.atttypid) FROM pg_attribute a
+    WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped);
+END $$;
 
--- Types and all that they are made of: elements, attributes, the types under domains and ranges.
+-- Types and all that they are made of: elements, attributes, the types under domains and ranges. (Maintenance asks for each
+-- stream: a query within a function in SQL would be planned each time.)
 CREATE FUNCTION tidemark.type_parts(types oid[]) RETURNS SETOF oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH RECURSIVE part (type) AS (
+LANGUAGE plpgsql STABLE ROWS 10 SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN QUERY WITH RECURSIVE part (type) AS (
     SELECT unnest(types)
     UNION
     SELECT inner_type.oid FROM part JOIN pg_type t ON t.oid = part.type
@@ -123,14 +127,15 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       ) AS inner_type (oid)
       WHERE inner_type.oid <> 0
   )
-  SELECT p.type FROM part AS p
-$$;
+  SELECT p.type FROM part AS p;
+END $$;
 
 -- The settings that decide how values of these types are written as text, and so the settings that a table's
 -- capture functions must pin: each costs every write something, and most tables need one or none.
 CREATE FUNCTION tidemark.capture_settings(source oid) RETURNS text[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  WITH needs AS (
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (WITH needs AS (
     SELECT bool_or(t.oid = 'timestamptz'::regtype) AS zone,
       -- JSON has dates in ISO form by itself; ranges of them are text.
       bool_or(t.typtype IN ('r', 'm')) AS dates,
@@ -153,8 +158,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       CASE WHEN n.floats OR n.everything THEN 'extra_float_digits=1' END,
       CASE WHEN n.money OR n.everything THEN 'lc_monetary=C' END
     ], NULL)
-    FROM needs AS n
-$$;
+    FROM needs AS n);
+END $$;
 
 -- Pins the settings of a stream's capture functions, if its table's columns need others than they have.
 CREATE FUNCTION tidemark.pin_capture_settings(of_stream integer) RETURNS void
@@ -184,10 +189,11 @@ END $$;
 
 -- The functions that a stream's triggers call, as far as there are any.
 CREATE FUNCTION tidemark.capture_functions(of_stream integer) RETURNS oid[]
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT array_remove(ARRAY[to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)),
-    to_regprocedure(format('tidemark.%I()', 'truncate_' || of_stream))], NULL)::oid[]
-$$;
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN array_remove(ARRAY[to_regprocedure(format('tidemark.%I()', 'capture_' || of_stream)),
+    to_regprocedure(format('tidemark.%I()', 'truncate_' || of_stream))], NULL)::oid[];
+END $$;
 
 -- The triggers that a stream has at its table, which is named for a statement.
 CREATE FUNCTION tidemark.capture_triggers(of_stream integer, OUT source text, OUT name name) RETURNS SETOF record
@@ -549,12 +555,19 @@ END $$;
 -- A type in a table's columns whose owner could do more by it than he may: casts to json that he makes are run by whoever
 -- writes JSON, which is the table's owner here. (No cast of a domain is ever looked up.)
 CREATE FUNCTION tidemark.strange_type(source oid) RETURNS text
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT min(format_type(t.oid, NULL))
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  -- Most tables have the server's own types alone, which are made of no others.
+  IF NOT EXISTS (SELECT FROM pg_attribute a
+    WHERE a.attrelid = source AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384)
+  THEN
+    RETURN NULL;
+  END IF;
+  RETURN (SELECT min(format_type(t.oid, NULL))
     FROM pg_class c CROSS JOIN tidemark.type_parts(tidemark.column_types(c.oid)) AS p (type)
     JOIN pg_type t ON t.oid = p.type
-    WHERE c.oid = source AND t.oid >= 16384 AND t.typtype <> 'd' AND NOT pg_has_role(t.typowner, c.relowner, 'MEMBER')
-$$;
+    WHERE c.oid = source AND t.oid >= 16384 AND t.typtype <> 'd' AND NOT pg_has_role(t.typowner, c.relowner, 'MEMBER'));
+END $$;
 
 -- Makes the functions of an enabled stream's own, or makes them again as this version of the schema makes them. Locks
 -- nothing: whoever runs one of them runs it to its end.

@@ -1,3 +1,20 @@
+-- One of the workers of a role looks after streams at a time.
+CREATE TABLE tidemark.maintenance_turn (
+  role_name name PRIMARY KEY,
+  holder bigint NOT NULL,
+  until timestamptz NOT NULL
+);
+
+-- Whether the turn is the caller's now: it is nobody's, or was the caller's before. It ends by itself, for its holder may die.
+CREATE FUNCTION tidemark.take_maintenance_turn(new_holder bigint, for_time interval) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO tidemark.maintenance_turn AS t VALUES (tidemark.caller(), new_holder, clock_timestamp() + for_time)
+    ON CONFLICT (role_name) DO UPDATE SET holder = excluded.holder, until = excluded.until
+    WHERE t.holder = excluded.holder OR t.until < clock_timestamp();
+  RETURN FOUND;
+END $$;
+
 -- Keeps retention: drops what is older. Anybody may call it as often as they like; a call that would have to
 -- wait for others changes nothing and returns false, and a later one does the work.
 CREATE FUNCTION tidemark.maintain_stream(of_stream integer) RETURNS boolean

@@ -105,8 +105,9 @@ DECLARE
   sees CONSTANT text[] := ARRAY['like_pattern', 'find_stream', 'streams_named',
     'stream_conditions'];
   advances CONSTANT text[] := ARRAY['advance', 'advance_streams', 'watch', 'look_at_bells'];
-  looks_after CONSTANT text[] := advances || ARRAY['maintain_stream', 'manage_shards', 'watch_conditions', 'mend_stream',
-    'capture_state', 'maintain_logical_capture', 'drop_dead_captures', 'mark_log', 'slot_name'];
+  looks_after CONSTANT text[] := advances || ARRAY['take_maintenance_turn', 'maintain_stream', 'manage_shards',
+    'watch_conditions', 'mend_stream', 'capture_state', 'maintain_logical_capture', 'drop_dead_captures', 'mark_log',
+    'slot_name'];
   expires CONSTANT text[] := ARRAY['begin_expiry', 'end_expiry'];
   function_names text[] := CASE kind
     WHEN 'consumer' THEN sees || looks_after || expires || ARRAY['known_history', 'next_history', 'enter_history',

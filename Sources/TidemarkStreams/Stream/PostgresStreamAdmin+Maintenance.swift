@@ -7,6 +7,9 @@ extension PostgresStreamAdmin {
   /// For how long rows of a table are expired in one go.
   private static let expiryTime = Duration.seconds(5)
   private static let expiryBatch = 500
+  /// For how long a worker that dies keeps others from looking after streams, and how often one that lives says so.
+  private static let turnTime = Duration.seconds(30)
+  private static let turnInterval = Duration.seconds(5)
 
   /// Looks after all streams: drops what is older than their retention, with disabled streams that have nothing left;
   /// rotates, splits and merges shards; deletes expired rows. ``PostgresStream/run()`` does this now and then.
@@ -16,34 +19,74 @@ extension PostgresStreamAdmin {
   @discardableResult
   public func maintain() async throws -> [PostgresStreamCondition] {
     try await maintain(
-      "SELECT s.stream_id, s.name || '/' || s.label FROM tidemark.stream s ORDER BY s.stream_id"
-    )
+      """
+      SELECT s.stream_id, s.name || '/' || s.label, true, s.expiry_column IS NOT NULL
+      FROM tidemark.stream s ORDER BY s.stream_id
+      """
+    ) {}
   }
 
   /// The same for those streams that need it: none that somebody has looked after within the interval, and an idle one ten
-  /// times less often. A fleet of any size does about what one worker does. Only for expired rows does each look
-  /// itself: not every role may delete them.
+  /// times less often, a fifth of them at a time. One worker of a fleet does this at a time. Only for expired rows does each
+  /// look itself: not every role may delete them.
   func maintain(atMostEvery interval: Duration) async throws -> [PostgresStreamCondition] {
     let seconds = interval / .seconds(1)
-    return try await maintain(
+    let holder = Int64.random(in: .min ... .max)
+    let hasTurn = try await takeTurn(holder, for: Self.turnTime)
+    let choice: PQStatement = """
+      WITH stream AS MATERIALIZED (
+        SELECT s.stream_id, s.name || '/' || s.label AS name, s.maintained_at, s.expiry_column IS NOT NULL AS expires,
+          s.rotate_after < n.rest * 10 OR s.status <> 'ENABLED' OR s.capture = 'LOGICAL'
+            OR EXISTS (SELECT FROM tidemark.step p WHERE p.stream_id = s.stream_id AND p.head > s.counted_head)
+            OR EXISTS (SELECT FROM tidemark.log_partition p
+              WHERE p.stream_id = s.stream_id AND p.closed_at < n.time - s.retention)
+            OR EXISTS (SELECT FROM tidemark.shard h
+              WHERE h.stream_id = s.stream_id AND h.closed_at < n.time - s.retention)
+            OR s.source_table IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.source_table)
+            AS is_busy, s.maintained_at < n.time - n.rest AS is_due, s.maintained_at < n.time - n.rest * 10 AS is_overdue
+        FROM tidemark.stream s
+        CROSS JOIN (SELECT clock_timestamp() AS time, make_interval(secs => \(seconds)) AS rest) AS n
+      ), due AS (
+        SELECT s.stream_id FROM stream AS s WHERE \(hasTurn) AND s.is_due AND s.is_busy
+        UNION ALL (
+          SELECT s.stream_id FROM stream AS s WHERE \(hasTurn) AND s.is_overdue AND NOT s.is_busy
+          ORDER BY s.maintained_at LIMIT (SELECT count(*) / 5 + 1 FROM stream))
+      )
+      SELECT s.stream_id, s.name, d.stream_id IS NOT NULL, s.expires FROM stream AS s LEFT JOIN due AS d USING (stream_id)
+      WHERE d.stream_id IS NOT NULL OR s.expires ORDER BY s.maintained_at
       """
-      SELECT s.stream_id, s.name || '/' || s.label
-      FROM tidemark.stream s CROSS JOIN (SELECT clock_timestamp() AS time, make_interval(secs => \(seconds)) AS rest) AS n
-      WHERE s.expiry_column IS NOT NULL OR s.maintained_at < n.time - n.rest AND (
-        s.maintained_at < n.time - n.rest * 10 OR s.rotate_after < n.rest * 10
-        OR s.status <> 'ENABLED' OR s.capture = 'LOGICAL'
-        OR EXISTS (SELECT FROM tidemark.step p WHERE p.stream_id = s.stream_id AND p.head > s.counted_head)
-        OR EXISTS (SELECT FROM tidemark.log_partition p
-          WHERE p.stream_id = s.stream_id AND p.closed_at < n.time - s.retention)
-        OR EXISTS (SELECT FROM tidemark.shard h
-          WHERE h.stream_id = s.stream_id AND h.closed_at < n.time - s.retention)
-        OR s.source_table IS NOT NULL AND NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = s.source_table))
-      ORDER BY s.maintained_at
-      """
-    )
+    guard hasTurn else { return try await maintain(choice) {} }
+    let clock = ContinuousClock()
+    var taken = clock.now
+    let problems = try await maintain(choice) {
+      if taken.duration(to: clock.now) < Self.turnInterval { return }
+      taken = clock.now
+      _ = try await takeTurn(holder, for: Self.turnTime)
+    }
+    _ = try await takeTurn(holder, for: .zero)
+    return problems
   }
 
-  private func maintain(_ choice: PQStatement) async throws -> [PostgresStreamCondition] {
+  /// Whether no other worker of this role looks after streams for so long.
+  private func takeTurn(_ holder: Int64, for time: Duration) async throws -> Bool {
+    var hasTurn = false
+    try await asFarAsAllowed {
+      hasTurn = try await reading(.administration, on: pool) {
+        try await pool.query(
+          "SELECT tidemark.take_maintenance_turn(\(holder), make_interval(secs => \(time.inSeconds)))"
+        )[0].decode(Bool.self)
+      }
+    }
+    return hasTurn
+  }
+
+  /// - Parameters:
+  ///   - choice: the id and name of each stream, whether to look after it, and whether rows of its table expire.
+  ///   - goesOn: is called before each.
+  private func maintain(
+    _ choice: PQStatement,
+    goesOn: () async throws -> Void
+  ) async throws -> [PostgresStreamCondition] {
     var problems: [PostgresStreamCondition] = []
     var failure: TidemarkError?
     do {
@@ -52,11 +95,13 @@ extension PostgresStreamAdmin {
       failure = error
     }
     let streams = try await reading(.administration, on: pool) {
-      try await pool.query(choice).map { try $0.decode((Int32, String).self) }
+      try await pool.query(choice).map { try $0.decode((Int32, String, Bool, Bool).self) }
     }
-    for (id, name) in streams {
+    for (id, name, isDue, expires) in streams {
       do {
-        guard let problem = try await maintain(id) else { continue }
+        try await goesOn()
+        if isDue { try await maintain(id) }
+        guard expires, let problem = try await expireRows(of: id) else { continue }
         problems.append(
           PostgresStreamCondition(
             stream: name,
@@ -128,9 +173,7 @@ extension PostgresStreamAdmin {
   }
 
   /// One statement each, so that none holds up another.
-  ///
-  /// - Returns: what this role lacks to delete expired rows.
-  private func maintain(_ stream: Int32) async throws -> String? {
+  private func maintain(_ stream: Int32) async throws {
     try await asFarAsAllowed {
       try await reading(.administration, on: pool) {
         // Shards first: this counts the steps, and those that are not counted stay.
@@ -138,6 +181,10 @@ extension PostgresStreamAdmin {
         try await pool.execute("SELECT tidemark.maintain_stream(\(stream))")
       }
     }
+  }
+
+  /// - Returns: what this role lacks to delete expired rows.
+  private func expireRows(of stream: Int32) async throws -> String? {
     var answer: (deleted: Int, problem: String?) = (0, nil)
     try await asFarAsAllowed {
       try await reading(.administration, on: pool) {

@@ -44,7 +44,8 @@ struct AttackerTests {
       "SELECT tidemark.create_capture_function(\(stream))", "SELECT tidemark.clean_up_table(\(stream))",
       "ALTER FUNCTION tidemark.capture_\(stream)() SECURITY INVOKER",
       "DROP FUNCTION tidemark.capture_\(stream) CASCADE",
-      "DELETE FROM tidemark.stream_problem", "UPDATE tidemark.conditions_look SET looked_at = 'infinity'",
+      "DELETE FROM tidemark.stream_problem", "UPDATE tidemark.maintenance_turn SET until = 'infinity'",
+      "UPDATE tidemark.conditions_look SET looked_at = 'infinity'",
     ]
   }
 

@@ -75,6 +75,26 @@ struct StreamLifecycleTests {
     #expect(try await maintained(after: 11) == ["busy", "idle"])
   }
 
+  @Test("One worker of a role looks after streams at a time, and after a fifth of the idle ones at once")
+  func maintainedByOne() async throws {
+    let database = try await StreamDatabase.make()
+    for number in 1...20 { try await database.admin.create("idle-\(number)", shardCount: 1) }
+    @Sendable func maintained() async throws -> Int64 {
+      try await database.run(
+        "UPDATE tidemark.stream SET maintained_at = clock_timestamp() - interval '20 minutes'"
+      )
+      _ = try await database.admin.maintain(atMostEvery: .seconds(60))
+      return try await database.number(
+        "SELECT count(*) FROM tidemark.stream WHERE maintained_at > clock_timestamp() - interval '1 minute'"
+      )
+    }
+    #expect(try await maintained() == 5)
+    try await database.run("SELECT tidemark.take_maintenance_turn(1, interval '1 hour')")
+    #expect(try await maintained() == 0)
+    try await database.run("SELECT tidemark.take_maintenance_turn(1, interval '0')")
+    #expect(try await maintained() == 5)
+  }
+
   @Test("Bad arguments are refused by name")
   func badArguments() async throws {
     let database = try await StreamDatabase.make()
