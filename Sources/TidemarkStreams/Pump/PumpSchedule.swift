@@ -50,6 +50,11 @@ struct PumpSchedule: Sendable {
   private var batchingInterval = Duration.milliseconds(10)
   /// How long an open transaction's stream rests between two looks at most.
   private var pollInterval = Duration.milliseconds(50)
+  /// How many streams a look takes at most: each takes some of the locks that the server has for all.
+  private static let maximumStreams = 100
+  /// How long a look should take at most, because what it moves is seen at its end. First steps take long: they make tables.
+  private static let maximumDuration = Duration.milliseconds(20)
+  private var streamsAtOnce = Self.maximumStreams
   private(set) var bells: [Int64] = []
   private var entries: [Int32: Entry] = [:]
   private var pacedUntil: Instant?
@@ -106,11 +111,14 @@ struct PumpSchedule: Sendable {
       }
     }
     if due.isEmpty { return .watch(until: again) }
-    if sweep <= now { self.sweep = now + sweepInterval }
+    if sweep <= now {
+      self.sweep = now + sweepInterval
+      for stream in due { entries[stream]?.isRung = true }
+    }
     due.sort()
     let start = due.firstIndex { $0 > turn } ?? 0
     turn = due[start]
-    return .look(Array(due[start...] + due[..<start]))
+    return .look(Array((due[start...] + due[..<start]).prefix(streamsAtOnce)))
   }
 
   /// Bells tell everything; this is for what nobody has thought of, and costs next to nothing.
@@ -126,6 +134,9 @@ struct PumpSchedule: Sendable {
     from start: Instant,
     to now: Instant
   ) {
+    streamsAtOnce =
+      start.duration(to: now) > Self.maximumDuration
+      ? max(1, min(streamsAtOnce, streams.count) / 2) : min(streamsAtOnce * 2, Self.maximumStreams)
     var hasNews = false
     var isCutShort = false
     // Where many streams wait for a long transaction, looks at each are less frequent.
@@ -143,7 +154,6 @@ struct PumpSchedule: Sendable {
           entry.open.reset()
         }
         if finding.isCutShort {
-          isCutShort = true
           entry.isRung = true
         } else if finding.isBusy {
           entry.again = now + (finding.hasNews ? batchingInterval : entry.busy.next())
@@ -154,7 +164,8 @@ struct PumpSchedule: Sendable {
       }
       entries[stream] = entry
     }
-    pacedUntil = hasNews && !isCutShort ? start + batchingInterval : nil
+    let isMoreRung = entries.values.contains(where: \.isRung)
+    pacedUntil = hasNews && !isMoreRung ? start + batchingInterval : nil
   }
 
   /// A look at this stream alone has failed.

@@ -109,6 +109,42 @@ struct PumpScheduleTests {
     #expect(schedule.next(at: at(2000)) == .look([3, 1, 2]))
   }
 
+  @Test("looks at a hundred streams at once, at the others without a rest, and gathers changes then")
+  mutating func many() {
+    for stream: Int32 in 4...250 { schedule.add(stream) }
+    var looked: [Int32] = []
+    for time in 0...2 {
+      guard case .look(let streams) = schedule.next(at: at(time)) else { break }
+      looked += streams
+      #expect(streams.count <= 100)
+      look(streams, [streams[0]: .init(hasNews: true, place: .init(lastID: 1))], from: time, to: time)
+    }
+    #expect(looked == Array(1...250))
+    #expect(schedule.next(at: at(3)) == .sleep(until: at(12)))
+    // The sweep is for all of them.
+    var swept: Set<Int32> = []
+    for _ in 1...3 {
+      guard case .look(let streams) = schedule.next(at: at(3000)) else { break }
+      swept.formUnion(streams)
+      look(streams, from: 3000, to: 3000)
+    }
+    #expect(swept.count == 250)
+  }
+
+  @Test("looks at fewer streams at once after a look that took long, and at more after a short one")
+  mutating func slow() {
+    for stream: Int32 in 4...250 { schedule.add(stream) }
+    var counts: [Int] = []
+    var now = 0
+    while case .look(let streams) = schedule.next(at: at(now)) {
+      counts.append(streams.count)
+      let end = now + (counts.count <= 2 ? 21 : 20)
+      look(streams, from: now, to: end)
+      now = end
+    }
+    #expect(counts == [100, 50, 25, 50, 25])
+  }
+
   @Test("knows nothing of bells and streams on a new connection")
   mutating func begin() {
     _ = schedule.next(at: at(0))
