@@ -18,15 +18,15 @@ extension Worker {
   ///   - stream: the stream's name; see ``PostgresStream``.
   ///   - database: libpq's connection URL or keywords. Give a direct connection, not a transaction pooler's:
   ///     through that a killed worker is noticed only by its heartbeats.
-  ///   - maximumConnections: for reading, planning and checkpoints together; the worker's session and the
-  ///     stream's wake-ups have one more each.
+  ///   - maximumConnections: for reading, planning and checkpoints together, one of which is kept for the stream's
+  ///     wake-ups; the worker's session has one more.
   /// - Throws: ``TidemarkError/Code/invalidConfiguration`` naming everything that is wrong, the URL too if libpq cannot
   ///   read it.
   public convenience init(
     application: String,
     stream: String,
     database: String,
-    maximumConnections: Int = 8,
+    maximumConnections: Int = 7,
     configuration: WorkerConfiguration = WorkerConfiguration(),
     identity: WorkerIdentity = .current(),
     events: (any WorkerEvents)? = nil,
@@ -89,7 +89,7 @@ extension Worker {
     application: String,
     streams: [String],
     database: String,
-    maximumConnections: Int = 8,
+    maximumConnections: Int = 7,
     configuration: WorkerConfiguration = WorkerConfiguration(),
     identity: WorkerIdentity = .current(),
     events: (any WorkerEvents)? = nil,
