@@ -65,12 +65,16 @@ package final class DrillFleet: Sendable {
   }
 
   /// Starts a worker process.
-  /// - Parameter launcher: a command that runs the worker's, which it is put before.
-  package func start(_ name: String, launcher: [String] = []) throws -> WorkerProcess {
+  /// - Parameters:
+  ///   - launcher: a command that runs the worker's, which it is put before.
+  ///   - more: further arguments of this worker.
+  package func start(_ name: String, launcher: [String] = [], options more: [String] = []) throws
+    -> WorkerProcess
+  {
     let arguments = ["drill-worker", "--name", name, "--history", "\(directory)/\(name).jsonl"]
     let process = try WorkerProcess(
       name: name,
-      command: launcher + [executable] + arguments + options,
+      command: launcher + [executable] + arguments + options + more,
       database: database,
       leases: leases,
       log: "\(directory)/\(name).log"

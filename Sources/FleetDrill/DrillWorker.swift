@@ -14,6 +14,8 @@ package struct DrillWorker: Sendable {
   private let leases: String?
   package var application = "drill"
   package var stream = "orders"
+  /// Names or patterns of several streams that are read instead.
+  package var streams: [String] = []
   /// The file that its history is appended to.
   package var history: String
   package var recordPause: Duration = .zero
@@ -65,14 +67,27 @@ package struct DrillWorker: Sendable {
       leaseConnection.applicationName = connection.applicationName
       leasePool = PQPool(leaseConnection, maximumConnections: 4, logger: logger)
     }
-    let worker = try Worker(
-      application: application,
-      stream: PostgresStream(stream, pool: pool, logger: logger),
-      leases: PostgresLeaseStore(leaseConnection, pool: leasePool, logger: logger),
-      configuration: configuration,
-      identity: identity,
-      logger: logger
-    ) { processor($0, pool) }
+    let store = PostgresLeaseStore(leaseConnection, pool: leasePool, logger: logger)
+    let worker =
+      if streams.isEmpty {
+        try Worker(
+          application: application,
+          stream: PostgresStream(stream, pool: pool, logger: logger),
+          leases: store,
+          configuration: configuration,
+          identity: identity,
+          logger: logger
+        ) { processor($0, pool) }
+      } else {
+        try Worker(
+          application: application,
+          catalog: PostgresStreams(matching: streams, pool: pool, logger: logger),
+          leases: store,
+          configuration: configuration,
+          identity: identity,
+          logger: logger
+        ) { processor($0, pool) }
+      }
     try await ServiceGroup(
       services: [worker],
       gracefulShutdownSignals: [.sigterm, .sigint],

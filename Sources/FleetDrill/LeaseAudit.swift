@@ -28,7 +28,7 @@ package struct LeaseAudit: Sendable {
     try await pool.execute(
       """
       CREATE TABLE lease_audit (
-        id bigint GENERATED ALWAYS AS IDENTITY, at bigint NOT NULL, shard text NOT NULL,
+        id bigint GENERATED ALWAYS AS IDENTITY, at bigint NOT NULL, application text NOT NULL, shard text NOT NULL,
         old_owner bigint, new_owner bigint, old_epoch bigint NOT NULL, new_epoch bigint NOT NULL,
         old_checkpoint text NOT NULL, new_checkpoint text NOT NULL, went_back boolean NOT NULL)
       """
@@ -38,9 +38,9 @@ package struct LeaseAudit: Sendable {
       CREATE FUNCTION audit_lease() RETURNS trigger LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
       BEGIN
         INSERT INTO lease_audit (
-          at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back)
+          at, application, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back)
         VALUES (
-          (date_part('epoch', clock_timestamp()) * 1000000)::bigint, NEW.shard_id, OLD.owner, NEW.owner,
+          (date_part('epoch', clock_timestamp()) * 1000000)::bigint, NEW.application, NEW.shard_id, OLD.owner, NEW.owner,
           OLD.epoch, NEW.epoch, OLD.checkpoint, NEW.checkpoint,
           (tidemark_leases.checkpoint_rank(NEW.checkpoint), NEW.sub_sequence_number)
             < (tidemark_leases.checkpoint_rank(OLD.checkpoint), OLD.sub_sequence_number));
@@ -53,11 +53,12 @@ package struct LeaseAudit: Sendable {
     )
   }
 
-  package func changes() async throws -> [Change] {
+  /// - Parameter application: whose leases; those of all if it is left out.
+  package func changes(of application: String? = nil) async throws -> [Change] {
     let rows = try await pool.query(
       """
       SELECT at, shard, old_owner, new_owner, old_epoch, new_epoch, old_checkpoint, new_checkpoint, went_back
-      FROM lease_audit ORDER BY id
+      FROM lease_audit WHERE application = coalesce(\(application), application) ORDER BY id
       """
     )
     return try rows.map { row in

@@ -6,29 +6,33 @@ import TidemarkPostgres
 /// same transactions and independent of the stream: what must have been delivered in the end.
 package struct OrdersTable: Sendable {
   private let pool: PQPool
+  package let name: String
+  private let journalName: String
 
-  package init(_ pool: PQPool) {
+  package init(_ pool: PQPool, name: String = "orders") {
     self.pool = pool
+    self.name = name
+    journalName = name == "orders" ? "order_journal" : name + "_journal"
   }
 
   package func create() async throws {
     try await pool.execute(
       """
-      CREATE TABLE orders (
+      CREATE TABLE \(identifier: name) (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         customer integer NOT NULL, status text NOT NULL, amount numeric(10, 2) NOT NULL,
         version bigint NOT NULL DEFAULT 1)
       """
     )
     try await pool.execute(
-      "CREATE TABLE order_journal (id bigint NOT NULL, event text NOT NULL, version bigint NOT NULL)"
+      "CREATE TABLE \(identifier: journalName) (id bigint NOT NULL, event text NOT NULL, version bigint NOT NULL)"
     )
   }
 
   /// One to three changes in one transaction: half of them new orders, the others changes of recent ones. One in
   /// twenty transactions is rolled back.
   func write(using random: inout some RandomNumberGenerator) async throws {
-    let statements = (0..<Int.random(in: 1...3, using: &random)).map { _ in Self.change(using: &random) }
+    let statements = (0..<Int.random(in: 1...3, using: &random)).map { _ in change(using: &random) }
     let rollsBack = Int.random(in: 0..<20, using: &random) == 0
     do {
       try await pool.transaction { transaction in
@@ -40,7 +44,7 @@ package struct OrdersTable: Sendable {
 
   private struct RolledBack: Error {}
 
-  private static func change(using random: inout some RandomNumberGenerator) -> PQStatement {
+  private func change(using random: inout some RandomNumberGenerator) -> PQStatement {
     let back = Int64.random(in: 0..<100, using: &random)
     let customer = Int64.random(in: 1...50, using: &random)
     let amount = Int64.random(in: 100...100_000, using: &random)
@@ -48,22 +52,22 @@ package struct OrdersTable: Sendable {
     case 0..<5:
       return """
         WITH changed AS (
-          INSERT INTO orders (customer, status, amount) VALUES (\(customer)::int, 'placed', \(amount) / 100.0)
+          INSERT INTO \(identifier: name) (customer, status, amount) VALUES (\(customer)::int, 'placed', \(amount) / 100.0)
           RETURNING id, version)
-        INSERT INTO order_journal SELECT id, 'INSERT', version FROM changed
+        INSERT INTO \(identifier: journalName) SELECT id, 'INSERT', version FROM changed
         """
     case 5..<9:
       return """
         WITH changed AS (
-          UPDATE orders SET status = 'paid', amount = \(amount) / 100.0, version = version + 1
-          WHERE id = (SELECT max(id) - \(back) FROM orders) RETURNING id, version)
-        INSERT INTO order_journal SELECT id, 'MODIFY', version FROM changed
+          UPDATE \(identifier: name) SET status = 'paid', amount = \(amount) / 100.0, version = version + 1
+          WHERE id = (SELECT max(id) - \(back) FROM \(identifier: name)) RETURNING id, version)
+        INSERT INTO \(identifier: journalName) SELECT id, 'MODIFY', version FROM changed
         """
     default:
       return """
         WITH changed AS (
-          DELETE FROM orders WHERE id = (SELECT max(id) - \(back) FROM orders) RETURNING id, version)
-        INSERT INTO order_journal SELECT id, 'REMOVE', version FROM changed
+          DELETE FROM \(identifier: name) WHERE id = (SELECT max(id) - \(back) FROM \(identifier: name)) RETURNING id, version)
+        INSERT INTO \(identifier: journalName) SELECT id, 'REMOVE', version FROM changed
         """
     }
   }
@@ -71,7 +75,7 @@ package struct OrdersTable: Sendable {
   /// Every committed change, for each order in the order in which it happened.
   package func journal() async throws -> [Int64: [OrderChange]] {
     let rows = try await pool.query(
-      "SELECT id, event, version FROM order_journal ORDER BY id, version, event = 'REMOVE'"
+      "SELECT id, event, version FROM \(identifier: journalName) ORDER BY id, version, event = 'REMOVE'"
     )
     var journal: [Int64: [OrderChange]] = [:]
     for row in rows {

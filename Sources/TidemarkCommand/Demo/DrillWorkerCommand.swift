@@ -18,6 +18,15 @@ struct DrillWorkerCommand: AsyncParsableCommand {
   @Option(help: "The file to append the history to.")
   var history: String
 
+  @Option(help: "The application.")
+  var application = "drill"
+
+  @Option(help: "The name of a stream, or a pattern of names.")
+  var streams: [String] = []
+
+  @Option(help: "How often streams and shards are listed, in milliseconds.")
+  var shardSyncMilliseconds: Int?
+
   @Option(help: "The failover interval in milliseconds.")
   var failoverMilliseconds: Int?
 
@@ -30,6 +39,11 @@ struct DrillWorkerCommand: AsyncParsableCommand {
   func run() async throws {
     Self.endWithStandardInput()
     var worker = try DrillWorker(name: name, history: history)
+    worker.application = application
+    worker.streams = streams
+    if let shardSyncMilliseconds {
+      worker.configuration.reading.shardSyncInterval = .milliseconds(shardSyncMilliseconds)
+    }
     worker.recordPause = .microseconds(recordPauseMicroseconds)
     worker.transactionPause = transactionPauseMilliseconds.map { .milliseconds($0) }
     if let failoverMilliseconds {
