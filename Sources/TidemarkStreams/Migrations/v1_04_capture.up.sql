@@ -211,7 +211,7 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
 $$;
 
 -- A number of bytes of which a row's image has no fewer, as the SQL that finds it without reading what is stored apart
--- from the row: the full size of a text or a bytea stands in front of it, also of one that is compressed.
+-- from the row: the full size of a text or a bytea is in front of it, also of one that is compressed.
 CREATE FUNCTION tidemark.least_image_size(source oid, item text) RETURNS text
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT '0::bigint' || coalesce(string_agg(format(
@@ -281,7 +281,7 @@ BEGIN
   IF owner = (SELECT p.proowner FROM pg_proc p WHERE p.oid = function_name::regprocedure) THEN
     RETURN;
   END IF;
-  -- Who gives a function away, and is no superuser, can do so only to a role that may create one here.
+  -- A role that gives a function away, and is no superuser, can do so only to a role that may create one here.
   needs_grant := NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.rolname = current_user)
     AND NOT has_schema_privilege(owner, 'tidemark', 'CREATE');
   IF needs_grant THEN
@@ -349,7 +349,7 @@ BEGIN
   new_is_small := tidemark.is_small('NEW', stream.maximum_image_size);
   insert_into := format('INSERT INTO tidemark.%I (event_name, partition_key, new_image, old_image)',
     'inbox_' || of_stream);
-  -- Each statement names the table: a session whose plans know a key column by another type makes them anew when the
+  -- Each statement names the table: a session whose plans know a key column by another type makes them again when the
   -- table has changed. The planner takes the condition for what it is, and leaves it out. No statement has a row that
   -- may be large: for its first plans the planner would make copies of it.
   EXECUTE format('CREATE OR REPLACE FUNCTION tidemark.%I() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS %L',
@@ -360,7 +360,7 @@ DECLARE
 BEGIN
   IF TG_OP = 'UPDATE' THEN
     IF %10$s AND %11$s THEN
-      -- One statement for what nearly all updates are: every further expression is set up anew in every transaction.
+      -- One statement for what nearly all updates are: every further expression is set up again in every transaction.
       %5$s
       SELECT 'MODIFY', %2$s, %4$s, %3$s WHERE NOT OLD *= NEW AND %1$s = %2$s AND %6$L::regclass IS NOT NULL;
       IF NOT FOUND THEN
@@ -690,7 +690,7 @@ BEGIN
   END LOOP;
 END $$;
 
--- Drops what a disabled stream has left at its table. A call that would have to wait for others, be it for who only
+-- Drops what a disabled stream has left at its table. A call that would have to wait for others, be it for one that only
 -- reads the table, changes nothing and returns false; maintenance calls it again.
 CREATE FUNCTION tidemark.clean_up_table(of_stream integer) RETURNS boolean
 LANGUAGE plpgsql SET lock_timeout = '100ms' SET client_min_messages = warning

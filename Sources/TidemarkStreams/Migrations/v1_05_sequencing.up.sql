@@ -40,7 +40,7 @@ BEGIN
 END $$;
 
 -- For what takes a stream's turn: in any other transaction its snapshot would be older than that, and hide what the
--- last one did who had the lock.
+-- last one did that had the lock.
 CREATE FUNCTION tidemark.check_isolation() RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -112,7 +112,7 @@ BEGIN
   changed_heads := '{}';
   LOOP
     SELECT s.status = 'ENABLED' AS is_enabled, p.head, p.inbox_floor, p.candidate_id, p.candidate_xid,
-        -- By the snapshot with which the rows are looked for: those are seen whose transactions have ended by now.
+        -- By the snapshot with which this searches for the rows: it sees those whose transactions have ended by now.
         pg_snapshot_xmin(pg_current_snapshot()) >= p.candidate_xid AS is_settled,
         i.last_id, i.bytes, l.partition_ordinal,
         s.routing_version = s.topology_version AS is_routed, s.routing_starts AS starts, s.routing_ordinals AS ordinals,
@@ -154,7 +154,7 @@ BEGIN
   next_floor := state.inbox_floor;
   IF state.is_settled THEN
     next_floor := greatest(next_floor, least(state.candidate_id, state.last_id));
-    -- In this order: who has taken an id by now has a smaller xid than the one that is assigned here. A
+    -- In this order: a transaction that has taken an id by now has a smaller xid than the one that is assigned here. A
     -- transaction that has an xid already, be it for having made a log partition, proves nothing by it and leaves
     -- the candidate to the next step.
     IF taken_id IS NOT NULL THEN
@@ -195,7 +195,7 @@ END $body$
 $create$,
     'sequence_' || of_stream, of_stream, 'inbox_' || of_stream, 'inbox_' || of_stream || '_id_seq',
     'log_' || of_stream,
-    -- Without decompressing anything: a value's full size stands in front of it.
+    -- Without decompressing anything: a value's full size is in front of it.
     '(octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
       '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0))');
   PERFORM tidemark.make_private('ROUTINE', format('tidemark.%I(integer, bigint, bigint)', 'sequence_' || of_stream));
@@ -203,7 +203,7 @@ END $$;
 
 -- What is new in a stream's log. changed_shards and changed_heads are the shards with records newer than seen_head and
 -- their last sequence numbers. They are null where that is not known (no seen_head, or one from long ago): any shard may
--- have some. One statement, so one snapshot for all of it: no shard's news can hide behind a newer head.
+-- have some. One statement, so one snapshot for all of it: no shard's news can be hidden by a newer head.
 CREATE FUNCTION tidemark.news(
   of_stream integer, seen_head bigint, OUT head bigint, OUT changed_shards integer[], OUT changed_heads bigint[])
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -253,7 +253,7 @@ END $$;
 
 -- The sequencing step of one stream, and what a consumer needs to know after it (see tidemark.news), in one statement.
 --
--- One caller at a time moves rows; another is told that it was busy and waits for nobody. Whoever dies or is
+-- One caller at a time moves rows; another hears that it was busy and waits for nobody. Whoever dies or is
 -- paused holds nothing up, because the lock is this transaction's.
 CREATE FUNCTION tidemark.advance(
   of_stream integer, seen_head bigint DEFAULT NULL, maximum_rows integer DEFAULT 2000,
@@ -280,7 +280,7 @@ END $$;
 -- Of each stream the caller says what it has seen: the head of its log, the last number that its inbox had given out, and
 -- the transaction before which one that has taken such a number may still be open (null: none is). A stream of which nothing
 -- has changed is left out of the answer, which says the same of the others. A stream is busy if somebody else has its turn,
--- or if the caller was given as much as it wants before it was the stream's turn; it was not looked at then. enabled is null
+-- or if the caller was given as much as it wants before it was the stream's turn; this call did not look at it. enabled is null
 -- where the stream is gone.
 CREATE FUNCTION tidemark.advance_streams(
   streams integer[], seen_heads bigint[], seen_ids bigint[], seen_xids xid8[], maximum_rows integer,
@@ -291,7 +291,7 @@ CREATE FUNCTION tidemark.advance_streams(
 LANGUAGE plpgsql SECURITY DEFINER SET enable_seqscan = off SET enable_bitmapscan = off SET jit = off
 SET plan_cache_mode = force_generic_plan SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  -- Before any inbox is looked at: what has ended by now is seen in it.
+  -- Before the look at any inbox: what has ended by now is seen in it.
   oldest CONSTANT xid8 := pg_snapshot_xmin(pg_current_snapshot());
   is_first CONSTANT boolean := pg_current_xact_id_if_assigned() IS NULL;
   previous_head bigint;
@@ -361,7 +361,7 @@ CREATE TABLE tidemark.watch_turn ();
 
 -- One look at the bells, for tidemark.watch. One process at a time looks often; when a bell was rung since the look that
 -- known is from, this wakes the others, in a transaction that waits for no disk and no standby, because whoever notifies
--- keeps all others from it until its commit. Bells are only looked at when some transaction has ended since the last look.
+-- keeps all others from it until its commit. It looks at bells only when some transaction has ended since the last look.
 CREATE FUNCTION tidemark.look_at_bells(
   INOUT known bigint[], INOUT snapshot text, INOUT is_watching boolean, until timestamptz, OUT is_over boolean)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

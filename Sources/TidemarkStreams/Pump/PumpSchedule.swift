@@ -138,7 +138,6 @@ struct PumpSchedule: Sendable {
       start.duration(to: now) > Self.maximumDuration
       ? max(1, min(streamsAtOnce, streams.count) / 2) : min(streamsAtOnce * 2, Self.maximumStreams)
     var hasNews = false
-    var isCutShort = false
     // Where many streams wait for a long transaction, looks at each are less frequent.
     let crowd = Duration.microseconds(500) * entries.values.count { $0.place.openXID != nil }
     for stream in streams {
