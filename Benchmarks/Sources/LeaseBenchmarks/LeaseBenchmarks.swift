@@ -8,7 +8,7 @@ struct LeaseBenchmarks: AsyncParsableCommand {
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
     subcommands: [
       RenewalBenchmark.self, CheckpointBenchmark.self, PlannerBenchmark.self, PlanRoundBenchmark.self,
-      IdleShardsBenchmark.self, RightsBenchmark.self,
+      IdleShardsBenchmark.self, RightsBenchmark.self, StreamsBenchmark.self,
     ]
   )
 }

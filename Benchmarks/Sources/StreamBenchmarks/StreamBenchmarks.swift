@@ -7,7 +7,9 @@ struct StreamBenchmarks: AsyncParsableCommand {
     discussion: "Every scenario starts a private PostgreSQL. Build with -c release.",
     subcommands: [
       ReadBenchmark.self, DecodeBenchmark.self, CaptureBenchmark.self, SequencingBenchmark.self,
-      LatencyBenchmark.self, SteadyBenchmark.self, ManyBenchmark.self, DayBenchmark.self,
+      LatencyBenchmark.self, SteadyBenchmark.self, ManyBenchmark.self, ManyWorkerCommand.self,
+      RotationBenchmark.self,
+      DayBenchmark.self,
       LogicalBenchmark.self,
     ]
   )

@@ -7,11 +7,18 @@ import TidemarkStreams
 /// Registered workers and assigned leases, as they are in the database; nobody runs them.
 struct LeaseFleet {
   let store: PostgresLeaseStore
-  let scope = LeaseScope(application: "benchmark")
+  let scope: LeaseScope
   private let streams: Int
   private(set) var workers: [WorkerIncarnation] = []
 
-  init(workers: Int, leases: Int, streams: Int = 1, in database: BenchmarkDatabase) async throws {
+  init(
+    _ application: String = "benchmark",
+    workers: Int,
+    leases: Int,
+    streams: Int = 1,
+    in database: BenchmarkDatabase
+  ) async throws {
+    scope = LeaseScope(application: application)
     store = database.store
     self.streams = streams
     for number in 0..<workers { try await addWorker(number) }
@@ -63,6 +70,11 @@ struct LeaseFleet {
     )
     guard case .applied(let steps, _) = outcome else { return [] }
     return steps
+  }
+
+  /// So many looks of one worker.
+  func look(_ times: Int) async throws {
+    for _ in 0..<times { _ = try await store.look(as: workers[0], in: scope) }
   }
 
   func grants() async throws -> [LeaseGrant] {

@@ -22,10 +22,12 @@ final class LatencyProbe: Sendable {
   fileprivate func take(_ batch: RecordBatch) {
     let now = Self.stamp()
     let taken = batch.compactMap { record -> Duration? in
-      // {"id":7,"sent":123,…}
+      // {"id":7,"sent":123} or {"id":7,"sent":123,…}
       guard let image = record.change?.newImage?.description else { return nil }
       let column = image.split(separator: ",", maxSplits: 2)[1]
-      return Int64(column.drop { $0 != ":" }.dropFirst()).map { .nanoseconds(now - $0) }
+      return Int64(column.drop { $0 != ":" }.dropFirst().prefix { $0.isNumber }).map {
+        .nanoseconds(now - $0)
+      }
     }
     delays.withLock { $0 += taken }
   }
