@@ -133,10 +133,11 @@ BEGIN
   PERFORM tidemark.add_shard(stream.stream_id, starting, o.hash_start, o.hash_end, ARRAY[o.shard_id])
     FROM (SELECT * FROM tidemark.shard s WHERE s.stream_id = stream.stream_id AND s.shard_ordinal = ANY (old_shards)
       ORDER BY s.shard_ordinal) AS o;
-  -- To the writers it is the same shard still.
+  -- To the writers it is the same shard still. Each parent is looked up by its id: nobody may have counted yet how many
+  -- shards there are.
   UPDATE tidemark.shard c SET write_rate = p.write_rate, hot_since = p.hot_since, cold_since = p.cold_since
-    FROM tidemark.shard p WHERE p.stream_id = stream.stream_id AND p.shard_ordinal = ANY (old_shards)
-      AND c.stream_id = stream.stream_id AND c.starting_sequence = starting AND c.parent_ids = ARRAY[p.shard_id];
+    FROM tidemark.shard p WHERE c.stream_id = stream.stream_id AND c.starting_sequence = starting
+      AND p.stream_id = stream.stream_id AND p.shard_id = c.parent_ids[1];
 END $$;
 
 -- Splits, merges and rotates shards as the stream's settings want it. Anybody may call it as often as they like: rates
