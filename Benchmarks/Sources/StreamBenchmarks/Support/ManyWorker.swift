@@ -6,7 +6,7 @@ import Tidemark
 import TidemarkStreams
 
 /// A worker of all streams in a process of its own, which says whenever it handles a record, and ends with its standard
-/// input, and so with who started it.
+/// input, and so with the process that started it.
 struct ManyWorkerCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "many-worker",
