@@ -14,7 +14,7 @@ newest=18.6.0
 # minutes that this may take.
 skipped='UnderLoadTests|TableLockTests|LargeImageTests|StatementBoundaryTests|StreamModelTests|StreamShardManagementTests'
 skipped+='|LogicalEnablingTests|CaptureRestartTests|TextEncodingTests|DeadSessionsTests|PostgresWorkerTests'
-skipped+='|LocalPostgresTests|ConnectionLossTests|PoolTests|PoolerTests|TLSTests'
+skipped+='|SQLMutantTests|LocalPostgresTests|ConnectionLossTests|PoolTests|PoolerTests|TLSTests'
 
 # Not below the package, where the server's user may not be able to go.
 directory=$(mktemp -d)
