@@ -14,7 +14,7 @@ swift build --traits AWS --build-tests
 # These take what the tests leave of the processor, which is much: tests wait more than they compute.
 log=$(mktemp)
 set -m
-nice -n 19 sh -c 'deploy/sanitize.sh build && deploy/simulate.sh 200' </dev/null >"$log" 2>&1 &
+nice -n 19 sh -c 'deploy/sanitize.sh build && deploy/simulate.sh 100' </dev/null >"$log" 2>&1 &
 beside=$!
 trap 'kill -- "-$beside" 2>/dev/null || true; cat "$log"; rm -f "$log"' EXIT
 
