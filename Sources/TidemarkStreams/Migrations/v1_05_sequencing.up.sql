@@ -195,7 +195,7 @@ END $body$
 $create$,
     'sequence_' || of_stream, of_stream, 'inbox_' || of_stream, 'inbox_' || of_stream || '_id_seq',
     'log_' || of_stream,
-    -- Without decompressing anything: a value's full size is in front of it.
+    -- An image is written out as text for this. Its size in the table would be that of what is compressed.
     '(octet_length(b.partition_key) + coalesce(octet_length(b.new_image::text), 0) '
       '+ coalesce(octet_length(b.old_image::text), 0) + coalesce(octet_length(b.data), 0))');
   PERFORM tidemark.make_private('ROUTINE', format('tidemark.%I(integer, bigint, bigint)', 'sequence_' || of_stream));

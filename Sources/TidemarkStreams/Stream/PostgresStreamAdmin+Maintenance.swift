@@ -27,7 +27,7 @@ extension PostgresStreamAdmin {
   }
 
   /// The same for those streams that need it: none that somebody has looked after within the interval, and an idle one ten
-  /// times less often, a fifth of them at a time. One worker of a fleet does this at a time. Only for expired rows does each
+  /// times less often, a fifth of them at a time. One worker of a role does this at a time. Only for expired rows does each
   /// look itself: not every role may delete them.
   func maintain(atMostEvery interval: Duration) async throws -> [PostgresStreamCondition] {
     let seconds = interval / .seconds(1)

@@ -28,17 +28,14 @@ struct SourceFile {
     let start = "\(packageDirectory)/\(directory)"
     let names = FileManager.default.enumerator(atPath: start)?.compactMap { $0 as? String } ?? []
     return try names.sorted().filter { name in endings.contains { name.hasSuffix($0) } }.map { name in
-      let text = try String(contentsOfFile: "\(start)/\(name)", encoding: .utf8)
-      return SourceFile(path: "\(directory)/\(name)", text: text)
+      try at("\(directory)/\(name)")
     }
   }
 
   /// The files of the package's own directory whose names end so, by path.
   static func atTop(endings: [String]) throws -> [SourceFile] {
     let names = try FileManager.default.contentsOfDirectory(atPath: packageDirectory)
-    return try names.sorted().filter { name in endings.contains { name.hasSuffix($0) } }.map { name in
-      SourceFile(path: name, text: try String(contentsOfFile: "\(packageDirectory)/\(name)", encoding: .utf8))
-    }
+    return try names.sorted().filter { name in endings.contains { name.hasSuffix($0) } }.map { try at($0) }
   }
 
   /// The number of the line that an index into ``code`` lies in, from 1, and that line without its indentation.
