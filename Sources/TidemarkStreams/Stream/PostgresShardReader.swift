@@ -408,7 +408,8 @@ extension TidemarkError {
       "The stream \(stream) has no shard \(shardID), or has it no more.",
       advice: """
         A closed shard goes when all its records are older than the retention, and one that a database has lost does \
-        not come back. Its lease ends with: tidemark leases reset --shard \(shardID) --to SHARD_END
+        not come back. To end its lease: tidemark leases reset --application … --stream \(stream) --shard \(shardID) \
+        --to SHARD_END
         """
     )
   }
