@@ -144,16 +144,7 @@ struct ManyBenchmark: AsyncParsableCommand {
     report.add("statements/s", (Double(statements) / Double(seconds)).formatted(1), "50")
     report.add("connections", "\(connections)", "8")
     report.print()
-    let top = try await database.pool.query(
-      """
-      SELECT calls, total_exec_time, left(regexp_replace(query, '\\s+', ' ', 'g'), 70) FROM pg_stat_statements
-      WHERE toplevel ORDER BY total_exec_time DESC LIMIT 6
-      """
-    )
-    for row in top {
-      let (calls, time, query) = try row.decode((Int64, Double, String).self)
-      say("  \(Int(calls).grouped) calls, \(Int(time).grouped) ms: \(query)")
-    }
+    try await printCostliestStatements(6, on: database.pool)
   }
 
   // MARK: Maintenance

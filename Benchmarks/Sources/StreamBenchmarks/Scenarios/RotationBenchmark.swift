@@ -101,16 +101,7 @@ struct RotationBenchmark: AsyncParsableCommand {
       )
     }
     report.print()
-    let top = try await database.pool.query(
-      """
-      SELECT calls, total_exec_time, left(regexp_replace(query, '\\s+', ' ', 'g'), 90) FROM pg_stat_statements
-      WHERE toplevel ORDER BY total_exec_time DESC LIMIT 8
-      """
-    )
-    for row in top {
-      let (calls, time, query) = try row.decode((Int64, Double, String).self)
-      print("    \(Int(calls).grouped) calls, \(Int(time).grouped) ms: \(query)")
-    }
+    try await printCostliestStatements(8, on: database.pool)
   }
 
   private func until(_ what: String, _ condition: () async throws -> Bool) async throws {
